@@ -1,0 +1,36 @@
+"""What is refused at the door: each message says what was needed, what came, and how to mend it."""
+
+from collections.abc import Collection
+
+import torch
+from torch import Tensor
+
+
+def points(x: Tensor, name: str, n: int | None = None, *, nan: bool = False) -> None:
+    """Refuse ``x`` unless it is a floating tensor (..., n, 2) of finite numbers (``nan``: or NaN, for missing)."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name}: needed a torch tensor, got {type(x).__name__}; wrap it with torch.as_tensor(...)")
+    if not x.is_floating_point():
+        raise TypeError(f"{name}: needed floating-point coordinates, got {x.dtype}; use {name}.double()")
+    if x.ndim < 2 or x.shape[-1] != 2:
+        raise ValueError(f"{name}: needed points of shape (..., n, 2), got {tuple(x.shape)}")
+    if x.shape[-2] == 0 or (n is not None and x.shape[-2] != n):
+        wanted = "at least one point" if n is None else f"{n} points"
+        raise ValueError(f"{name}: needed {wanted}, got {x.shape[-2]} (shape {tuple(x.shape)})")
+    bad = torch.isinf(x) if nan else ~torch.isfinite(x)
+    if bad.any():
+        where = tuple(bad.nonzero()[0].tolist())
+        mend = "mark missing landmarks by NaN" if nan else "drop or mask the missing points first"
+        raise ValueError(f"{name}: needed finite coordinates, got {x[where].item()} at {where}; {mend}")
+
+
+def positive(value: float, name: str) -> None:
+    """Refuse ``value`` unless it is a finite number above zero."""
+    if not 0 < value < float("inf"):
+        raise ValueError(f"{name}: needed a number > 0, got {value}")
+
+
+def one_of(value: object, name: str, choices: Collection) -> None:
+    """Refuse ``value`` unless it is among ``choices``, which the message lists."""
+    if value not in choices:
+        raise ValueError(f"{name}: needed one of {', '.join(map(repr, choices))}; got {value!r}")
