@@ -1,0 +1,44 @@
+"""The few things that every chapter uses: a start, a check of an answer, a look at a recorded result."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def start(seed: int = 0) -> torch.Generator:
+    """Set the pictures' style and return the random generator that the chapter draws from.
+
+    >>> torch.rand(2, generator=start(0)).tolist() == torch.rand(2, generator=start(0)).tolist()
+    True
+    """
+    import matplotlib.pyplot as plt
+
+    from lddmmlib import plots
+
+    plt.rcParams.update(plots.STYLE)
+    return torch.Generator().manual_seed(seed)
+
+
+def check(answer: object, expected: Tensor | float, tolerance: float = 1e-6) -> None:
+    """Say whether an exercise's answer is the expected one, to a relative ``tolerance``; ``...`` is "not yet".
+
+    >>> check(..., 1.0)
+    Not yet: put your answer where the ... stands.
+    >>> check(0.5, 1.0)
+    Not quite: expected 1, got 0.5.
+    >>> check([1, 2], torch.tensor([1.0, 2.0]))
+    Right.
+    """
+    if answer is ...:
+        print("Not yet: put your answer where the ... stands.")
+        return
+    a, e = (torch.as_tensor(v, dtype=torch.float64) for v in (answer, expected))
+    if a.shape != e.shape:
+        print(f"Not quite: expected shape {tuple(e.shape)}, got {tuple(a.shape)}.")
+    elif torch.allclose(a, e, rtol=tolerance, atol=tolerance, equal_nan=True):
+        print("Right.")
+    else:
+        i = (a - e).abs().nan_to_num(float("inf")).argmax()
+        where = f" at {tuple(int(k) for k in torch.unravel_index(i, a.shape))}" if a.ndim else ""
+        print(f"Not quite: expected {e.flatten()[i]:.6g}, got {a.flatten()[i]:.6g}{where}.")

@@ -1,0 +1,92 @@
+"""Pictures of faces and of errors, in matplotlib. Each function draws on the axes that it is given.
+
+A picture in a chapter carries its alt text in the cell that draws it: ``mystnb={"image": {"alt": "..."}}``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import torch
+from matplotlib.axes import Axes
+from torch import Tensor
+
+from lddmmlib import _checks, metrics
+from lddmmlib._shapes import Float
+from lddmmlib.faces import schemes
+
+# Okabe and Ito's eight colours, told apart by colour-blind readers too; yellow last, it is faint on white.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+STYLE = {
+    "axes.prop_cycle": plt.cycler(color=PALETTE),
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "figure.constrained_layout.use": True,
+    "figure.dpi": 110,
+    "figure.figsize": (7.0, 3.2),
+    "font.size": 10,
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+}
+
+
+def face(
+    ax: Axes, points: Float[Tensor, "n 2"], scheme: str, colour: str | None = None, label: str = "", size: float = 9.0
+) -> None:
+    """Draw one face: its curves as lines, its landmarks as dots, y downwards as in an image.
+
+    Args:
+        ax: the axes; several faces may share them.
+        points: landmarks (n, 2) in any unit; NaN is left out.
+        scheme: the annotation scheme's name, such as "300w-68".
+        colour: one colour for the whole face; by default each curve has its scheme's.
+        label: the legend's words.
+        size: area of a dot in square points; 0 draws the lines alone.
+
+    Raises:
+        ValueError: the scheme is unknown or has another number of landmarks.
+
+    >>> import matplotlib.pyplot as plt
+    >>> from lddmmlib.faces import statistics
+    >>> figure, ax = plt.subplots()
+    >>> face(ax, statistics.real_300w().mean, "300w-68")
+    >>> len(ax.lines) == len(schemes.get("300w-68").curves)
+    True
+    >>> plt.close(figure)
+    """
+    scheme = schemes.get(scheme)
+    _checks.points(points, "points", scheme.n, nan=True)
+    xy = points.detach().cpu()
+    for name, curve in scheme.curves.items():
+        ring = [*curve, curve[0]] if name in scheme.closed else list(curve)
+        ax.plot(*xy[ring].T, color=colour or scheme.colours[name], zorder=2)
+    if size:
+        ax.scatter(*xy.T, s=size, color=colour or "#333333", zorder=3, label=label or None)
+    elif label:
+        ax.plot([], [], color=colour, label=label)
+    ax.set_aspect("equal")
+    if not ax.yaxis_inverted():
+        ax.invert_yaxis()
+    ax.set_axis_off()
+
+
+def ced(ax: Axes, errors: Mapping[str, Float[Tensor, " m"]], threshold: float, normaliser: str) -> None:
+    """Draw cumulative error distributions, one line a method, up to ``threshold``, which is a fraction.
+
+    ``errors`` maps a method's name to its images' NME; ``normaliser`` is named on the axis, since an error without its
+    normaliser says nothing. The legend carries each method's exact AUC.
+
+    >>> import matplotlib.pyplot as plt
+    >>> figure, ax = plt.subplots()
+    >>> ced(ax, {"A": torch.tensor([0.02, 0.04])}, 0.1, "corners")
+    >>> ax.get_legend_handles_labels()[1]
+    ['A: AUC 70.0 %']
+    >>> plt.close(figure)
+    """
+    thresholds = torch.linspace(0, threshold, 501)
+    for name, e in errors.items():
+        auc = 100 * metrics.auc(e, threshold).item()
+        ax.plot(100 * thresholds, 100 * metrics.ced(e, thresholds), label=f"{name}: AUC {auc:.1f} %")
+    ax.set(xlim=(0, 100 * threshold), ylim=(0, 100), xlabel=f"NME by {normaliser} (%)", ylabel="images at or below (%)")
+    ax.legend(loc="lower right")

@@ -1,0 +1,261 @@
+#!/usr/bin/env python3
+"""The few commands of lddmmlib. Standard library alone; Linux, macOS and Windows.
+
+    python3 tasks.py book      set up .venv, build the executed book, say where it is
+    python3 tasks.py test      everything that must hold before a change goes in
+    python3 tasks.py lab       JupyterLab on your own copies of the chapters, in my_notebooks/
+    python3 tasks.py page 02   one chapter, rebuilt each time you save it
+
+On Windows say `py tasks.py`. The first command makes .venv from requirements.lock; later ones reuse it.
+"""
+
+import argparse
+import collections
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import venv
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+STAMP = VENV / "lddmmlib-setup.txt"  # written last: without it the set-up is not whole
+LOCK = ROOT / "requirements.lock"
+BUILD = ROOT / "book" / "_build"
+HTML = BUILD / "html"
+CHAPTERS = BUILD / "chapters"
+NEEDED_GB = 4  # .venv with a CPU build of torch; its CUDA packages need as much again
+
+TROUBLE = [  # what pip says -> what it means and how to mend it
+    (
+        ("No space left on device", "Errno 28", "not enough space"),
+        "The disk is full. Free some space (the set-up needs about {gb} GB) and run the same command again; "
+        "what was installed already is kept.",
+    ),
+    (
+        ("NewConnectionError", "NameResolutionError", "getaddrinfo", "Network is unreachable", "ConnectTimeout", "ProxyError"),
+        "The package index could not be reached. Check the network (or PIP_INDEX_URL and your proxy) and run the same "
+        "command again; what was installed already is kept.",
+    ),
+    (
+        ("No matching distribution found for torch",),
+        "There is no torch for this Python and this machine ({machine}). Use a 64-bit Python 3.11 to 3.13; "
+        "Macs need an Apple processor. README.md, section 'Other builds of torch', lists other indexes.",
+    ),
+]  # fmt: skip
+
+
+def main() -> int:
+    if not (3, 11) <= sys.version_info[:2] <= (3, 13):
+        stop(f"lddmmlib needs Python 3.11, 3.12 or 3.13; this is {platform.python_version()} ({sys.executable}).")
+    for stream in (sys.stdout, sys.stderr):  # a Windows console may not know every letter
+        stream.reconfigure(errors="replace")
+    args = arguments()
+    try:
+        set_up(args.torch_index)
+        return args.task(args) or 0
+    except KeyboardInterrupt:
+        print("\nInterrupted. Run the same command again: it goes on from here.")
+        return 130
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    tasks = parser.add_subparsers(metavar="TASK", required=True)
+    for task, summary in (
+        (book, "build the executed book"),
+        (test, "run the gate"),
+        (lab, "JupyterLab on your own copies"),
+        (page, "build one chapter while writing it"),
+    ):
+        sub = tasks.add_parser(task.__name__, help=summary)
+        sub.set_defaults(task=task)
+        sub.add_argument("--torch-index", metavar="URL", help="take torch from this package index (see README.md)")
+        if task is lab:
+            sub.add_argument("jupyter", nargs="*", help="passed on to JupyterLab, after `--`")
+        if task is page:
+            sub.add_argument("chapter", help="its number or name, such as 02")
+            sub.add_argument("--once", action="store_true", help="build once and do not watch")
+    return parser.parse_args()
+
+
+# ---------------------------------------------------------------------------------------------- the environment
+
+
+def set_up(torch_index=None) -> None:
+    """Make .venv hold what requirements.lock names. Nothing to do when the stamp says so; else pip fills what lacks."""
+    wanted = hashlib.sha256(LOCK.read_bytes() + (ROOT / "pyproject.toml").read_bytes()).hexdigest()
+    wanted += f"\n{sys.version_info[0]}.{sys.version_info[1]}\n"
+    if STAMP.exists() and PYTHON.exists() and STAMP.read_text(encoding="utf-8") == wanted and not torch_index:
+        return
+    free = shutil.disk_usage(ROOT).free / 1e9
+    if not PYTHON.exists() and free < NEEDED_GB:
+        stop(f"The set-up needs about {NEEDED_GB} GB of disk; {free:.1f} GB are free at {ROOT}.")
+    step(f"setting up {VENV} from {LOCK.name} (once; some minutes)")
+    started = time.monotonic()
+    STAMP.unlink(missing_ok=True)
+    if not works(PYTHON):  # none yet, half made, or made by a Python that is gone
+        venv.create(VENV, clear=True, with_pip=True)
+    torch = next(line for line in LOCK.read_text(encoding="utf-8").splitlines() if line.startswith("torch=="))
+    if torch_index:  # the same version from elsewhere; the lock then finds it there
+        pip("--force-reinstall", "--no-deps", "--index-url", torch_index, torch)
+    pip("-r", str(LOCK))
+    pip("--no-deps", "--no-build-isolation", "-e", str(ROOT))
+    STAMP.write_text(wanted, encoding="utf-8")
+    step(f"set up in {minutes(started)}")
+
+
+def works(python: Path) -> bool:
+    """Does this interpreter start, is it of our version, and does it have pip?"""
+    ask = "import sys, pip; print(*sys.version_info[:2])"
+    try:
+        answer = subprocess.run([str(python), "-c", ask], capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return answer.stdout.split() == [str(n) for n in sys.version_info[:2]]
+
+
+def pip(*words: str) -> None:
+    """`pip install`, its errors shown as they come and explained at the end."""
+    command = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--progress-bar=on", *words]
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, encoding="utf-8", errors="replace", cwd=ROOT)
+    said = collections.deque(maxlen=200)
+
+    def listen() -> None:
+        for line in child.stderr:
+            said.append(line)
+            sys.stderr.write(line)
+
+    listener = threading.Thread(target=listen, daemon=True)
+    listener.start()
+    code = child.wait()
+    listener.join()
+    if code:
+        stop(explain("".join(said)))
+
+
+def explain(said: str) -> str:
+    for signs, meaning in TROUBLE:
+        if any(sign.lower() in said.lower() for sign in signs):
+            return meaning.format(gb=NEEDED_GB, machine=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}")
+    return "pip could not install the packages; its own words are above. Delete .venv to start afresh."
+
+
+# ---------------------------------------------------------------------------------------------------- the tasks
+
+
+def book(args) -> None:
+    """Build the executed book and one zip of it."""
+    started = time.monotonic()
+    step("building the book (chapters run once; unchanged ones are taken from the cache)")
+    if sphinx(HTML):
+        stop("The book did not build; the messages are above.")
+    archive = pack()
+    step(f"built in {minutes(started)}")
+    print(f"\n  open   {(HTML / 'index.html').as_uri()}\n  share  {archive} ({archive.stat().st_size / 1e6:.0f} MB; unpack it, open index.html)")
+
+
+def test(args) -> int:
+    """The gate: style, units and doctests, every chapter, the book without a warning, the built pages in a browser."""
+    py = str(PYTHON)
+    checks = [
+        ("style", [py, "-m", "ruff", "check", "."]),
+        ("format", [py, "-m", "ruff", "format", "--check", "."]),
+        ("spelling", [py, "-m", "codespell_lib"]),
+        ("the library", [py, "-m", "pytest", "-q", "-m", "not book and not browser", "--doctest-modules",
+                         "--jaxtyping-packages=lddmmlib,beartype.beartype", "tests", "lddmmlib"]),
+        ("chapters, made into notebooks", [py, "tests/chapters/references.py", "prepare", str(CHAPTERS)]),
+        ("chapters, run and compared", [py, "-m", "pytest", "-q", "--nbval-lax", "--nbval-cell-timeout=60", "-p", "no:doctest",
+                                        "--override-ini=filterwarnings=", str(CHAPTERS)]),
+        ("the book, no warning let pass", lambda: sphinx(HTML, "-E", "-n", "-W", "--keep-going")),
+        ("the built pages", [py, "-m", "pytest", "-q", "-m", "book or browser", "tests"]),
+    ]  # fmt: skip
+    failed = [name for name, check in checks if not passes(name, check)]
+    if failed:
+        print(f"\nThe gate is closed: {', '.join(failed)}.")
+    else:
+        pack()
+        print("\nThe gate is open: every check passed.")
+    return len(failed)
+
+
+def passes(name, check) -> bool:
+    step(name)
+    started = time.monotonic()
+    code = check() if callable(check) else subprocess.run(check, cwd=ROOT).returncode
+    print(f"  {'failed' if code else 'passed'} in {minutes(started)}", flush=True)
+    return not code
+
+
+def lab(args) -> int:
+    """JupyterLab on copies that git never sees. A copy that you edited is never overwritten."""
+    run("book/chapters.py", "copies", "my_notebooks")
+    return run("-m", "jupyterlab", "--notebook-dir=my_notebooks", *args.jupyter)
+
+
+def page(args) -> int:
+    """Execute and build one chapter alone; then again whenever it, or what it imports, changes."""
+    found = sorted(p for p in (ROOT / "notebooks").glob("[0-9][0-9]_*.py") if p.stem.startswith(args.chapter))
+    if len(found) != 1:
+        stop(f"Which chapter is {args.chapter!r}? There are: {', '.join(p.stem for p in sorted((ROOT / 'notebooks').glob('[0-9]*.py')))}.")
+    out, seen = BUILD / "page", None
+    os.environ["LDDMMLIB_PAGE"] = found[0].stem  # conf.py then reads this chapter alone
+    while True:
+        now = {p: p.stat().st_mtime_ns for top in ("lddmmlib", "notebooks", "book") for p in (ROOT / top).rglob("*.*") if BUILD not in p.parents}
+        if now == seen:
+            time.sleep(0.5)
+            continue
+        seen, started = now, time.monotonic()
+        code = sphinx(out)
+        print(f"  {(out / 'notebooks' / (found[0].stem + '.html')).as_uri()}  ({minutes(started)})", flush=True)
+        if args.once:
+            return code
+        print("  watching; Ctrl-C ends it", flush=True)
+
+
+# ---------------------------------------------------------------------------------------------------- small things
+
+
+def sphinx(out: Path, *options: str) -> int:
+    return run("-m", "sphinx", "-q", "-b", "html", "-c", "book", "-d", str(out.with_suffix(".doctrees")), *options, ".", str(out))
+
+
+def run(*words: str) -> int:
+    return subprocess.run([str(PYTHON), *words], cwd=ROOT).returncode
+
+
+def pack() -> Path:
+    """One zip of the built book, made anew when a page is newer."""
+    archive = BUILD / "lddmmlib-book.zip"
+    pages = [p for p in HTML.rglob("*") if p.is_file() and ".buildinfo" not in p.name]
+    if not archive.exists() or archive.stat().st_mtime < max(p.stat().st_mtime for p in pages):
+        part = archive.with_suffix(".part")
+        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as z:
+            for p in sorted(pages):
+                z.write(p, Path("lddmmlib-book") / p.relative_to(HTML))
+        part.replace(archive)
+    return archive
+
+
+def step(text: str) -> None:
+    print(f"==> {text}", flush=True)
+
+
+def minutes(since: float) -> str:
+    seconds = time.monotonic() - since
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
+
+
+def stop(message: str) -> None:
+    sys.exit("\n" + message)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""The floor plan holds: a module imports only what stands before it in the plan; the package stays small."""
+
+import ast
+import io
+import subprocess
+import sys
+import tokenize
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "lddmmlib"
+# Lowest first. Within a floor, too, a module imports only from those to its left.
+FLOORS = [
+    ["_shapes", "_checks"],
+    ["kernels", "currents", "flows", "matching", "lars", "heatmaps", "optimal_transport", "polyharmonic"],
+    ["faces", "data", "metrics"],
+    ["networks"],
+    ["methods"],
+    ["training", "experiments", "landmarker"],
+    ["plots", "widgets", "notebook"],
+]
+ORDER = [name for floor in FLOORS for name in floor]
+FILES = sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py")
+HEAVY = ["IPython", "anywidget", "beartype", "cv2", "ipywidgets", "jaxtyping", "jupytext", "matplotlib", "ot", "scipy",
+         "sklearn", "tqdm"]  # fmt: skip
+
+
+def owner(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    """The top-level modules of lddmmlib that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}:{node.lineno}: say the whole name, not a relative import"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name.split(".")[1] for name in found if name.startswith("lddmmlib.")} - {"__version__"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(PACKAGE).as_posix())
+def test_imports_only_from_below(path):
+    me = owner(path)
+    assert me in ORDER, f"{me} has no place in the floor plan"
+    above = {name for name in imported(path) if ORDER.index(name) > ORDER.index(me)}
+    assert not above, f"{path.relative_to(PACKAGE)} (floor of {me}) imports upwards: {sorted(above)}"
+
+
+def test_lower_floors_need_numpy_and_torch_alone():
+    modules = [".".join(("lddmmlib", *p.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
+               for p in FILES if owner(p) in ORDER[: ORDER.index("networks") + 1] and p.stem != "__main__"]  # fmt: skip
+    program = f"""
+import importlib, sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {HEAVY}:
+            raise ModuleNotFoundError(name, name=name)
+sys.meta_path.insert(0, Absent())
+for name in {["lddmmlib", *modules]}:
+    importlib.import_module(name)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def code_lines(path: Path) -> int:
+    """Lines that hold code: no blank lines, comments or docstrings."""
+    text = path.read_text(encoding="utf-8")
+    ignored = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+    lines = set()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type not in ignored:
+            lines.update(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(ast.parse(text)):
+        is_doc = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        if is_doc:
+            lines.difference_update(range(node.lineno, node.end_lineno + 1))
+    return len(lines)
+
+
+def test_the_library_stays_small(capsys):
+    count = {name: sum(code_lines(p) for p in FILES if owner(p) == name) for name in ORDER}
+    mathematics, methods = (sum(count[name] for name in FLOORS[i]) for i in (1, 4))
+    whole = sum(count.values())
+    with capsys.disabled():
+        print(f"\ncode lines: mathematics {mathematics}, methods {methods}, floors 1 and 4 {mathematics + methods} "
+              f"(aim: under 3000), library {whole} (under 8000)")  # fmt: skip
+    assert mathematics + methods < 3000
+    assert whole < 8000
