@@ -1,0 +1,45 @@
+"""``python -m lddmmlib.data check DIR``: what lies in a folder, what is wrong with it, and a contact sheet.
+
+Exit code: 0 where nothing is wrong, 1 where something is, 2 for a command that cannot be carried out.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from lddmmlib.data import check, images, sheet
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Carry out the command; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m lddmmlib.data", description="Look at annotated faces.")
+    command = parser.add_subparsers(required=True).add_parser("check", help="what a folder holds, and what is wrong")
+    command.add_argument("path", type=Path, metavar="DIR", help="a folder, or one file of annotations")
+    command.add_argument("--sheet", type=Path, default="contact_sheet.png", metavar="OUT.png", help="the contact sheet")
+    command.add_argument("--count", type=int, default=24, metavar="N", help="faces on it (24)")
+    given = parser.parse_args(arguments)
+    if not given.path.exists():
+        command.error(f"DIR: needed a folder or a file, got {given.path}, where there is nothing")
+    if given.count < 1:
+        command.error(f"--count: needed at least 1, got {given.count}")
+    if given.sheet.suffix.lower() != ".png" or not given.sheet.absolute().parent.is_dir():
+        command.error(f"--sheet: needed a .png in a folder that exists, got {given.sheet}")
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file may have a name that the terminal cannot write
+
+    report = check.inspect(given.path, ignore=given.sheet.absolute())
+    print(check.summary(report))
+    records = [record for some in report.faces.values() for record in some]
+    if chosen := sheet.spread(records, given.count):
+        notes = [problem for found in report.problems.values() for problem in found]
+        title = f"{given.path.resolve().name}: {len(chosen):,} of {len(records):,} faces, {len(notes):,} problems"
+        try:
+            images.save(sheet.draw(chosen, title, notes), given.sheet)
+        except OSError as error:
+            command.error(f"--sheet: {error}")
+        print(f"\ncontact sheet: {given.sheet} ({len(chosen):,} of {len(records):,} faces)")
+    return 1 if report.problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

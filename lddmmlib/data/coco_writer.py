@@ -1,0 +1,168 @@
+"""COCO keypoint json, written so that mmpose, CVAT (Datumaro) and FiftyOne open it.
+
+What each of them insists on: mmpose's face data sets on `center` and `scale`, its others on `bbox` and the
+image's size; Datumaro on `segmentation`, `iscrowd`, `bbox`, the landmarks' names and a skeleton; FiftyOne on
+images that lie under one folder.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable
+from itertools import pairwise
+from pathlib import Path
+
+from torch import Tensor
+
+from lddmmlib import _checks
+from lddmmlib._shapes import Float
+from lddmmlib.data import images
+from lddmmlib.data.coco import CROP
+from lddmmlib.data.records import Record
+from lddmmlib.faces import schemes
+
+
+def write_coco(
+    records: Iterable[Record],
+    path: str | Path,
+    scheme: str | None = None,
+    root: str | Path | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write faces of one scheme as COCO keypoint json, all or nothing: no half file is left behind.
+
+    A landmark's v is 2 where it is visible, 1 where it is not but has a place, 0 where it is NaN. A face
+    without a box gets that of its landmarks. `formats.read` gives all back, the numbers to the last bit.
+
+    Args:
+        records: the faces; each needs its image, whose size is written too.
+        path: the json to write.
+        scheme: names the landmarks and draws the skeleton; default: the records' own.
+        root: the folder that the images' names start from (mmpose's ``data_prefix``, FiftyOne's
+            ``data_path``); default: the json's own folder.
+        overwrite: whether a file at ``path`` may be replaced.
+
+    Raises:
+        FileExistsError: there is a file at ``path``.
+        ValueError: a face of another scheme, without a place, or without a readable image under ``root``.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> import torch
+    >>> from lddmmlib.data import formats
+    >>> folder = TemporaryDirectory()
+    >>> image, path = (Path(folder.name, name) for name in ("face.png", "faces.json"))
+    >>> images.save(np.zeros((40, 60, 3), np.uint8), image)
+    >>> landmarks = torch.arange(58, dtype=torch.float64).view(29, 2)
+    >>> landmarks[3] = torch.nan
+    >>> visible = torch.arange(29) > 3
+    >>> write_coco([Record(image, landmarks, visible, None, "cofw-29", {}, "")], path)
+    >>> json.loads(path.read_text(encoding="utf-8"))["annotations"][0]["keypoints"][6:15]
+    [4.0, 5.0, 1, 0.0, 0.0, 0, 8.0, 9.0, 2]
+    >>> (again,) = formats.read(path)
+    >>> again.box, torch.equal(again.visible, visible)
+    ((0.0, 1.0, 56.0, 56.0), True)
+    >>> folder.cleanup()
+    """
+    path, records = Path(path), list(records)
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"path: {path} exists; give overwrite=True to replace it")
+    name = scheme or next((record.scheme for record in records if record.scheme), None)
+    if name is None:
+        raise ValueError("scheme: none of the records has one; name it by scheme=...")
+    category = _category(schemes.get(name))
+    root = Path(os.path.normpath((path.parent if root is None else Path(root)).absolute()))
+    entries: dict[Path, dict] = {}
+    annotations = []
+    for i, record in enumerate(records):
+        _check(record, f"records[{i}]", len(category["keypoints"]))
+        image = Path(os.path.normpath(record.image.absolute()))
+        if image not in entries:
+            entries[image] = {"id": len(entries) + 1} | _image(image, root, f"records[{i}]")
+        ids = {"id": i + 1, "image_id": entries[image]["id"], "category_id": category["id"]}
+        annotations.append(ids | _annotation(record))
+    _replace(path, {"images": [*entries.values()], "annotations": annotations, "categories": [category]})
+
+
+def _check(record: Record, name: str, n: int) -> None:
+    if record.image is None:
+        raise ValueError(f"{name}: needed an image, got None; COCO names the image of each face")
+    _checks.points(record.landmarks, f"{name}.landmarks", n, nan=True)
+    if record.landmarks.ndim != 2 or record.visible.shape != (n,):
+        got = f"{tuple(record.landmarks.shape)} and {tuple(record.visible.shape)}"
+        raise ValueError(f"{name}: needed landmarks ({n}, 2) and visible ({n},), got {got}")
+    lost = record.landmarks.isnan()
+    if (lost[:, 0] != lost[:, 1]).any() or (lost[:, 0] & record.visible).any():
+        raise ValueError(f"{name}: a landmark without a place needs NaN for x and y and visible False")
+    if lost.all() and record.box is None:
+        raise ValueError(f"{name}: needed one landmark with a place, or a box; got neither")
+
+
+def _image(image: Path, root: Path, name: str) -> dict:
+    """The image's name from ``root`` on, with slashes on Windows too, and its size."""
+    if not image.is_relative_to(root):
+        raise ValueError(f"{name}: needed an image under {root}, got {image}; give the images' folder as root=")
+    pixels = images.load(image)
+    if pixels is None:
+        raise ValueError(f"{name}: needed an image that can be read, for its size; got {image}")
+    return {
+        "file_name": image.relative_to(root).as_posix(),
+        "height": pixels.shape[0],
+        "width": pixels.shape[1],
+    }
+
+
+def _category(scheme: schemes.Scheme) -> dict:
+    """The one category: names and skeleton, which counts from 1."""
+    rings = [i + i[:1] if c in scheme.closed else i for c, i in scheme.curves.items()]
+    bones = dict.fromkeys((min(a, b) + 1, max(a, b) + 1) for ring in rings for a, b in pairwise(ring))
+    names = {"id": 1, "name": "face", "supercategory": "person"}
+    return names | {"keypoints": scheme.names, "skeleton": [*bones]}
+
+
+def _annotation(record: Record) -> dict:
+    labelled = ~record.landmarks.isnan().any(dim=1)
+    v = labelled.int() + record.visible.int()
+    triplets = zip(record.landmarks.nan_to_num(0.0).tolist(), v.tolist(), strict=True)
+    x, y, w, h = box = record.box or _tight(record.landmarks[labelled])
+    return {
+        "keypoints": [number for point, flag in triplets for number in (*point, flag)],
+        "num_keypoints": int(labelled.sum()),
+        "bbox": [x, y, w, h],
+        "area": w * h,
+        "segmentation": [],
+        "iscrowd": 0,
+        **_crop(_tight(record.landmarks[labelled]) if labelled.any() else box),
+        **{key: record.attributes[key] for key in CROP if key in record.attributes},
+        "attributes": record.attributes,
+    }
+
+
+def _tight(points: Float[Tensor, "n 2"]) -> tuple[float, float, float, float]:
+    """The box of points: x, y, w, h."""
+    low, high = points.amin(dim=0), points.amax(dim=0)
+    return (*low.tolist(), *(high - low).tolist())
+
+
+def _crop(box: tuple) -> dict:
+    """HRNet's crop of a box: its centre on the half pixel grid, its larger side in units of 200 px."""
+    x, y, w, h = box
+    left, right, top, bottom = math.floor(x), math.ceil(x + w), math.floor(y), math.ceil(y + h)
+    side = max(right - left, bottom - top)
+    return {"center": [(left + right) / 2, (top + bottom) / 2], "scale": side / 200}
+
+
+def _replace(path: Path, lists: dict[str, list[dict]]) -> None:
+    """Write one entry a line, so that the line of a message helps, beside ``path``; then move it there."""
+    body = ",\n".join(
+        f'"{key}": [\n' + ",\n".join(json.dumps(entry, allow_nan=False) for entry in entries) + "\n]"
+        for key, entries in lists.items()
+    )
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        aside.write_text('{"info": {"contributor": "lddmmlib"},\n' + body + "}\n", encoding="utf-8")
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)

@@ -1,0 +1,86 @@
+"""Landmarks in a `.pts` file: one face, 1-based, as 300-W, 300-VW and MERL-RAV give them.
+
+    version: 1
+    n_points: 68
+    {
+    30.353 53.934
+    ...
+    }
+
+MERL-RAV hides visibility in the signs: (-x, -y) is a landmark at (x, y) that something covers, (-1, -1) one
+that the head itself hides, whose place nobody knows. Elsewhere negative numbers lie outside the image.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lddmmlib._shapes import Bool, Float
+from lddmmlib.data.records import Malformed, Problem, Record, brief, decode, numbers, read_bytes, scheme_of
+
+MAX_BYTES = 1 << 20  # some 20,000 landmarks: above any annotation, and below what fills a memory
+END = ""  # stands behind the last row
+
+
+def read(path: Path, image: Path | None, signs: bool | None = None) -> Record | Problem:
+    """The face in one `.pts` file.
+
+    Args:
+        path: the file.
+        image: its image, if there is one.
+        signs: whether negative numbers are MERL-RAV's; None: they are if none of them stands alone. (A face
+            that reaches over the corner of its image has landmarks left of it or above it, not only both.)
+    """
+    try:
+        raw = read_bytes(path, MAX_BYTES + 1)
+        if len(raw) > MAX_BYTES:
+            raise Malformed(f"at most {MAX_BYTES} bytes", "more")
+        xy = torch.tensor(list(_points(decode(raw))), dtype=torch.float64)
+        alone = (xy < 0).sum(dim=1) == 1
+        if signs and alone.any():
+            raise Malformed("both coordinates negative or none (MERL-RAV)", brief(xy[alone][0].tolist()))
+    except Malformed as error:
+        return error.problem(path)
+    if signs is None:
+        signs = not alone.any()
+    landmarks, visible = _by_sign(xy) if signs else (xy - 1, torch.ones(len(xy), dtype=torch.bool))
+    return Record(image, landmarks, visible, None, scheme_of(len(xy)), {}, str(path))
+
+
+def _by_sign(xy: Float[Tensor, "n 2"]) -> tuple[Float[Tensor, "n 2"], Bool[Tensor, " n"]]:
+    """MERL-RAV's signs: 0-based landmarks, NaN where self-occluded, and which of them are seen."""
+    self_occluded = (xy == -1).all(dim=1, keepdim=True)
+    return (xy.abs() - 1).masked_fill(self_occluded, torch.nan), (xy >= 0).all(dim=1)
+
+
+def _points(text: str) -> Iterator[list[float]]:
+    """The points as the file has them."""
+    lines = text.split("\n")
+    rows = iter([(i, line.strip()) for i, line in enumerate(lines, 1) if line.strip()] + [(len(lines), END)])
+    _expect(next(rows), r"version:\s*\d+(\.\d+)?", "'version: 1'")
+    n = int(_expect(next(rows), r"n_points:\s*(\d{1,18})", "'n_points:' and a number")[1])
+    _expect(next(rows), r"\{", "'{'")
+    count = 0
+    for line, row in rows:
+        if row in ("}", END):
+            break
+        yield numbers(row.split(), 2, line)
+        count += 1
+    if count != n or n == 0:
+        raise Malformed(f"{n or 'some'} points (n_points)", f"{count} points", line)
+    _expect((line, row), r"\}", "'}'")
+    _expect(next(rows), END, "nothing after '}'")
+
+
+def _expect(row: tuple[int, str], pattern: str, needed: str) -> re.Match:
+    """The match of a row that must have one form."""
+    line, text = row
+    match = re.fullmatch(pattern, text, re.ASCII)
+    if match is None:
+        raise Malformed(needed, brief(text) if text else "the end of the file", line)
+    return match
