@@ -1,0 +1,135 @@
+"""Where a recorded figure comes from: the code it ran, the versions, the machine; and whether that still holds."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import math
+import os
+import platform
+import subprocess
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from lddmmlib.experiments import Experiment
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "book" / "results"
+DIGITS = 4  # no figure here is known to more
+
+
+def real_data() -> Path:
+    """The folder of real annotations and photographs that LDDMMLIB_REAL_DATA names."""
+    needed = "LDDMMLIB_REAL_DATA: needed the folder of real test data"
+    if not (named := os.environ.get("LDDMMLIB_REAL_DATA")):
+        raise RuntimeError(f"{needed}, got no such variable; set it to that folder and run again")
+    if not Path(named).is_dir():
+        raise RuntimeError(f"{needed}, got {named!r}, which is no folder; correct it and run again")
+    return Path(named)
+
+
+def code_hashes(experiment: Experiment) -> dict[str, str]:
+    """Module -> hash of its source, of all that the experiment declares and of its own."""
+    names = sorted({*experiment.reads, experiment.measure.__module__})
+    return {name: _hash(name) for name in names}
+
+
+def _hash(module: str) -> str:
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise ValueError(f"reads: needed the name of a module, got {module!r}; correct the experiment")
+    text = Path(spec.origin).read_text(encoding="utf-8")  # line ends as read, so alike on every system
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def run(name: str, experiment: Experiment, results: Path = RESULTS) -> Path:
+    """Measure, and write figures and provenance to ``results``/NAME.json."""
+    code = code_hashes(experiment)  # before: what ran, not what was written meanwhile
+    start = time.perf_counter()
+    figures = experiment.measure()
+    record = {
+        "name": name,
+        "question": experiment.question,
+        "claims": list(experiment.claims),
+        "figures": rounded(figures),
+        "provenance": {
+            "data": experiment.data,
+            "date": datetime.now(UTC).date().isoformat(),
+            "seconds": round(time.perf_counter() - start, 1),
+            **environment(),
+            "code": code,
+        },
+    }
+    results.mkdir(parents=True, exist_ok=True)
+    path = results / f"{name}.json"
+    text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8", newline="\n")
+    return path
+
+
+def status(name: str, experiment: Experiment, results: Path = RESULTS) -> str:
+    """``present``, ``missing``, or ``stale`` with the modules that have changed."""
+    path = results / f"{name}.json"
+    if not path.exists():
+        return "missing"
+    then = json.loads(path.read_text(encoding="utf-8"))["provenance"]["code"]
+    now = code_hashes(experiment)
+    changed = sorted(m for m in then.keys() | now.keys() if then.get(m) != now.get(m))
+    return f"stale: {', '.join(changed)} changed" if changed else "present"
+
+
+def rounded(figure: object) -> object:
+    """Figures to 4 significant digits, through lists and dicts; NaN and infinity are refused.
+
+    >>> rounded({"share": 0.123456, "count": 2800, "both": (1.0, 31.41592)})
+    {'share': 0.1235, 'count': 2800, 'both': [1.0, 31.42]}
+    """
+    if isinstance(figure, dict):
+        return {str(k): rounded(v) for k, v in figure.items()}
+    if isinstance(figure, list | tuple):
+        return [rounded(v) for v in figure]
+    if isinstance(figure, float):
+        if not math.isfinite(figure):
+            raise ValueError(f"figures: needed finite numbers, got {figure}; leave out what was not measured")
+        return float(f"{figure:.{DIGITS}g}")
+    if isinstance(figure, int | str):
+        return figure
+    raise TypeError(f"figures: needed numbers, strings, lists or dicts, got {type(figure).__name__}; use .item()")
+
+
+def environment() -> dict[str, str]:
+    """Commit, versions and kind of machine; nothing that names a person, a host or a path."""
+    import numpy
+    import torch
+
+    return {
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "numpy": numpy.__version__,
+        "torch": torch.__version__,
+        "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()}",
+    }
+
+
+def _commit() -> str:
+    """The commit of the checkout, and whether the package differs from it; "unknown" outside of one."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(ROOT), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--", "lddmmlib")
+        return git("rev-parse", "HEAD") + (" with changes" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _processor() -> str:
+    """The processor's model, which Linux keeps in a file and others tell Python."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return next(iter(models), platform.processor() or platform.machine())

@@ -1,0 +1,120 @@
+import json
+import sys
+
+import pytest
+
+from lddmmlib.experiments import Experiment, __main__, experiments, provenance
+
+NAMES = {"shape_statistics", "annotator_agreement", "shape_spread", "nme_curve_floor"}
+
+
+@pytest.fixture
+def declared(tmp_path, monkeypatch):
+    """A module of its own that an experiment may read."""
+    (tmp_path / "read_by_experiment.py").write_text("answer = 42\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path / "read_by_experiment.py"
+    sys.modules.pop("read_by_experiment", None)
+
+
+def measure():
+    return {"share": 1 / 3, "rows": [(1.0, 123456.0)], "count": 7, "said": "yes"}
+
+
+def experiment():
+    # measure() lives in a test module: tell of a module that can be found again
+    return Experiment(measure, "How much?", "nothing real", ("read_by_experiment",), ("A1",))
+
+
+@pytest.fixture(autouse=True)
+def _of_the_package(monkeypatch):
+    monkeypatch.setattr(measure, "__module__", "lddmmlib.experiments.provenance")
+
+
+def test_a_run_is_recorded_with_its_provenance(declared, tmp_path):
+    path = provenance.run("trial", experiment(), tmp_path / "results")
+    assert path == tmp_path / "results" / "trial.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    assert record["figures"] == {"share": 0.3333, "rows": [[1.0, 123500.0]], "count": 7, "said": "yes"}
+    assert (record["name"], record["question"], record["claims"]) == ("trial", "How much?", ["A1"])
+    told = record["provenance"]
+    assert set(told) == {"data", "date", "seconds", "commit", "python", "numpy", "torch", "machine", "code"}
+    assert set(told["code"]) == {"read_by_experiment", "lddmmlib.experiments.provenance"}
+    assert told["data"] == "nothing real"
+    assert "cores" in told["machine"]
+
+
+def test_status_is_missing_then_present_then_stale_by_name(declared, tmp_path):
+    assert provenance.status("trial", experiment(), tmp_path) == "missing"
+    provenance.run("trial", experiment(), tmp_path)
+    assert provenance.status("trial", experiment(), tmp_path) == "present"
+    declared.write_bytes(b"answer = 42\r\n")  # a checkout with other line ends
+    assert provenance.status("trial", experiment(), tmp_path) == "present"
+    declared.write_text("answer = 43\n", encoding="utf-8")
+    assert provenance.status("trial", experiment(), tmp_path) == "stale: read_by_experiment changed"
+
+
+def test_a_module_declared_later_makes_the_result_stale(declared, tmp_path):
+    provenance.run("trial", experiment(), tmp_path)
+    more = experiment()._replace(reads=("read_by_experiment", "lddmmlib.metrics"))
+    assert provenance.status("trial", more, tmp_path) == "stale: lddmmlib.metrics changed"
+
+
+def test_a_module_that_does_not_exist_is_refused(tmp_path):
+    wrong = experiment()._replace(reads=("no_such_module_anywhere",))
+    with pytest.raises(ValueError, match="needed the name of a module, got 'no_such_module_anywhere'"):
+        provenance.run("trial", wrong, tmp_path)
+
+
+@pytest.mark.parametrize("figure", [float("nan"), float("inf")])
+def test_figures_that_were_not_measured_are_refused(figure):
+    with pytest.raises(ValueError, match="figures: needed finite numbers"):
+        provenance.rounded({"a": [figure]})
+
+
+def test_figures_of_another_kind_are_refused():
+    with pytest.raises(TypeError, match="figures: needed numbers"):
+        provenance.rounded({"a": object()})
+
+
+def test_real_data_says_what_it_needs(monkeypatch, tmp_path):
+    monkeypatch.delenv("LDDMMLIB_REAL_DATA", raising=False)
+    with pytest.raises(RuntimeError, match="LDDMMLIB_REAL_DATA: needed the folder of real test data"):
+        provenance.real_data()
+    monkeypatch.setenv("LDDMMLIB_REAL_DATA", str(tmp_path / "nowhere"))
+    with pytest.raises(RuntimeError, match="which is no folder"):
+        provenance.real_data()
+    monkeypatch.setenv("LDDMMLIB_REAL_DATA", str(tmp_path))
+    assert provenance.real_data() == tmp_path
+
+
+# The command line
+
+
+def test_list_and_status_name_every_experiment(capsys):
+    for command in ("list", "status"):
+        assert __main__.main([command]) == 0
+        assert {line.split()[0] for line in capsys.readouterr().out.splitlines()} == NAMES
+
+
+def test_running_without_data_or_name_fails_with_a_sentence(capsys, monkeypatch):
+    monkeypatch.delenv("LDDMMLIB_REAL_DATA", raising=False)
+    assert __main__.main(["run", "nme_curve_floor"]) == 2
+    assert "set it to that folder" in capsys.readouterr().err
+    assert __main__.main(["run", "floor"]) == 2
+    assert "needed one of shape_statistics" in capsys.readouterr().err
+
+
+# The recorded results
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_recorded_results_say_where_they_come_from_and_name_no_path(name):
+    text = (provenance.RESULTS / f"{name}.json").read_text(encoding="utf-8")
+    record = json.loads(text)
+    declared = experiments()[name]
+    assert (record["name"], record["question"]) == (name, declared.question)
+    assert record["claims"] == list(declared.claims)
+    assert record["figures"]
+    assert record["provenance"]["code"].keys() == {*declared.reads, declared.measure.__module__}
+    assert not any(word in text for word in ("/home", "/work", "/root", "/tmp", "\\\\"))
