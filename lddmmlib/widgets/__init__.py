@@ -1,0 +1,43 @@
+'''Pictures that answer back: anywidgets, alive in JupyterLab and in a page that has no kernel.
+
+A widget is a Python class with the state and a script with the mathematics and the drawing. To write one, take two
+files, here ``bell.py``
+
+    from pathlib import Path
+    from lddmmlib.widgets import Number, StaticWidget
+
+    class Bell(StaticWidget):
+        """exp(-x²/σ²), and how far it reaches."""
+
+        script = Path(__file__).with_name("bell.js")
+        sigma = Number(1.0, min=0.2, max=2.0)
+
+and ``bell.js``
+
+    import { range, widget } from "./shared.js";
+    export const bell = (x, sigma) => Math.exp(-x * x / sigma ** 2);
+    const xs = range(121).map(i => i / 20 - 3);
+    export default widget(ui => [
+      ui.plot({ x: [-3, 3], y: [0, 1], ratio: 2, label: "A bell curve" },
+        p => p.line(xs.map(x => [x, bell(x, ui.get("sigma"))]), { colour: p.colour.blue })),
+      ui.slider({ name: "sigma", label: "width σ (px)", min: 0.2, max: 2, step: 0.1 }),
+      ui.reset("sigma"),
+    ]);
+
+then show ``Bell(question="Where is half the height?", alt="A bell curve and its width")``.
+
+- The trait ``question`` is the caption: what to predict before trying. ``alt`` says in words what ``picture()`` shows:
+  a matplotlib Figure, for a reader without scripts and for print. Without ``picture`` the words stand there.
+- State is in the traits, and only there: ``Number`` and ``Numbers`` (arrays, tensors) refuse NaN. A `Bytes` trait,
+  tagged ``sync=True``, is a DataView in the script: the way for images and for arrays with holes.
+- The script exports its mathematics as pure functions (never named ``render``), which the tests run in Node against
+  the library's; `shared.js` has the rest: plots, handles, sliders, lists, radio buttons, reset, a status for those
+  who do not see the picture. Whatever is not in it lies beside the script in a .css of the same name.
+- What Python made is shown with the state of that moment. Lay widgets out in the script: VBox and interact need a
+  kernel. After an edit of the script, make the widget anew: run its cell again.
+'''
+
+from lddmmlib.widgets.base import Number, Numbers, StaticWidget
+from lddmmlib.widgets.metric_explorer import MetricExplorer
+
+__all__ = ["MetricExplorer", "Number", "Numbers", "StaticWidget"]
