@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import textwrap
+
 import torch
 from torch import Tensor
+
+from lddmmlib import _checks
+from lddmmlib.experiments import provenance
 
 
 def start(seed: int = 0) -> torch.Generator:
@@ -42,3 +48,22 @@ def check(answer: object, expected: Tensor | float, tolerance: float = 1e-6) -> 
         i = (a - e).abs().nan_to_num(float("inf")).argmax()
         where = f" at {tuple(int(k) for k in torch.unravel_index(i, a.shape))}" if a.ndim else ""
         print(f"Not quite: expected {e.flatten()[i]:.6g}, got {a.flatten()[i]:.6g}{where}.")
+
+
+def result(name: str) -> dict:
+    """The figures of a recorded run, ``book/results/NAME.json``; says when, where and on what they were measured.
+
+    Raises ValueError, with the names that there are, for a result that was never recorded.
+
+    >>> figures = result("shape_spread")
+    On 2,800 of the 300-W training annotations, 68 points, integer coordinates.
+    ...
+    >>> figures["count"]
+    2800
+    """
+    _checks.one_of(name, "result", sorted(path.stem for path in provenance.RESULTS.glob("*.json")))
+    record = json.loads((provenance.RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    source = record["provenance"]
+    print(*textwrap.wrap(f"On {source['data']}.", 80), sep="\n")
+    print(f"{source['date']}, {source['machine']}, torch {source['torch']}, commit {source['commit'][:7]}")
+    return record["figures"]

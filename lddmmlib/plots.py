@@ -32,7 +32,12 @@ STYLE = {
 
 
 def face(
-    ax: Axes, points: Float[Tensor, "n 2"], scheme: str, colour: str | None = None, label: str = "", size: float = 9.0
+    ax: Axes,
+    points: Float[Tensor, "n 2"],
+    scheme: str,
+    colour: str | None = None,
+    label: str = "",
+    size: float = 9.0,
 ) -> None:
     """Draw one face: its curves as lines, its landmarks as dots, y downwards as in an image.
 
@@ -58,9 +63,8 @@ def face(
     scheme = schemes.get(scheme)
     _checks.points(points, "points", scheme.n, nan=True)
     xy = points.detach().cpu()
-    for name, curve in scheme.curves.items():
-        ring = [*curve, curve[0]] if name in scheme.closed else list(curve)
-        ax.plot(*xy[ring].T, color=colour or scheme.colours[name], zorder=2)
+    for name, line in scheme.lines(xy).items():
+        ax.plot(*line.T, color=colour or scheme.colours[name], zorder=2)
     if size:
         ax.scatter(*xy.T, s=size, color=colour or "#333333", zorder=3, label=label or None)
     elif label:
@@ -88,5 +92,10 @@ def ced(ax: Axes, errors: Mapping[str, Float[Tensor, " m"]], threshold: float, n
     for name, e in errors.items():
         auc = 100 * metrics.auc(e, threshold).item()
         ax.plot(100 * thresholds, 100 * metrics.ced(e, thresholds), label=f"{name}: AUC {auc:.1f} %")
-    ax.set(xlim=(0, 100 * threshold), ylim=(0, 100), xlabel=f"NME by {normaliser} (%)", ylabel="images at or below (%)")
+    ax.set(
+        xlim=(0, 100 * threshold),
+        ylim=(0, 100),
+        xlabel=f"NME by {normaliser} (%)",
+        ylabel="images at or below (%)",
+    )
     ax.legend(loc="lower right")

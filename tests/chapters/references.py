@@ -63,14 +63,21 @@ def update(number: str = "") -> None:
     for path in (p for p in chapters.paths() if p.stem.startswith(number)):
         notebook = chapters.read(path.read_text(encoding="utf-8"))
         NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
-        known = {c.source: [plain(o) for o in c.outputs] for c in checked(notebook)}
+        known = {c.source: plain(c.outputs) for c in checked(notebook)}
         text = json.dumps(known, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
         (REFERENCES / f"{path.stem}.json").write_text(text, encoding="utf-8", newline="\n")
         print(f"{path.stem}: {len(known)} reference(s)")
 
 
-def plain(output: dict) -> dict:
-    return output | {"execution_count": None} if "execution_count" in output else dict(output)
+def plain(outputs: list[dict]) -> list[dict]:
+    """Outputs without counters; what was printed in several pieces is one, for where it is cut is chance."""
+    kept = []
+    for output in outputs:
+        if kept and output.get("text") and kept[-1].get("name") == output.get("name"):
+            kept[-1]["text"] += output["text"]
+        else:
+            kept.append(output | {"execution_count": None} if "execution_count" in output else dict(output))
+    return kept
 
 
 if __name__ == "__main__":

@@ -46,7 +46,9 @@ def code(notebook):
 
 def section(notebook, title):
     """The cells from the heading ``## title`` up to the next heading of that level."""
-    starts = [i for i, c in enumerate(notebook.cells) if c.cell_type == "markdown" and re.search(r"^## ", c.source, re.M)]
+    starts = [
+        i for i, c in enumerate(notebook.cells) if c.cell_type == "markdown" and re.search(r"^## ", c.source, re.M)
+    ]
     for i, start in enumerate(starts):
         if re.search(rf"^## {re.escape(title)}$", notebook.cells[start].source, re.M):
             return notebook.cells[start : starts[i + 1] if i + 1 < len(starts) else None]
@@ -72,7 +74,7 @@ def test_header_card(chapter):
 
 
 def test_each_equation_is_followed_by_its_code(chapter):
-    """A labelled equation is followed within a screen by a code cell; over the chapter, library agreement is asserted."""
+    """A labelled equation is followed within a screen by code; somewhere agreement with the library is asserted."""
     cells = chapter[1].cells
     found = 0
     for i, cell in enumerate(cells):
@@ -92,20 +94,25 @@ def test_each_equation_is_followed_by_its_code(chapter):
 
 def test_first_picture_asks_for_a_prediction(chapter):
     cells = section(chapter[1], "Predict first")
-    assert any(c.cell_type == "code" for c in cells) and "?" in "".join(c.source for c in cells if c.cell_type == "markdown")
+    assert any(c.cell_type == "code" for c in cells), "no picture"
+    assert any("?" in c.source for c in cells if c.cell_type == "markdown"), "no question"
 
 
 def test_something_is_broken_on_purpose(chapter):
     cells = section(chapter[1], "If it goes wrong")
     assert any(c.cell_type == "code" for c in cells), "no failure made on purpose"
-    assert all(word in "".join(c.source for c in cells) for word in ("Symptom", "Cause", "Cure")), "no symptom, cause, cure"
+    assert all(word in "".join(c.source for c in cells) for word in ("Symptom", "Cause", "Cure")), (
+        "no symptom, cause, cure"
+    )
 
 
 def test_three_exercises(chapter):
     cells = section(chapter[1], "Exercises")
     titles = re.findall(r"^:{3,}\{exercise\} (\w+)", "\n".join(c.source for c in cells), re.M)
     assert titles == ["Check", "Extend", "Explore"]
-    kinds = [next((t for t in ("stub", "self-check", "solution") if t in c.metadata.get("tags", [])), None) for c in cells]
+    kinds = [
+        next((t for t in ("stub", "self-check", "solution") if t in c.metadata.get("tags", [])), None) for c in cells
+    ]
     assert [k for k in kinds if k] == ["stub", "self-check", "solution"] * 3
     assert all("assert" in c.source for c in tagged(cells, "solution")), "a solution asserts that it is right"
 
@@ -137,7 +144,12 @@ def test_table_leads_to_code_and_tests(chapter):
 
 def test_numbers_in_prose_come_from_code(chapter):
     """A decimal or a percentage in prose stands, to the letter, in an assert cell's string."""
-    text = re.sub(r"\$\$.*?\$\$(?: *\([\w:-]+\))?|\$[^$]*\$|`[^`]*`|\{cite[^}]*\}`[^`]*`|https?://\S+", "", prose(chapter[1]), flags=re.S)
+    text = re.sub(
+        r"\$\$.*?\$\$(?: *\([\w:-]+\))?|\$[^$]*\$|`[^`]*`|\{cite[^}]*\}`[^`]*`|https?://\S+",
+        "",
+        prose(chapter[1]),
+        flags=re.S,
+    )
     asserted = "\n".join(c.source for c in code(chapter[1]) if "assert" in c.source)
     strings = " ".join(re.findall(r"[\"']([^\"'\n]*)[\"']", asserted))
     loose = [n for n in DECIMAL.findall(text) if n not in strings]
@@ -145,7 +157,9 @@ def test_numbers_in_prose_come_from_code(chapter):
 
 
 def test_cells_are_short(chapter):
-    lengths = sorted(len(c.source.splitlines()) for c in code(chapter[1]) if "widget-code" not in c.metadata.get("tags", []))
+    lengths = sorted(
+        len(c.source.splitlines()) for c in code(chapter[1]) if "widget-code" not in c.metadata.get("tags", [])
+    )
     assert lengths[-1] <= 25, "a cell of over 25 lines"
     assert lengths[len(lengths) // 2] <= 9, "the median cell is over 9 lines"
 
