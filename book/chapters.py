@@ -36,11 +36,15 @@ def read(text: str) -> nbformat.NotebookNode:
     the library modules that it imports change, or the results that it shows, and no other chapter does.
     """
     notebook = jupytext.reads(text, fmt="py:percent")
+    notebook.metadata["language_info"] = {"name": "python"}
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "digest": digest(text)}
     for cell in notebook.cells:
         if cell.cell_type == "code" and "solution" in cell.metadata.get("tags", []):
             cell.metadata["tags"] = [*cell.metadata["tags"], "hide-cell"]  # folded in the page
-            cell.metadata["mystnb"] = {"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
+            cell.metadata["mystnb"] = {
+                "code_prompt_show": "Show a solution",
+                "code_prompt_hide": "Hide the solution",
+            }
     return notebook
 
 
@@ -99,7 +103,9 @@ def student_copy(path: Path) -> nbformat.NotebookNode:
     for cell in notebook.cells:
         tags = cell.metadata.get("tags", [])
         if "solution" in tags:
-            cells.append(nbformat.v4.new_markdown_cell("*A solution is folded away in the book's page of this chapter.*"))
+            cells.append(
+                nbformat.v4.new_markdown_cell("*A solution is folded away in the book's page of this chapter.*")
+            )
         elif "remove-cell" not in tags:  # those only hold the prose's numbers to the code's
             cell.source = plain_markdown(cell.source, numbers) if cell.cell_type == "markdown" else cell.source
             cells.append(cell)

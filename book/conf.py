@@ -11,11 +11,12 @@ from docutils import nodes
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
-import chapters  # noqa: E402  (beside this file)
+import api  # noqa: E402  (beside this file)
+import chapters  # noqa: E402
 
 project = "lddmmlib"
 author = "The lddmmlib authors"
-copyright = "The lddmmlib authors. Text and code: MIT licence"  # noqa: A001
+copyright = "The lddmmlib authors. Text and code: MIT licence"
 version = release = chapters.PROJECT["version"]
 
 # --- what is read: `tasks.py page NN` names one chapter, else everything
@@ -25,8 +26,6 @@ include_patterns = [f"notebooks/{ONE_PAGE}.py"] if ONE_PAGE else ["book/**.md", 
 exclude_patterns = ["book/_build/**", "**/.ipynb_checkpoints"]
 extensions = [
     "myst_nb",
-    "sphinx.ext.autodoc",
-    "sphinx.ext.napoleon",
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx_exercise",
@@ -55,12 +54,8 @@ nb_merge_streams = True
 nb_mime_priority_overrides = [("html", "text/html", 5)]  # a widget's own static page before its kernel's view
 nb_ipywidgets_js = {}  # no widget manager: lddmmlib/widgets/static_host.js is the host
 
-# --- the API pages: signatures as written, types named in the docstrings
-autodoc_member_order = "bysource"
-autodoc_typehints = "none"
-autodoc_preserve_defaults = True
-python_use_unqualified_type_names = True
 add_module_names = False
+toc_object_entries_show_parents = "hide"
 nitpick_ignore_regex = [("py:.*", r"(?!lddmmlib).*")]  # other libraries' pages are not looked up: no network
 
 # --- the pages
@@ -135,12 +130,18 @@ def notebook_buttons(app, pagename, templatename, context, doctree) -> None:
     if chapters.REPOSITORY:
         repository = chapters.REPOSITORY.removeprefix("https://github.com/")
         copy = quote(f"lab/tree/my_notebooks/{stem}.ipynb", safe="")
-        links += [
-            ("Open in Colab", f"https://colab.research.google.com/github/{repository}/blob/gh-pages/notebooks/{stem}.ipynb", "fas fa-play"),
-            ("Open in Binder", f"https://mybinder.org/v2/gh/{repository}/main?urlpath={copy}", "fas fa-rocket"),
-        ]  # fmt: skip
+        colab = f"https://colab.research.google.com/github/{repository}/blob/gh-pages/notebooks/{stem}.ipynb"
+        binder = f"https://mybinder.org/v2/gh/{repository}/main?urlpath={copy}"
+        links += [("Open in Colab", colab, "fas fa-play"), ("Open in Binder", binder, "fas fa-rocket")]
     context["header_buttons"][:0] = [
-        {"type": "link", "text": text, "tooltip": text, "url": url, "icon": icon, "label": text.split()[0].lower()}
+        {
+            "type": "link",
+            "text": text,
+            "tooltip": text,
+            "url": url,
+            "icon": icon,
+            "label": text.split()[0].lower(),
+        }
         for text, url, icon in links
     ]
 
@@ -154,6 +155,7 @@ def write_copies(app, exception) -> None:
 
 
 def setup(app) -> None:
+    app.add_directive("api", api.Api)
     app.add_role("run-time", run_time)
     app.connect("builder-inited", place_mathjax)
     app.connect("env-get-outdated", outdated)

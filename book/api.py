@@ -1,0 +1,58 @@
+"""The directive {api}: a module's public names with their signatures and docstrings, read as Markdown."""
+
+import importlib
+import inspect
+import re
+import types
+
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx.util.docutils import SphinxDirective
+
+EXAMPLE = re.compile(r"(?:^>>> .*\n(?:.+\n?)*)", re.M)  # from a prompt to the next blank line
+
+
+class Api(SphinxDirective):
+    """``{api} lddmmlib.metrics``: what is written in the module itself, in its order, under a heading of its own."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        name = self.arguments[0]
+        module = importlib.import_module(name)
+        lines = [f"::::{{py:module}} {name}", "::::", "", *markdown(module)]
+        for attribute, member in public(module):
+            kind = "class" if inspect.isclass(member) else "function"
+            lines += [f"::::{{py:{kind}}} {attribute}{signature(member)}", "", *markdown(member), "::::", ""]
+        section = nodes.section(ids=[nodes.make_id(name)], names=[name])
+        section += nodes.title(name, "", nodes.literal(name, name))
+        self.state.nested_parse(StringList(lines, source=name), self.content_offset, section, match_titles=True)
+        return [section]
+
+
+def public(module: types.ModuleType) -> list[tuple[str, object]]:
+    """The functions and classes that the module defines, or those that a package gathers in ``__all__``."""
+    gathered = getattr(module, "__all__", None)
+    members = [
+        (n, inspect.unwrap(m)) for n, m in vars(module).items() if n in (gathered or vars(module)) and callable(m)
+    ]
+    own = [(n, m) for n, m in members if inspect.isfunction(m) or inspect.isclass(m)]
+    if gathered is None:
+        own = [(n, m) for n, m in own if m.__module__ == module.__name__ and not n.startswith("_")]
+    return sorted(own, key=lambda item: (item[1].__module__, inspect.getsourcelines(item[1])[1]))
+
+
+def signature(member: object) -> str:
+    """The names and defaults of its parameters; their shapes are in the docstring's words."""
+    try:
+        parameters = inspect.signature(member).parameters.values()
+    except (TypeError, ValueError):
+        return ""
+    bare = [p.replace(annotation=inspect.Parameter.empty) for p in parameters]
+    return str(inspect.Signature(bare))
+
+
+def markdown(member: object) -> list[str]:
+    """The docstring, its examples fenced."""
+    text = (inspect.getdoc(member) or "") + "\n"
+    return EXAMPLE.sub(lambda m: f"```pycon\n{m[0].rstrip()}\n```\n", text).splitlines()

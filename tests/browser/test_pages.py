@@ -1,0 +1,170 @@
+"""The built book: every page is there, whole, readable in light and dark, on a phone, from disk, with no network."""
+
+import json
+import re
+import sys
+import zipfile
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "book"))
+import chapters  # noqa: E402
+
+BOOK = ROOT / "book" / "_build" / "html"
+WRITTEN = [f"book/{p.stem}" for p in sorted((ROOT / "book").glob("*.md"))]
+CHAPTERS = [f"notebooks/{p.stem}" for p in chapters.paths()]
+PAGES = [*WRITTEN, *CHAPTERS]
+MOST = 2_500_000  # bytes of one page
+
+
+class Links(HTMLParser):
+    """What a page loads, what it links to, and its pictures without words."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.loads, self.links, self.silent = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        a = dict(attributes)
+        if tag in {"img", "script", "iframe", "source", "video"} and a.get("src"):
+            self.loads.append(a["src"])
+        if tag == "link" and a.get("rel") in {"stylesheet", "icon", "preload", "preconnect"}:
+            self.loads.append(a["href"])
+        if tag == "a" and a.get("href"):
+            self.links.append(a["href"])
+        if tag == "img" and not a.get("alt"):
+            self.silent.append(a.get("src", "")[:60])
+
+
+@pytest.fixture(params=PAGES, scope="module")
+def built(request):
+    """(path, text) of each page that must be there."""
+    if not BOOK.is_dir():
+        pytest.skip("the book is not built")
+    path = BOOK / f"{request.param}.html"
+    assert path.is_file(), f"{request.param}.html was not built"
+    return path, path.read_text(encoding="utf-8")
+
+
+@pytest.mark.book
+def test_pages_are_whole(built):
+    path, text = built
+    assert "Traceback (most recent call last)" not in text
+    assert not re.search(r'class="[^"]*\b(?:system-message|problematic)\b', text)
+    assert not re.search(r"\{(?:eq|doc|ref|cite|func|term|run-time)[^}]*\}`", text), "a role that nobody resolved"
+    assert len(text) < MOST, f"{path.name} has {len(text) / 1e6:.1f} MB"
+
+
+@pytest.mark.book
+def test_pages_load_nothing_from_outside(built):
+    links = Links(built[1])
+    assert not [src for src in links.loads if urlsplit(src).scheme not in {"", "data"}]
+
+
+@pytest.mark.book
+def test_pictures_speak(built):
+    assert not Links(built[1]).silent
+
+
+@pytest.mark.book
+def test_links_lead_somewhere(built):
+    path, text = built
+    for href in Links(text).links:
+        parts = urlsplit(href)
+        if parts.scheme == "" and parts.path:
+            assert (path.parent / unquote(parts.path)).exists(), f"{path.name}: {href}"
+
+
+@pytest.mark.book
+def test_no_widget_waits_for_a_kernel(built):
+    assert "widget-state+json" not in built[1]
+    assert "widget-view+json" not in built[1]
+
+
+@pytest.mark.book
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_download_button_gives_a_notebook(name):
+    text = (BOOK / f"{name}.html").read_text(encoding="utf-8")
+    hrefs = [urlsplit(h).path for h in Links(text).links]
+    stem = name.removeprefix("notebooks/")
+    assert f"{stem}.ipynb" in hrefs
+    assert not [h for h in hrefs if h.endswith(".py")], "a button or link that leads to a .py file"
+    copy = json.loads((BOOK / f"{name}.ipynb").read_text(encoding="utf-8"))
+    assert copy["cells"]
+    assert not [cell for cell in copy["cells"] if cell.get("outputs")]
+    if not chapters.REPOSITORY:
+        assert not [h for h in Links(text).links if "colab" in h or "mybinder" in h]
+
+
+@pytest.mark.book
+def test_zip_opens_by_double_click(tmp_path):
+    archive = BOOK.parent / "lddmmlib-book.zip"
+    if not archive.exists():
+        pytest.skip("the zip is made by `tasks.py book`")
+    with zipfile.ZipFile(archive) as z:
+        names = set(z.namelist())
+    assert "lddmmlib-book/index.html" in names
+    assert {f"lddmmlib-book/{page}.html" for page in PAGES} <= names
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("name", PAGES)
+def test_pages_fit_their_window(pages, site, name, width):
+    """Nothing sticks out sideways, formulas are set, widgets live; `pages` fails on any error or outside request."""
+    page = pages(viewport={"width": width, "height": 800})
+    page.goto(f"{site}{name}.html")
+    page.wait_for_function("!window.MathJax?.startup?.promise || MathJax.startup.promise.then(() => true)")
+    page.wait_for_function("document.querySelectorAll('.sw-root:not([data-sw=ready])').length === 0")
+    wide = page.evaluate("document.documentElement.scrollWidth")
+    assert wide <= width, f"{wide} pixels wide on a window of {width}"
+    formulas, rendered = page.evaluate(
+        "[document.querySelectorAll('.math').length, document.querySelectorAll('mjx-container').length]"
+    )
+    assert rendered >= formulas
+    assert not page.locator("mjx-merror").count()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_pages_live_from_disk(pages, name):
+    if not BOOK.is_dir():
+        pytest.skip("the book is not built")
+    page = pages()
+    page.goto((BOOK / f"{name}.html").as_uri())
+    page.wait_for_function("document.querySelectorAll('mjx-container').length > 0")
+    page.wait_for_function("document.querySelectorAll('.sw-root:not([data-sw=ready])').length === 0")
+
+
+@pytest.mark.browser
+def test_the_front_page_leads_in(page, site):
+    page.goto(f"{site}index.html")
+    page.wait_for_url("**/book/index.html")
+    page.get_by_text("Start here").click()
+    page.wait_for_url("**/notebooks/00_start.html")
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_text_stands_out_in_both_themes(pages, site, theme):
+    """The page follows the system; its text reaches a contrast of 7 to 1 with its ground."""
+    page = pages(color_scheme=theme)
+    page.goto(f"{site}notebooks/00_start.html")
+    text, ground = page.evaluate(
+        "[getComputedStyle(document.querySelector('article p')).color, getComputedStyle(document.body).backgroundColor]"
+    )
+    light, dark = sorted((luminance(text), luminance(ground)), reverse=True)
+    assert (light + 0.05) / (dark + 0.05) > 7
+    assert (luminance(ground) < 0.2) == (theme == "dark")
+
+
+def luminance(colour):
+    """Relative luminance of a CSS rgb() colour, as WCAG defines it."""
+    channels = [int(c) / 255 for c in re.findall(r"\d+", colour)[:3]]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
