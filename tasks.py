@@ -40,7 +40,7 @@ TROUBLE = [  # what pip says -> what it means and how to mend it
         "what was installed already is kept.",
     ),
     (
-        ("NewConnectionError", "NameResolutionError", "getaddrinfo", "Network is unreachable", "ConnectTimeout", "ProxyError"),
+        ("NewConnectionError", "NameResolution", "getaddrinfo", "is unreachable", "ConnectTimeout", "ProxyError"),
         "The package index could not be reached. Check the network (or PIP_INDEX_URL and your proxy) and run the same "
         "command again; what was installed already is kept.",
     ),
@@ -60,6 +60,7 @@ def main() -> int:
     args = arguments()
     try:
         set_up(args.torch_index)
+        plain_kernels()
         return args.task(args) or 0
     except KeyboardInterrupt:
         print("\nInterrupted. Run the same command again: it goes on from here.")
@@ -112,6 +113,14 @@ def set_up(torch_index=None) -> None:
     step(f"set up in {minutes(started)}")
 
 
+def plain_kernels() -> None:
+    """Chapters run in kernels of their own settings: none of the user's start-up files, no note on transport."""
+    os.environ["IPYTHONDIR"] = str(BUILD / "ipython")
+    profile = BUILD / "ipython" / "profile_default"
+    profile.mkdir(parents=True, exist_ok=True)
+    (profile / "ipython_kernel_config.py").write_text("c.IPKernelApp.log_level = 40\n", encoding="utf-8")
+
+
 def works(python: Path) -> bool:
     """Does this interpreter start, is it of our version, and does it have pip?"""
     ask = "import sys, pip; print(*sys.version_info[:2])"
@@ -124,7 +133,16 @@ def works(python: Path) -> bool:
 
 def pip(*words: str) -> None:
     """`pip install`, its errors shown as they come and explained at the end."""
-    command = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--progress-bar=on", *words]
+    command = [
+        str(PYTHON),
+        "-m",
+        "pip",
+        "install",
+        "--disable-pip-version-check",
+        "--quiet",
+        "--progress-bar=on",
+        *words,
+    ]
     child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, encoding="utf-8", errors="replace", cwd=ROOT)
     said = collections.deque(maxlen=200)
 
@@ -144,7 +162,10 @@ def pip(*words: str) -> None:
 def explain(said: str) -> str:
     for signs, meaning in TROUBLE:
         if any(sign.lower() in said.lower() for sign in signs):
-            return meaning.format(gb=NEEDED_GB, machine=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}")
+            return meaning.format(
+                gb=NEEDED_GB,
+                machine=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+            )
     return "pip could not install the packages; its own words are above. Delete .venv to start afresh."
 
 
@@ -159,7 +180,9 @@ def book(args) -> None:
         stop("The book did not build; the messages are above.")
     archive = pack()
     step(f"built in {minutes(started)}")
-    print(f"\n  open   {(HTML / 'index.html').as_uri()}\n  share  {archive} ({archive.stat().st_size / 1e6:.0f} MB; unpack it, open index.html)")
+    size = archive.stat().st_size / 1e6
+    print(f"\n  open   {(HTML / 'index.html').as_uri()}")
+    print(f"  share  {archive} ({size:.0f} MB; unpack it, open index.html)")
 
 
 def test(args) -> int:
@@ -172,7 +195,7 @@ def test(args) -> int:
         ("the library", [py, "-m", "pytest", "-q", "-m", "not book and not browser", "--doctest-modules",
                          "--jaxtyping-packages=lddmmlib,beartype.beartype", "tests", "lddmmlib"]),
         ("chapters, made into notebooks", [py, "tests/chapters/references.py", "prepare", str(CHAPTERS)]),
-        ("chapters, run and compared", [py, "-m", "pytest", "-q", "--nbval-lax", "--nbval-cell-timeout=60", "-p", "no:doctest",
+        ("chapters, run and compared", [py, "-m", "pytest", "-q", "--nbval-lax", "--nbval-cell-timeout=60",
                                         "--override-ini=filterwarnings=", str(CHAPTERS)]),
         ("the book, no warning let pass", lambda: sphinx(HTML, "-E", "-n", "-W", "--keep-going")),
         ("the built pages", [py, "-m", "pytest", "-q", "-m", "book or browser", "tests"]),
@@ -196,35 +219,45 @@ def passes(name, check) -> bool:
 
 def lab(args) -> int:
     """JupyterLab on copies that git never sees. A copy that you edited is never overwritten."""
+    os.environ.pop("IPYTHONDIR")  # here the user's own settings are right
     run("book/chapters.py", "copies", "my_notebooks")
     return run("-m", "jupyterlab", "--notebook-dir=my_notebooks", *args.jupyter)
 
 
 def page(args) -> int:
     """Execute and build one chapter alone; then again whenever it, or what it imports, changes."""
-    found = sorted(p for p in (ROOT / "notebooks").glob("[0-9][0-9]_*.py") if p.stem.startswith(args.chapter))
+    every = sorted(p.stem for p in (ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
+    found = [stem for stem in every if stem.startswith(args.chapter)]
     if len(found) != 1:
-        stop(f"Which chapter is {args.chapter!r}? There are: {', '.join(p.stem for p in sorted((ROOT / 'notebooks').glob('[0-9]*.py')))}.")
+        stop(f"Which chapter is {args.chapter!r}? There are: {', '.join(every)}.")
     out, seen = BUILD / "page", None
-    os.environ["LDDMMLIB_PAGE"] = found[0].stem  # conf.py then reads this chapter alone
+    os.environ["LDDMMLIB_PAGE"] = found[0]  # conf.py then reads this chapter alone
     while True:
-        now = {p: p.stat().st_mtime_ns for top in ("lddmmlib", "notebooks", "book") for p in (ROOT / top).rglob("*.*") if BUILD not in p.parents}
+        now = {p: p.stat().st_mtime_ns for p in sources()}
         if now == seen:
             time.sleep(0.5)
             continue
         seen, started = now, time.monotonic()
         code = sphinx(out)
-        print(f"  {(out / 'notebooks' / (found[0].stem + '.html')).as_uri()}  ({minutes(started)})", flush=True)
+        print(f"  {(out / 'notebooks' / (found[0] + '.html')).as_uri()}  ({minutes(started)})", flush=True)
         if args.once:
             return code
         print("  watching; Ctrl-C ends it", flush=True)
+
+
+def sources() -> list:
+    """What a page is made of."""
+    kinds = {".py", ".js", ".css", ".json", ".md", ".bib"}
+    found = [p for top in ("lddmmlib", "notebooks", "book") for p in (ROOT / top).rglob("*") if p.suffix in kinds]
+    return [p for p in found if BUILD not in p.parents]
 
 
 # ---------------------------------------------------------------------------------------------------- small things
 
 
 def sphinx(out: Path, *options: str) -> int:
-    return run("-m", "sphinx", "-q", "-b", "html", "-c", "book", "-d", str(out.with_suffix(".doctrees")), *options, ".", str(out))
+    doctrees = str(out.with_suffix(".doctrees"))
+    return run("-m", "sphinx", "-q", "-b", "html", "-c", "book", "-d", doctrees, *options, ".", str(out))
 
 
 def run(*words: str) -> int:

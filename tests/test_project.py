@@ -43,7 +43,11 @@ def test_lock_serves_every_requirement():
 def test_lock_is_exact_and_names_one_version_a_system():
     assert all(re.fullmatch(r"==[\w.+!]+", str(r.specifier)) for r in LOCK)
     for system, platform in (("linux", "Linux"), ("darwin", "Darwin"), ("win32", "Windows")):
-        here = {"sys_platform": system, "platform_system": platform, "os_name": "nt" if system == "win32" else "posix"}
+        here = {
+            "sys_platform": system,
+            "platform_system": platform,
+            "os_name": "nt" if system == "win32" else "posix",
+        }
         for python in ("3.11", "3.12", "3.13"):
             there = here | {"python_version": python, "python_full_version": f"{python}.0"}
             names = [canonical(r.name) for r in LOCK if r.marker is None or Marker(str(r.marker)).evaluate(there)]
@@ -67,7 +71,10 @@ def test_environment_agrees_with_the_lock():
 @pytest.mark.parametrize(
     ("said", "meant"),
     [
-        ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device", "disk is full"),
+        (
+            "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device",
+            "disk is full",
+        ),
         ("NewConnectionError('... Temporary failure in name resolution')", "could not be reached"),
         ("ERROR: No matching distribution found for torch==2.13.0", "no torch for this Python"),
         ("ERROR: something else", "Delete .venv"),
