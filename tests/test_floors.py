@@ -27,7 +27,8 @@ HEAVY = ["IPython", "anywidget", "beartype", "cv2", "ipywidgets", "jaxtyping", "
 
 
 def owner(path: Path) -> str:
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    """The module of the floor plan that a file belongs to; a program, `python -m ...`, stands above them all."""
+    return "notebook" if path.name == "__main__.py" else path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
 def imported(path: Path) -> set[str]:
