@@ -25,7 +25,7 @@ from lddmmlib.data import coco, images, pts, wflw
 from lddmmlib.data.coco_writer import write_coco
 from lddmmlib.data.records import FormatError, Problem, Record
 
-__all__ = ["FORMATS", "FormatError", "Problem", "Record", "faces", "find", "read", "write_coco"]
+__all__ = ["FORMATS", "FormatError", "Problem", "Record", "read", "write_coco"]
 
 # The kind of file that each format reads.
 FORMATS = {"pts": "pts", "merl-rav": "pts", "pts29": "pts29", "coco": "coco", "coco-1based": "coco"}
@@ -84,12 +84,17 @@ def read(path: str | Path, format: str | None = None) -> list[Record]:
 
 def find(path: Path) -> dict[str, list[Path]]:
     """The files at or below ``path`` by kind: pts, pts29, coco, wflw, image. Hidden files are left out."""
-    files = [path] if path.is_file() else sorted(path.rglob("[!.]*"))
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if not _hidden(file, path))
     found: dict[str, list[Path]] = {}
     for file in files:
         if os.path.isfile(file) and (kind := _kind(file)):  # noqa: PTH113  (Path.is_file may raise)
             found.setdefault(kind, []).append(file)
     return found
+
+
+def _hidden(file: Path, folder: Path) -> bool:
+    """Whether a name below ``folder`` starts with a dot, as those that a Mac leaves in archives do."""
+    return any(part.startswith(".") for part in file.relative_to(folder).parts)
 
 
 def _kind(file: Path) -> str | None:

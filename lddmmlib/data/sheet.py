@@ -125,7 +125,7 @@ def _write(
     import cv2
 
     style = cv2.FONT_HERSHEY_SIMPLEX, size
-    text = text.encode("ascii").decode("ascii")  # the font's letters
+    text = text.encode("ascii", "replace").decode("ascii")  # the font's letters
     keep = len(text)
     short = text
     while keep > 8 and cv2.getTextSize(short, *style, 1)[0][0] > width:

@@ -139,9 +139,9 @@ def test_nothing_to_check(tmp_path, capsys):
 
 def test_one_file_and_the_sheet_inside_the_data(data, capsys, monkeypatch):
     monkeypatch.chdir(data)
-    for path in (".", "a.pts", "."):
+    for path, said in (("a.pts", "0 images"), (".", "2 images, 0 of them not annotated")):
         assert main(["check", path]) == 0
-    assert "2 images, 0 of them not annotated" in capsys.readouterr().out
+        assert said in capsys.readouterr().out
     assert (data / "contact_sheet.png").exists()
 
 
@@ -240,6 +240,18 @@ def test_curves_have_their_colours():
     assert not (np.abs(tile.astype(int) - sheet._bgr(scheme.colours["jaw"])).max(axis=1) <= 3).any()
 
 
+def test_a_curve_is_broken_where_a_landmark_has_no_place():
+    points = torch.full((68, 2), torch.nan, dtype=torch.float64)
+    points[0], points[2] = torch.tensor([10.0, 10.0]), torch.tensor([90.0, 90.0])
+    tile = sheet._tile(record(points.tolist(), scheme="300w-68"), 400)
+    drawn = (tile != np.array(sheet.EMPTY, np.uint8)).any(axis=2)
+    assert 20 < drawn.sum() < 100  # two dots, no line
+
+
+def test_colours_are_read_as_opencv_has_them():
+    assert sheet._bgr("#010aff") == (255, 10, 1)
+
+
 def test_cut_is_a_padded_crop():
     pixels = np.random.default_rng(0).integers(0, 200, (9, 7, 3), dtype=np.uint8)
     padded = np.stack([np.pad(pixels[..., c], 20, constant_values=sheet.EMPTY[c]) for c in range(3)], axis=-1)
@@ -259,6 +271,7 @@ NAN = float("nan")
         [(1e300, 1e300), (1e300, 1e300)],
         [(1e7, 0), (0, 0)],
         [(5e5, 5e5), (5e5 + 20, 5e5)],
+        [(0, 0), (4e5, 4e5)],  # no memory holds its picture
         [(5.0, 5.0)],
         [(-300.0, -300.0), (300.0, 300.0)],
     ],

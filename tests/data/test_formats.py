@@ -44,7 +44,7 @@ def test_a_file_or_its_folder(tmp_path, name, content, n):
 
 @pytest.mark.parametrize("format", [None, "pts"])
 def test_folders_are_read_to_the_bottom_in_order(tmp_path, picture, format):
-    lay(tmp_path, {"b.pts": pts(2), "a/c.pts": pts(3), "a/deep/d.pts": pts(4), "a/.hidden.pts": "nothing"})
+    lay(tmp_path, {"b.pts": pts(2), "a/c.pts": pts(3), "a/deep/d.pts": pts(4), "a/._c.pts": "", ".git/a.pts": ""})
     beside = [picture("b.png"), picture("a/c.png"), picture("a/deep/d.PNG"), picture("a/other.png")]
     records = formats.read(tmp_path, format)
     assert [Path(record.source).name for record in records] == ["c.pts", "d.pts", "b.pts"]
