@@ -32,14 +32,19 @@ def real_shapes() -> Tensor:
         return torch.tensor(file["pts"], dtype=torch.float64)
 
 
+def mean(rows: Tensor) -> Tensor:
+    """Over the first axis, as every statistic here."""
+    return rows.mean(0)
+
+
 def interval(rows: Tensor, statistic: Callable[[Tensor], Tensor], resamples: int = 1000) -> Tensor:
-    """Bootstrap 95 % interval over the first axis: the percentiles of the statistic of resampled rows."""
-    draws = torch.randint(len(rows), (resamples, len(rows)), generator=torch.Generator().manual_seed(0))
-    values = torch.stack([statistic(rows[i]) for i in draws])
+    """Bootstrap 95 % interval of a statistic over the first axis: its percentiles among resampled rows."""
+    draws = torch.randint(len(rows), (len(rows), resamples), generator=torch.Generator().manual_seed(0))
+    values = statistic(rows[draws])  # (resamples, ...)
     return torch.quantile(values, torch.tensor([0.025, 0.975], dtype=values.dtype), dim=0)
 
 
-def with_interval(rows: Tensor, statistic: Callable[[Tensor], Tensor]) -> dict:
+def with_interval(rows: Tensor, statistic: Callable[[Tensor], Tensor] = mean) -> dict:
     """The statistic of the rows, and its interval."""
     return {"value": statistic(rows).tolist(), "interval": interval(rows, statistic).movedim(0, -1).tolist()}
 
@@ -99,14 +104,14 @@ def annotator_agreement() -> dict:
         "photographs": len(many),
         "same_points": {name: _agreement(offsets[name]) for name in same},
         "same_points_together": {
-            "mean": with_interval(torch.stack([offsets[n].norm(dim=-1) for n in same], 1), torch.mean)
+            "mean": with_interval(torch.stack([offsets[n].norm(dim=-1) for n in same], 1).mean(1))
         },
         "same_by_meaning": {name: _agreement(d) for name, d in offsets.items() if name not in same},
         "brow_of_68_to_edges_down": {
-            "upper": with_interval(middle[:, [0, 2], 1], torch.mean),
-            "lower": with_interval(middle[:, [1, 3], 1], torch.mean),
+            "upper": with_interval(middle[:, [0, 2], 1].mean(1)),
+            "lower": with_interval(middle[:, [1, 3], 1].mean(1)),
         },
-        "corner_distance_ratio": with_interval((widths[0] / widths[1]).log(), lambda r: r.mean().exp())
+        "corner_distance_ratio": with_interval((widths[0] / widths[1]).log(), lambda r: r.mean(0).exp())
         | {"spread": (widths[0] / widths[1]).log().std().item()},
     }
 
@@ -115,11 +120,11 @@ def _agreement(d: Tensor) -> dict:
     """d (photographs, 2): distances, the systematic offset (right, down), and the spread about it."""
     length = d.norm(dim=-1)
     return {
-        "mean": with_interval(length, torch.mean),
-        "median": with_interval(length, lambda x: x.quantile(0.5)),
-        "percentile_90": with_interval(length, lambda x: x.quantile(0.9)),
-        "offset": with_interval(d, lambda x: x.mean(0)),
-        "spread": with_interval(d, lambda x: (x - x.mean(0)).square().sum(-1).mean().sqrt()),
+        "mean": with_interval(length),
+        "median": with_interval(length, lambda x: x.quantile(0.5, dim=0)),
+        "percentile_90": with_interval(length, lambda x: x.quantile(0.9, dim=0)),
+        "offset": with_interval(d),
+        "spread": with_interval(d, lambda x: (x - x.mean(0)).square().sum(-1).mean(0).sqrt()),
     }
 
 
@@ -133,13 +138,10 @@ def shape_spread() -> dict:
     error = metrics.errors(guesses["similarity"], shapes, "corners", scheme) * 100
     return {
         "count": len(shapes),
-        "nme_percent": {by: {n: with_interval(v, torch.mean) for n, v in rows.items()} for by, rows in nme.items()},
-        "nme_by_part_percent": {
-            part: with_interval(error[:, list(i)].mean(1), torch.mean) for part, i in scheme.parts.items()
-        },
+        "nme_percent": {by: {n: with_interval(v) for n, v in rows.items()} for by, rows in nme.items()},
+        "nme_by_part_percent": {part: with_interval(error[:, list(i)].mean(1)) for part, i in scheme.parts.items()},
         "corner_distance_over": {
-            n: with_interval(length["corners"] / length[n], torch.mean)
-            | {"spread": (length["corners"] / length[n]).std().item()}
+            n: with_interval(length["corners"] / length[n]) | {"spread": (length["corners"] / length[n]).std().item()}
             for n in NORMALISERS[1:]
         },
         "pupil_over_corner_nme": {by: (v["pupils"].mean() / v["corners"].mean()).item() for by, v in nme.items()},
@@ -164,7 +166,7 @@ def nme_curve_floor() -> dict:
     for name, pred in (("bare_percent", bare), ("interpolated_percent", filled)):
         score = metrics.nme_curve(pred, shapes, "300w-68")
         parts = {"overall": score.value} | {part: getattr(score, part) for part in metrics.PARTS}
-        figures[name] = {part: with_interval(100 * v, torch.mean) for part, v in parts.items()}
+        figures[name] = {part: with_interval(100 * v) for part, v in parts.items()}
     return figures
 
 

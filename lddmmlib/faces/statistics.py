@@ -45,8 +45,8 @@ def similarity(source: Float[Tensor, "*#batch n 2"], target: Float[Tensor, "*#ba
 
     >>> square = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
     >>> move = similarity(square, 2 * square + torch.tensor([5.0, 0.0]))
-    >>> move.linear.tolist(), move.shift.tolist()
-    ([[2.0, 0.0], [0.0, 2.0]], [5.0, 0.0])
+    >>> move.shift.tolist(), move.apply(square)[2].tolist()
+    ([5.0, 0.0], [7.0, 2.0])
     """
     _checks.points(source, "source")
     _checks.points(target, "target", source.shape[-2])
