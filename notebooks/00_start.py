@@ -36,14 +36,12 @@ generator = start(seed=3)
 model = statistics.real_300w()
 together = statistics.sample(model, 3, generator)
 deviation = model.covariance.diagonal().sqrt().view(68, 2)
-alone = model.mean + deviation * torch.randn(
-    68, 2, generator=generator, dtype=model.mean.dtype
-)
+chance = torch.randn(68, 2, generator=generator, dtype=model.mean.dtype)
+alone = model.mean + deviation * chance
 
 figure, axes = plt.subplots(1, 4, figsize=(8, 2.4))
-for ax, points, name in zip(
-    axes, [*together[:2], alone, together[2]], "ABCD", strict=True
-):
+drawn = [*together[:2], alone, together[2]]
+for ax, points, name in zip(axes, drawn, "ABCD", strict=True):
     plots.face(ax, points, "300w-68", size=0)
     ax.set_title(name)
 plt.show()
@@ -113,10 +111,8 @@ model = statistics.real_300w()
 
 # %%
 eigenvalues, modes = torch.linalg.eigh(model.covariance)
-eigenvalues, modes = (
-    eigenvalues.flip(0).clamp(min=0),
-    modes.flip(1),
-)  # the widest first
+eigenvalues = eigenvalues.flip(0).clamp(min=0)  # the widest first
+modes = modes.flip(1)
 
 
 def face_by_hand(b):
@@ -133,9 +129,8 @@ def face_by_hand(b):
 # %%
 def faces(b):
     k = b.shape[1]
-    return model.mean + (b * eigenvalues[:k].sqrt() @ modes[:, :k].T).view(
-        -1, 68, 2
-    )
+    x = b * eigenvalues[:k].sqrt() @ modes[:, :k].T  # (m, 136)
+    return model.mean + x.view(-1, 68, 2)
 
 
 b = torch.randn(5, 136, generator=generator, dtype=torch.float64)
@@ -147,12 +142,9 @@ assert torch.allclose(faces(b)[0], face_by_hand(b[0]))
 
 # %%
 many = statistics.sample(model, 20_000, generator).flatten(1)
-error = torch.linalg.norm(torch.cov(many.T) - model.covariance) / torch.linalg.norm(
-    model.covariance
-)
-assert torch.allclose(
-    torch.cov(many.T), model.covariance, atol=0.05 * model.covariance.abs().max()
-)
+found, wanted = torch.cov(many.T), model.covariance
+error = torch.linalg.norm(found - wanted) / torch.linalg.norm(wanted)
+assert torch.allclose(found, wanted, atol=0.05 * wanted.abs().max())
 print(f"relative difference of the covariances: {error:.1%}")
 
 # %% [markdown]
@@ -175,9 +167,8 @@ def similarity_by_hand(a, b):
     for (ax, ay), (bx, by) in zip(a.tolist(), b.tolist(), strict=True):
         rows += [[ax, -ay, 1, 0], [ay, ax, 0, 1]]
         right += [bx, by]
-    (u, v, cx, cy), *_ = np.linalg.lstsq(
-        np.array(rows), np.array(right), rcond=None
-    )
+    solved = np.linalg.lstsq(np.array(rows), np.array(right), rcond=None)
+    u, v, cx, cy = solved[0]
     return a @ torch.tensor([[u, -v], [v, u]]).T + torch.tensor([cx, cy])
 
 
@@ -187,15 +178,15 @@ def similarity_by_hand(a, b):
 
 # %%
 def similarity(a, b):
-    za, zb = (torch.view_as_complex(p - p.mean(-2, keepdim=True)) for p in (a, b))
+    za = torch.view_as_complex(a - a.mean(-2, keepdim=True))
+    zb = torch.view_as_complex(b - b.mean(-2, keepdim=True))
     w = (za.conj() * zb).sum(-1) / za.abs().square().sum(-1)
     return torch.view_as_real(w[..., None] * za) + b.mean(-2, keepdim=True)
 
 
 a, b = statistics.sample(model, 2, generator)
-a = (
-    3 * a @ torch.tensor([[0.8, -0.6], [0.6, 0.8]], dtype=a.dtype) + 40
-)  # somewhere else, turned, larger
+turn = torch.tensor([[0.8, -0.6], [0.6, 0.8]], dtype=a.dtype)
+a = 3 * a @ turn + 40  # somewhere else, turned, larger
 assert torch.allclose(similarity(a, b), similarity_by_hand(a, b))
 assert torch.allclose(similarity(a, b), statistics.similarity(a, b).apply(a))
 

@@ -79,7 +79,8 @@ truth = 90 * statistics.sample(model, 500, generator)
 
 
 def noise(scale):
-    return scale * torch.randn(truth.shape, generator=generator, dtype=truth.dtype)
+    normal = torch.randn(truth.shape, generator=generator, dtype=truth.dtype)
+    return scale * normal
 
 
 steady = truth + noise(2.5)
@@ -225,17 +226,10 @@ def failure_rate_by_hand(errors, t):
 
 images = metrics.nme(brilliant, truth, "corners", "300w-68")  # (m,)
 landmarks = metrics.errors(brilliant, truth, "corners", "300w-68")  # (m, n)
-assert torch.allclose(
-    metrics.failure_rate(images, 0.1), (images > 0.1).double().mean()
-)
-assert torch.allclose(
-    metrics.failure_rate(landmarks, 0.1), (landmarks > 0.1).double().mean(0).mean()
-)
-assert math.isclose(
-    failure_rate_by_hand(images, 0.1),
-    metrics.failure_rate(images, 0.1),
-    rel_tol=1e-9,
-)
+rate, rate_landmarks = (metrics.failure_rate(e, 0.1) for e in (images, landmarks))
+assert torch.allclose(rate, (images > 0.1).double().mean())
+assert torch.allclose(rate_landmarks, (landmarks > 0.1).double().mean(0).mean())
+assert math.isclose(failure_rate_by_hand(images, 0.1), rate, rel_tol=1e-9)
 
 # %% [markdown]
 # The *cumulative error distribution* shows the failure rate at every threshold at once, and its area up to $t$ is one
@@ -281,12 +275,8 @@ plt.show()
 print("            NME    AUC_0.1   FR^I_0.1   FR^L_0.1   (by corners, %)")
 for name, pred in (("Steady", steady), ("Brilliant", brilliant)):
     e = metrics.errors(pred, truth, "corners", "300w-68")
-    row = [
-        e.mean(),
-        metrics.auc(both[name], 0.1),
-        metrics.failure_rate(both[name], 0.1),
-        metrics.failure_rate(e, 0.1),
-    ]
+    rates = [metrics.failure_rate(errors, 0.1) for errors in (both[name], e)]
+    row = [e.mean(), metrics.auc(both[name], 0.1), *rates]
     print(f"{name:10s}" + "".join(f"{100 * value:8.1f}  " for value in row))
 
 # %% [markdown]
@@ -321,9 +311,8 @@ def curve_error_by_hand(P, T):
 def nme_curve(pred, truth):
     parts = []
     for rows in scheme.parts.values():
-        distance = torch.cdist(
-            pred[:, list(rows)], truth[:, list(rows)]
-        )  # (m, |P|, |T|)
+        P, T = pred[:, list(rows)], truth[:, list(rows)]
+        distance = torch.cdist(P, T)  # (m, |P|, |T|)
         both_ways = torch.cat([distance.amin(2), distance.amin(1)], dim=1)
         parts.append(both_ways.mean(1))
     d = torch.linalg.norm(truth[:, 36] - truth[:, 45], dim=-1)
