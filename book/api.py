@@ -10,6 +10,9 @@ from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
 EXAMPLE = re.compile(r"(?:^>>> .*\n(?:.+\n?)*)", re.M)  # from a prompt to the next blank line
+HEADS = {"Args": "Arguments", "Returns": "Returns", "Raises": "Raises"}
+BLOCK = re.compile(r"^(Args|Returns|Raises):\n((?:    .*\n|\n(?=    ))+)", re.M)
+ITEM = re.compile(r"^    \S.*\n(?:     +\S.*\n)*", re.M)
 
 
 class Api(SphinxDirective):
@@ -53,6 +56,14 @@ def signature(member: object) -> str:
 
 
 def markdown(member: object) -> list[str]:
-    """The docstring, its examples fenced."""
+    """The docstring: its examples fenced, its lists of arguments and errors as lists."""
     text = (inspect.getdoc(member) or "") + "\n"
-    return EXAMPLE.sub(lambda m: f"```pycon\n{m[0].rstrip()}\n```\n", text).splitlines()
+    text = EXAMPLE.sub(lambda m: f"```pycon\n{m[0].rstrip()}\n```\n", text)
+    return BLOCK.sub(lambda m: f"**{HEADS[m[1]]}**\n\n" + ITEM.sub(as_item, m[2]) + "\n", text).splitlines()
+
+
+def as_item(item: re.Match) -> str:
+    """One entry of an Args, Returns or Raises block, with its continuation lines, as an item of a list."""
+    name, _, rest = item[0].strip().partition(": ")
+    words = " ".join(rest.split())
+    return f"- `{name}`: {words}\n" if words and re.fullmatch(r"[\w, *]+", name) else f"- {' '.join(item[0].split())}\n"

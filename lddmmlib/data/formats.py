@@ -1,15 +1,13 @@
 """Annotated faces from the formats that the data sets are published in, and back into COCO keypoint json.
 
-==============  ==========================================================================================
-format          what it is
-==============  ==========================================================================================
-``pts``         `.pts` files, 1-based (300-W, 300-VW); a negative number is a place outside the image
-``merl-rav``    `.pts` files whose signs say what is hidden (`lddmmlib.data.pts`)
-``pts29``       the same in files called `.pts29`, beside 68 points of the same face
-``coco``        COCO keypoint json, 0-based; mmpose's COFW, too
-``coco-1based`` mmpose's json of 300-W and 300-VW, which holds the numbers of the `.pts` files
-``wflw``        WFLW's lists, with or without box and attributes
-==============  ==========================================================================================
+| format | what it is |
+|---|---|
+| `pts` | `.pts` files, 1-based (300-W, 300-VW); a negative number is a place outside the image |
+| `merl-rav` | `.pts` files whose signs say what is hidden (`lddmmlib.data.pts`) |
+| `pts29` | the same in files called `.pts29`, beside 68 points of the same face |
+| `coco` | COCO keypoint json, 0-based; mmpose's COFW, too |
+| `coco-1based` | mmpose's json of 300-W and 300-VW, which holds the numbers of the `.pts` files |
+| `wflw` | WFLW's lists, with or without box and attributes |
 
 All coordinates come back 0-based, pixel centres at integers.
 """

@@ -23,13 +23,11 @@ class Record(NamedTuple):
 
     A landmark is in one of three states; they are COCO's visibility flags 2, 1 and 0.
 
-    ==============  =========  =====================================================================
-    ``landmarks``   visible    the landmark is
-    ==============  =========  =====================================================================
-    finite          True       seen
-    finite          False      externally occluded: something hides it, its place is annotated
-    NaN             False      without a place: self-occluded in MERL-RAV, not annotated elsewhere
-    ==============  =========  =====================================================================
+    | `landmarks` | `visible` | the landmark is |
+    |---|---|---|
+    | finite | True | seen |
+    | finite | False | externally occluded: something hides it, its place is annotated |
+    | NaN | False | without a place: self-occluded in MERL-RAV, not annotated elsewhere |
     """
 
     image: Path | None  #: None where the annotation names none; the file may yet be missing
