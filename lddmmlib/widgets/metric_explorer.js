@@ -55,7 +55,7 @@ function measured(ui) {
   return {
     ...state, truth, pred, by, set, images,
     nme: { ...part, value: mean(own) },
-    curve: nmeCurve(pred, truth, parts, length),
+    curve: nmeCurve(pred, truth, state.scheme.outlines, length),
     rates: { nme: mean(images), auc: auc(images, t), image: failureRate(images, t), landmark: failureRate(set, t) },
   };
 }
@@ -64,7 +64,8 @@ function measured(ui) {
 
 /** What the chosen normaliser measures, as a line or a box around the truth. */
 function ruler({ normaliser, truth, scheme }) {
-  const [[left, right], [top, bottom]] = box(truth), frame = [[left, top], [right, top], [right, bottom], [left, bottom], [left, top]];
+  const [[left, right], [top, bottom]] = box(truth);
+  const frame = [[left, top], [right, top], [right, bottom], [left, bottom], [left, top]];
   return {
     corners: scheme.corners.map(i => truth[i]),
     pupils: scheme.pupils.map(eye => centroid(eye.map(i => truth[i]))),
@@ -85,7 +86,8 @@ function paintFace(plot, now) {
 }
 function facePlot(ui, now) {
   const sides = box(ui.get("face")), [x, y] = sides.map(([low, high]) => (low + high) / 2);
-  const half = 0.6 * Math.max(...sides.map(([low, high]) => high - low)), frame = { x: [x - half, x + half], y: [y + half, y - half] };
+  const half = 0.6 * Math.max(...sides.map(([low, high]) => high - low));
+  const frame = { x: [x - half, x + half], y: [y + half, y - half] };
   const n = ui.get("face").length, names = ui.get("scheme").names;
   const label = "The face: true landmarks in blue, predicted ones in orange";
   const plot = ui.plot({ ...frame, label }, p => paintFace(p, now()));
@@ -111,8 +113,8 @@ function facePlot(ui, now) {
 }
 function offTruth({ pred, truth, selected }) {
   const [dx, dy] = [0, 1].map(k => pred[selected][k] - truth[selected][k]);
-  const across = `${decimal(Math.abs(dx))} px ${dx < 0 ? "left" : "right"}`, along = `${decimal(Math.abs(dy))} px ${dy < 0 ? "up" : "down"}`;
-  return `${decimal(Math.hypot(dx, dy))} px off: ${across}, ${along}`;
+  const way = (d, back, forth) => `${decimal(Math.abs(d))} px ${d < 0 ? back : forth}`;
+  return `${decimal(Math.hypot(dx, dy))} px off: ${way(dx, "left", "right")}, ${way(dy, "up", "down")}`;
 }
 function nearest(point, points, plot) {
   const far = points.map(p => plot.apart(p, point)), least = Math.min(...far);
@@ -254,16 +256,18 @@ function summary({ nme, curve, rates, threshold }) {
   const failed = `${percent(rates.image)} % of images and ${percent(rates.landmark)} % of landmarks`;
   return `${face} ${set} above ${percent(threshold)} %: ${failed}.`;
 }
-const HINTS = [
-  "Blue: truth. Orange: prediction; drag any point. Keys move the selected one: arrows (Shift: by 5 px), Home (onto the " +
-    "truth), Page Up and Page Down (the next point).",
-  "Drag the bars and the threshold. A filled bar has failed; dotted lines show the set that you kept.",
-].map(words => () => h("p", { class: "sw-hint" }, words));
+const HINTS = {
+  face: "Blue: truth. Orange: prediction; drag any point. Keys move the selected one: arrows (Shift: by 5 px), Home " +
+    "(onto the truth), Page Up and Page Down (the next point).",
+  set: "Drag the bars and the threshold. A filled bar has failed; dotted lines show the set that you kept.",
+};
+const hint = words => h("p", { class: "sw-hint" }, words);
 
 export default widget(ui => {
   let saved = null;
   const now = ui.memo(() => measured(ui)), kept = () => saved;
-  const reset = ui.reset(...MOVED), keep = ui.button("Keep this set to compare", () => { saved = structuredClone(now()); });
+  const keep = ui.button("Keep this set to compare", () => { saved = structuredClone(now()); });
+  const reset = ui.reset(...MOVED);
   reset.addEventListener("click", () => { saved = null; });
   const degrees = v => `${decimal(v, 0)}°`, part = v => `${percent(v, 0)} %`;
   const steps = v => `${decimal(v)} landmark${Math.abs(v) === 1 ? "" : "s"}`;
@@ -276,14 +280,14 @@ export default widget(ui => {
           ui.slider({ name: "turn", label: "turn the head by", min: 0, max: 60, step: 1, text: degrees }),
           ui.slider({ name: "slide", label: "slide the jaw's points by", min: -2, max: 2, step: 0.1, text: steps }),
           ui.select({ name: "selected", label: "selected point", groups: landmarkList(ui.get("scheme")) })),
-        h("div", { class: "sw-stack" }, normaliserTable(ui, now), partTable(ui, now), HINTS[0]()))),
+        h("div", { class: "sw-stack" }, normaliserTable(ui, now), partTable(ui, now), hint(HINTS.face)))),
     h("section", {},
       h("h4", {}, "2 · A test set, face 1 among it"),
       h("div", { class: "sw-pair" },
         h("div", {},
           barPlot(ui, now).node,
-          ui.slider({ name: "share", label: "part of each error on one landmark", min: 0, max: 1, step: 0.01, text: part }),
-          HINTS[1]()),
+          ui.slider({ name: "share", label: "part of each error on one landmark", min: 0, max: 1, step: .01, text: part }),
+          hint(HINTS.set)),
         h("div", {}, cedPlot(ui, now, kept).node, rateTable(ui, now, kept))),
       h("div", { class: "sw-bar" }, keep, reset)),
     ui.status(() => summary(now())),

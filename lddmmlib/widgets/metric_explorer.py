@@ -22,7 +22,7 @@ QUESTION = (
 )
 
 ALT = (
-    "Left, a face: true landmarks joined by curves, and predicted ones slightly off, one of them clearly. Middle, a bar "
+    "Left, a face: true landmarks joined by curves, and predicted ones slightly off, one of them much. Middle, a bar "
     "for each image of a test set, and a line at the threshold of failure. Right, the share of images below each error."
 )
 
@@ -96,23 +96,9 @@ class MetricExplorer(StaticWidget):
         of = schemes.get(scheme)
         face = _mean_face() if face is None else face
         _checks.points(face, "face", of.n)
-        if of.pupils is None or "jaw" not in of.curves or len(of.curves["jaw"]) < 2:
+        if of.pupils is None or len(of.curves.get("jaw", ())) < 2:
             raise ValueError(f"scheme: needed one with pupils and a jaw line, such as 300w-68; got {scheme}")
-        rings = {c: [*i, i[0]] if c in of.closed else list(i) for c, i in of.curves.items()}
-        start = {
-            "question": QUESTION,
-            "alt": ALT,
-            "scheme": {
-                "name": of.name,
-                "names": list(of.names),
-                "curves": list(rings.values()),
-                "jaw": list(of.curves["jaw"]),
-                "parts": {p: list(i) for p, i in of.parts.items()},
-                "corners": list(of.corners),
-                "pupils": [list(eye) for eye in of.pupils],
-            },
-            **_start(face, of),
-        }
+        start = {"question": QUESTION, "alt": ALT, "scheme": _anatomy(of), **_start(face, of)}
         super().__init__(face=face.double(), **start | traits)
 
     @traitlets.validate("selected", "image", "offsets", "pixels")
@@ -175,6 +161,21 @@ def _mean_face() -> Tensor:
     mean = statistics.real_300w().mean
     low, high = mean.amin(0), mean.amax(0)
     return 127.5 + (mean - (low + high) / 2) * (180 / (high - low)[1])
+
+
+def _anatomy(scheme: schemes.Scheme) -> dict:
+    """What the script needs to know of a scheme; outlines are the parts without the pupils, as NME_curve takes them."""
+    pupils = {i for name, curve in scheme.curves.items() if name.endswith("_pupil") for i in curve}
+    return {
+        "name": scheme.name,
+        "names": list(scheme.names),
+        "curves": [[*i, i[0]] if name in scheme.closed else list(i) for name, i in scheme.curves.items()],
+        "jaw": list(scheme.curves["jaw"]),
+        "parts": {name: list(part) for name, part in scheme.parts.items()},
+        "outlines": {name: [i for i in part if i not in pupils] for name, part in scheme.parts.items()},
+        "corners": list(scheme.corners),
+        "pupils": [list(eye) for eye in scheme.pupils],
+    }
 
 
 def _start(face: Tensor, scheme: schemes.Scheme) -> dict:

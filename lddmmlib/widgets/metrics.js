@@ -1,5 +1,5 @@
 // lddmmlib.metrics for the widgets: the same numbers, for faces with every landmark labelled.
-import { mean } from "./shared.js";
+import { mean } from "./numbers.js";
 
 export const distance = ([x, y], [u, v]) => Math.hypot(x - u, y - v);
 export const centroid = points => [0, 1].map(k => mean(points.map(p => p[k])));

@@ -3,17 +3,8 @@
 //     export default widget(ui => [ui.plot(...), ui.slider(...), ui.reset("sigma")]);
 // State lives in the model alone: controls write to it, and every change of it draws everything anew, once a frame.
 
-export const clamp = (x, low, high) => Math.min(high, Math.max(low, x));
-export const mean = values => values.reduce((a, b) => a + b, 0) / values.length;
-export const range = n => Array.from({ length: n }, (_, i) => i);
-
-/** 3.14159 -> "3.1", -0.04 -> "0.0": a true minus sign, and none before zero. */
-export function decimal(x, digits = 1) {
-  const text = x.toFixed(digits);
-  return Number(text) === 0 ? text.replace("-", "") : text.replace("-", "−");
-}
-/** A fraction in percent, without the sign: 0.1234 -> "12.3". */
-export const percent = (x, digits = 1) => decimal(100 * x, digits);
+import { clamp, decimal } from "./numbers.js";
+export * from "./numbers.js";
 
 /** An element: h("button", { type: "button", onclick: f }, "text", child...); false and null attributes are left out. */
 export function h(tag, attributes = {}, ...children) {
@@ -136,7 +127,8 @@ class Plot {
     }
   }
   /** Words beside a point: dx, dy CSS pixels from it. */
-  text(words, point, { dx = 0, dy = 0, colour = this.colour.muted, align = "left", baseline = "alphabetic", weight = 400 }) {
+  text(words, point, { dx = 0, dy = 0, colour = this.colour.muted, align = "left", baseline = "alphabetic",
+    weight = 400 }) {
     const [x, y] = this.at(point), font = `${weight} 12px ${getComputedStyle(this.node).fontFamily}`;
     Object.assign(this.g, { font, fillStyle: colour, textAlign: align, textBaseline: baseline });
     this.g.fillText(words, x + dx, y + dy);
@@ -281,14 +273,12 @@ class Ui {
   /** For readers who do not see the picture: what it came to, said once things have been still for a second. */
   status(words) {
     const node = h("div", { role: "status", class: "sw-unseen" });
-    let timer, before = null;
+    let timer, age = this.age;
     return this.keep(node, () => {
-      const now = words();
-      if (before !== null && now !== before) {
-        clearTimeout(timer);
-        timer = setTimeout(() => { node.textContent = now; }, 1000);
-      }
-      before = now;
+      if (age === this.age) return; // no change of the state: the page was resized
+      age = this.age;
+      clearTimeout(timer);
+      timer = setTimeout(() => { node.textContent = words(); }, 1000);
     });
   }
 }
