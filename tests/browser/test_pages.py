@@ -145,7 +145,7 @@ def test_pages_live_from_disk(pages, name):
 def test_the_front_page_leads_in(page, site):
     page.goto(f"{site}index.html")
     page.wait_for_url("**/book/index.html")
-    page.locator(".sd-card a.sd-stretched-link").first.click()
+    page.locator(".sd-card").first.click()
     page.wait_for_url("**/notebooks/00_start.html")
 
 
