@@ -14,7 +14,11 @@ import subprocess
 import threading
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # a slow machine is no failure
+hypothesis.settings.load_profile("untimed")
 
 ROOT = Path(__file__).parents[1]
 BOOK = ROOT / "book" / "_build" / "html"
