@@ -20,6 +20,7 @@ FOLD = r"<details><summary>\1</summary>\n\n\2\n</details>\n"
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "lddmmlib"
 RESULTS = ROOT / "book" / "results"
+BIBLIOGRAPHY = ROOT / "book" / "references.bib"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 REPOSITORY = PROJECT.get("urls", {}).get("Repository", "")  # until it is set there are no Colab and Binder buttons
 
@@ -119,7 +120,7 @@ def plain_markdown(source: str, numbers: dict[str, int]) -> str:
     """MyST's directives and roles in plain Markdown: a directive becomes a quotation with a bold title."""
     source = re.sub(r"^\$\$ *\(([\w:-]+)\)$", lambda m: rf"\tag{{{numbers[m[1]]}}}" + "\n$$", source, flags=re.M)
     source = re.sub(r"\{eq\}`([\w:-]+)`", lambda m: f"eq. ({numbers.get(m[1], m[1])})", source)
-    source = re.sub(r"\{cite(?::\w+)?\}`([^`]+)`", r"[\1]", source)
+    source = re.sub(r"\{cite(?::\w+)?\}`([^`]+)`", lambda m: ", ".join(map(cited, m[1].split(","))), source)
     source = re.sub(r"\{(?:doc|ref|term|func|numref)\}`([^`<]+?)(?: *<[^>]*>)?`", r"*\1*", source)
     source = re.sub(r"\{run-time\}`[^`]*`", "see the book", source)
     source = re.sub(r"^\([\w:-]+\)=\n", "", source, flags=re.M)
@@ -136,6 +137,14 @@ def plain_markdown(source: str, numbers: dict[str, int]) -> str:
         elif not (inside and re.fullmatch(r":[\w-]+:.*", line)):  # a directive's options
             lines.append(f"> {line}" if inside else line)
     return "\n".join(lines)
+
+
+def cited(key: str) -> str:
+    """A reference as one says it, "Yan et al. (2021)", from the bibliography."""
+    entry = re.search(rf"@\w+\{{{key.strip()},(.*?)\n\}}", BIBLIOGRAPHY.read_text(encoding="utf-8"), re.S)[1]
+    authors = re.search(r"author = \{(.*)\}", entry)[1].split(" and ")
+    year = re.search(r"year = \{(\d+)\}", entry)[1]
+    return f"{authors[0].split(',')[0]}{' et al.' if len(authors) > 1 else ''} ({year})"
 
 
 def write(notebook: nbformat.NotebookNode, path: Path) -> str:

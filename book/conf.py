@@ -41,7 +41,15 @@ numfig = True
 math_numfig = True
 math_eqref_format = "({number})"
 if ONE_PAGE:  # its neighbours are not there to refer to
-    suppress_warnings = ["myst.xref_missing", "toc.not_included", "ref.doc", "ref.ref", "ref.term", "ref.eq", "bibtex.key_not_found"]
+    suppress_warnings = [
+        "myst.xref_missing",
+        "toc.not_included",
+        "ref.doc",
+        "ref.ref",
+        "ref.term",
+        "ref.eq",
+        "bibtex.key_not_found",
+    ]
 
 # --- chapters: read by jupytext, run once, run again when what they import has changed (chapters.py)
 nb_custom_formats = {".py": ["chapters.read", {}]}
