@@ -81,8 +81,8 @@ model = statistics.real_300w()
 #
 # - **On your machine**: `python3 tasks.py lab` opens JupyterLab on *your* copies of the chapters, in `my_notebooks/`. They
 #   are yours: change them, break them. What you have edited is never overwritten, and to get a fresh copy, delete yours.
-# - **From this page**: the button at the top downloads this chapter as a notebook. It needs `pip install lddmmlib[lab]`,
-#   or a copy of the repository.
+# - **From this page**: the button at the top downloads this chapter as a notebook. It runs wherever the package is
+#   installed: `pip install ".[lab]"` in a copy of the repository.
 # - **While writing**: `python3 tasks.py page 00` rebuilds this page each time its source is saved.
 #
 # No chapter downloads anything, and none needs a GPU. Where a full training run matters, it has been made beforehand and
