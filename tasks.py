@@ -31,6 +31,8 @@ LOCK = ROOT / "requirements.lock"
 BUILD = ROOT / "book" / "_build"
 HTML = BUILD / "html"
 CHAPTERS = BUILD / "chapters"
+# Shapes and types are checked where a function is called; an int will do where a float is asked for.
+SHAPES = "--jaxtyping-packages=lddmmlib,beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
 NEEDED_GB = 4  # .venv with a CPU build of torch; its CUDA packages need as much again
 
 TROUBLE = [  # what pip says -> what it means and how to mend it
@@ -193,7 +195,7 @@ def test(args) -> int:
         ("format", [py, "-m", "ruff", "format", "--check", "."]),
         ("spelling", [py, "-m", "codespell_lib"]),
         ("the library", [py, "-m", "pytest", "-q", "-m", "not book and not browser", "--doctest-modules",
-                         "--jaxtyping-packages=lddmmlib,beartype.beartype", "tests", "lddmmlib"]),
+                         SHAPES, "tests", "lddmmlib"]),
         ("chapters, made into notebooks", [py, "tests/chapters/references.py", "prepare", str(CHAPTERS)]),
         ("chapters, run and compared", [py, "-m", "pytest", "-q", "--nbval-lax", "--nbval-cell-timeout=60",
                                         "--override-ini=filterwarnings=", str(CHAPTERS)]),

@@ -38,6 +38,7 @@ then show ``Bell(question="Where is half the height?", alt="A bell curve and its
 '''
 
 from lddmmlib.widgets.base import Number, Numbers, StaticWidget
+from lddmmlib.widgets.face_explorer import FaceExplorer
 from lddmmlib.widgets.metric_explorer import MetricExplorer
 
-__all__ = ["MetricExplorer", "Number", "Numbers", "StaticWidget"]
+__all__ = ["FaceExplorer", "MetricExplorer", "Number", "Numbers", "StaticWidget"]
