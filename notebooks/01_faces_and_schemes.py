@@ -81,7 +81,7 @@ face = face.express(smile=0.8, mouth_open=0.3)
 def landmarks_by_hand(face, name):
     points = []
     for curve, t in schemes.get(name).placements:
-        x, y, depth = geometry.curve(face, curve, [float(t)])[0]  # in pixels
+        x, y, _depth = geometry.curve(face, curve, [float(t)])[0]  # px
         points.append(torch.stack([x, y]))
     return torch.stack(points)
 
