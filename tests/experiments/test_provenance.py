@@ -56,7 +56,7 @@ def test_status_is_missing_then_present_then_stale_by_name(declared, tmp_path):
 
 def test_words_about_code_do_not_make_a_result_stale():
     code = 'x = 1\n\n\ndef f(y):\n    z = "# no comment"\n    return y + x\n'
-    told = '"""What."""\n# why\nx = 1\n\n\ndef f(y):\n    """How\n\n    it is."""\n    z = "# no comment"\n    return y + x\n'
+    told = '"""What."""\n# why\n' + code.replace("(y):\n", '(y):\n    """How\n\n    it is."""\n')
     assert provenance.bare(told) == provenance.bare(code)
     assert provenance.bare(code.replace("y + x", "y - x")) != provenance.bare(code)
     assert provenance.bare(code.replace("# no", "# a")) != provenance.bare(code)
