@@ -47,9 +47,7 @@ class CurrentExplorer(StaticWidget):
     curve = traitlets.Enum(("a", "b"), "b").tag(sync=True)
     selected = traitlets.Int(0, min=0).tag(sync=True)
 
-    def __init__(
-        self, a: Float[Tensor, "n 2"] | None = None, b: Float[Tensor, "m 2"] | None = None, **traits
-    ) -> None:
+    def __init__(self, a: Float[Tensor, "n 2"] | None = None, b: Float[Tensor, "m 2"] | None = None, **traits) -> None:
         jaws = _jaws()
         given = {name: jaw if x is None else x for name, x, jaw in zip("ab", (a, b), jaws, strict=True)}
         for name, x in given.items():
@@ -98,7 +96,9 @@ class CurrentExplorer(StaticWidget):
             arrows = along / along.norm(dim=-1, keepdim=True).clamp(min=1e-9)
             head = {"scale": 40, "width": 0.006, "headwidth": 5, "headlength": 5, "headaxislength": 5}
             ax.quiver(*middle.T, *arrows.T, angles="xy", pivot="mid", color=colour, zorder=4, **head)
-            ax.annotate(name, curve[0].tolist(), xytext=(-12, 4), textcoords="offset points", color=colour, weight="bold")
+            ax.annotate(
+                name, curve[0].tolist(), xytext=(-12, 4), textcoords="offset points", color=colour, weight="bold"
+            )
         said = self.values()
         ax.set_title(f"squared distance {said['distance']:.1f} px², σ = {self.sigma:g} px", fontsize=10)
         ax.set(aspect="equal")
@@ -119,7 +119,9 @@ def _places(points: Float[Tensor, "n 2"], columns: int = 17) -> Float[Tensor, "k
     """Where the field is drawn: a square lattice around the points."""
     low, high = points.amin(0), points.amax(0)
     step = (high - low).max() * 1.3 / columns
-    x, y = (torch.arange(float(lo - 3 * step), float(hi + 3 * step), float(step)) for lo, hi in zip(low, high, strict=True))
+    x, y = (
+        torch.arange(float(lo - 3 * step), float(hi + 3 * step), float(step)) for lo, hi in zip(low, high, strict=True)
+    )
     return torch.cartesian_prod(x.to(points), y.to(points))
 
 

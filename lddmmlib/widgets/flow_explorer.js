@@ -1,5 +1,5 @@
 // Momenta as arrows on landmarks, and the flow that they make: the plane as a grid, and how much each cell of it grows.
-import { angularMomentum, cells, flow, hamiltonian, lattice, minSteps, totalMomentum } from "./lddmm.js";
+import { angularMomentum, cells, determinants, flow, hamiltonian, lattice, minSteps, totalMomentum } from "./lddmm.js";
 import { clamp, decimal, h, hint, range, row, table, way, widget } from "./shared.js";
 
 const NODES = 25; // of the grid along a side
@@ -23,7 +23,14 @@ export function flowed({ points, momenta, sigma, model, method, steps, time }) {
   const found = flow({ ...given, model, passengers }), other = flow({ ...given, model: OTHER[model] }).path.at(-1);
   const area = (grid[0][1] - grid[0][0]) * (grid[1][1] - grid[1][0]) / (NODES - 1) ** 2;
   const enough = minSteps({ x0: points, p0: momenta, sigma, method, model });
-  return { ...found, taken, other, enough, cells: cells(found.passengers, NODES, area) };
+  const checked = withFolds(cells(found.passengers, NODES, area), passengers, { ...given, model });
+  return { ...found, taken, other, enough, cells: checked };
+}
+/** A bent cell may be a fold, or a smooth map on a coarse grid: the determinant at its nodes tells. */
+function withFolds(moved, nodes, given) {
+  const doubtful = [...new Set(moved.filter(c => c.bent).flatMap(c => c.at))];
+  const det = determinants(given, doubtful.map(i => nodes[i])), turned = new Set(doubtful.filter((_, k) => det[k] <= 0));
+  return moved.map(c => ({ ...c, folded: c.bent && c.at.some(i => turned.has(i)) }));
 }
 /** What is said of it: at the start and now. */
 export function measured({ path, momenta, other, cells }, sigma) {

@@ -62,7 +62,8 @@ class FlowExplorer(StaticWidget):
     ) -> None:
         start = {"question": QUESTION, "alt": ALT}
         if points is None:
-            points, lines, momenta = _mouth()
+            points, curves, momenta = _mouth()
+            lines = curves if lines is None else lines
             start |= {"momenta": momenta, "selected": 9}
         _checks.points(points, "points")
         start = {"momenta": torch.zeros_like(points)} | start

@@ -101,17 +101,26 @@ export const angularMomentum = (x, p) => x.reduce((sum, [u, v], i) => sum + u * 
 /** The nodes of a grid, row after row. */
 export const lattice = ([left, right], [top, bottom], columns, rows) => range(rows).flatMap(r => range(columns)
   .map(c => [left + c * (right - left) / (columns - 1), top + r * (bottom - top) / (rows - 1)]));
-/** For each cell of a moved lattice det, its area now by its area before, negative where it is turned over, and `folded`:
-    one of its corners is. */
+/** For each cell of a moved lattice its four nodes `at`, their places `corners`, its area now by its area before as `det`,
+    and whether it is `bent` so much that one of its corners is turned over, as in a fold. */
 export function cells(nodes, columns, area) {
   const out = [], turn = (a, b, c) => (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]);
   for (let i = 0; i + columns + 1 < nodes.length; i++) {
     if (i % columns === columns - 1) continue;
-    const corners = [nodes[i], nodes[i + 1], nodes[i + columns + 1], nodes[i + columns]], [a, b, c, d] = corners;
+    const at = [i, i + 1, i + columns + 1, i + columns], corners = at.map(k => nodes[k]), [a, b, c, d] = corners;
     const least = Math.min(turn(a, b, d), turn(b, c, a), turn(c, d, b), turn(d, a, c));
-    out.push({ corners, det: (turn(a, b, c) + turn(a, c, d)) / (2 * area), folded: least <= 0 });
+    out.push({ at, corners, det: (turn(a, b, c) + turn(a, c, d)) / (2 * area), bent: least <= 0 });
   }
   return out;
+}
+/** det Dφ of the flow at some places, from where two near neighbours of each go. */
+export function determinants(given, places) {
+  const e = 1e-6 * given.sigma, passengers = places.flatMap(([x, y]) => [[x, y], [x + e, y], [x, y + e]]);
+  const ends = flow({ ...given, passengers }).passengers;
+  return places.map((_, i) => {
+    const [[x, y], right, below] = ends.slice(3 * i, 3 * i + 3);
+    return ((right[0] - x) * (below[1] - y) - (right[1] - y) * (below[0] - x)) / e ** 2;
+  });
 }
 
 // ---------------------------------------------------------------------------------------------------- currents
