@@ -27,7 +27,7 @@ from torch import Tensor
 from lddmmlib import _checks
 from lddmmlib._shapes import Float
 from lddmmlib.currents import Curve, Curves, widths
-from lddmmlib.kernels import Product, blocks, gaussian, product, pull, unit
+from lddmmlib.kernels import Product, blocks, gaussian, product, pull, sums, unit
 
 METHODS = {"euler": 1, "rk2": 2, "rk4": 4}  # and their orders
 Sigma = float | Sequence[float] | Tensor
@@ -292,7 +292,7 @@ class Hamilton(torch.autograd.Function):
         rows = []
         for q_i, p_i in blocks(q, q, p):
             K = unit(q_i, q)
-            rows += [K @ p, 2 * pull(K * (p_i @ p.mT), q_i, q)]
+            rows += [sums(K, p), 2 * pull(K * (p_i @ p.mT), q_i, q)]
         return _join(rows)
 
     @staticmethod
@@ -308,8 +308,8 @@ class Hamilton(torch.autograd.Function):
             K = unit(q_i, q)
             W = K * (p_i @ p.mT)
             B = left_i @ right.mT  # (q_i - q_j)·(b_i - b_j)
-            T = K * (g_i @ swapped.mT) + 2 * W * B  # k_ij (a_i·p_j + p_i·a_j + 2 (p_i·p_j) B_ij)
-            rows += [2 * (pull(W, b_i, b) - pull(T, q_i, q)), K @ a + 2 * (K * B) @ p]
+            T = torch.addcmul(K * (g_i @ swapped.mT), W, B, value=2)  # k_ij (a_i·p_j + p_i·a_j + 2 (p_i·p_j) B_ij)
+            rows += [2 * (pull(W, b_i, b) - pull(T, q_i, q)), sums(K, a) + 2 * sums(K * B, p)]
         return _join(rows)
 
 
