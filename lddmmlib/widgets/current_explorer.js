@@ -74,7 +74,8 @@ function currentPlot(ui, now) {
   const label = "Curves A and B, their segments as arrows, and the field of velocities that they stand for";
   const plot = ui.plot({ x, y: [y[1], y[0]], ratio, label, pad: 0 }, p => paint(p, now()));
   const all = () => ["a", "b"].flatMap(name => ui.get(name).map((point, i) => ({ name, i, point })));
-  const mine = () => all().findIndex(({ name, i }) => name === ui.get("curve") && i === ui.get("selected"));
+  const mine = () => all().findIndex(({ name, i }) => name === ui.get("curve") &&
+    i === Math.min(ui.get("selected"), ui.get(name).length - 1));
   const select = k => ui.set({ curve: all()[k].name, selected: all()[k].i });
   const choose = by => () => select((mine() + by + all().length) % all().length);
   ui.handle(plot, {

@@ -16,7 +16,7 @@ from lddmmlib.widgets.base import Number, Numbers, StaticWidget
 
 QUESTION = (
     "Predict before you try. Flip curve B: which of the four numbers change, and what becomes of the field A − B?\n"
-    "Split curve B twice: does anything change? And when you coarsen A?\n"
+    "Split curve B again and again: why do the numbers change at all, and when do they stop? Does a larger σ help?\n"
     "Draw B far from A: where does the squared distance stop growing, and how does σ move that place?"
 )
 
@@ -64,6 +64,11 @@ class CurrentExplorer(StaticWidget):
         elif np.ndim(value) != 2 or np.shape(value)[1] != 2 or len(value) < 2:
             raise traitlets.TraitError(f"{name}: needed two points or more, shape (n, 2), got {np.shape(value)}")
         return value
+
+    @traitlets.observe("a", "b", "curve")
+    def _let_go(self, change: traitlets.Bunch) -> None:
+        """Of a point that is there no longer; the last one of its curve is selected instead."""
+        self.selected = min(self.selected, len(getattr(self, self.curve)) - 1)
 
     def curves(self) -> tuple[Float[Tensor, "n 2"], Float[Tensor, "m 2"]]:
         """A and B as they stand, in double precision."""

@@ -69,13 +69,14 @@ class FlowExplorer(StaticWidget):
         start = {"momenta": torch.zeros_like(points)} | start
         super().__init__(points=points.double(), lines=[list(line) for line in lines or []], **start | traits)
 
-    @traitlets.validate("momenta", "selected", "lines")
+    @traitlets.validate("points", "momenta", "selected", "lines")
     def _fits(self, proposal: traitlets.Bunch) -> object:
         """A momentum for each landmark; indices are of landmarks that there are."""
         name, value, n = proposal["trait"].name, proposal["value"], len(self.points)
-        if name == "momenta":
-            if np.shape(value) != (n, 2):
-                raise traitlets.TraitError(f"momenta: needed shape ({n}, 2) as points has, got {np.shape(value)}")
+        other = {"points": "momenta", "momenta": "points"}.get(name)
+        if other:
+            if np.shape(value) != (wanted := (len(getattr(self, other)), 2)):
+                raise traitlets.TraitError(f"{name}: needed shape {wanted} as {other} has, got {np.shape(value)}")
             return value
         indices = [value] if name == "selected" else [i for line in value for i in line]
         if bad := [i for i in indices if not isinstance(i, int) or not 0 <= i < n]:
