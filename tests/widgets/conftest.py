@@ -124,7 +124,7 @@ def hands(live):
 
 @pytest.fixture
 def spoken(pages, stage):
-    """spoken(widget, slider, *keys): what is said to those who do not see, once the keys have been still for a while."""
+    """spoken(widget, slider, *keys): what is said to who does not see, a while after the last key."""
 
     def say(widget, slider, *keys):
         page = pages()

@@ -197,7 +197,9 @@ def test_only_shooting_keeps_the_energy(js):
     [
         {"momenta": torch.zeros(19, 2)}, {"momenta": [[float("nan"), 0.0]] * 20}, {"sigma": 0.0},
         {"sigma": float("inf")}, {"model": "geodesic"}, {"method": "rk3"}, {"steps": 0}, {"time": 1.1},
-        {"points": torch.zeros(19, 2)}, {"points": torch.zeros(20, 3)}, {"selected": 20}, {"selected": -1}, {"lines": [[0, 20]]}, {"lines": [[0, -1]]}, {"lines": [[0, "a"]]},
+
+        {"points": torch.zeros(19, 2)}, {"points": torch.zeros(20, 3)}, {"selected": 20},
+        {"selected": -1}, {"lines": [[0, 20]]}, {"lines": [[0, -1]]}, {"lines": [[0, "a"]]},
     ],
 )  # fmt: skip
 def test_impossible_states_are_refused(state):
