@@ -26,6 +26,6 @@ class Experiment(NamedTuple):
 
 def experiments() -> dict[str, Experiment]:
     """Every experiment by its name."""
-    from lddmmlib.experiments import measuring
+    from lddmmlib.experiments import geometry_prior, measuring, yardstick
 
-    return dict(measuring.EXPERIMENTS)
+    return measuring.EXPERIMENTS | geometry_prior.EXPERIMENTS | yardstick.EXPERIMENTS

@@ -229,7 +229,7 @@ def _reads() -> tuple[str, ...]:
 
 
 EXPERIMENTS = {
-    "drawn_faces_teach": Experiment(
+    "yardstick": Experiment(
         drawn_faces_teach,
         "How well does a small landmarker that has seen drawn faces alone do on photographs?",
         "170 photographs annotated by hand with 68 points (HELEN, 300-W convention), kept for measuring",

@@ -49,7 +49,7 @@ def angles(
     """s* (..., m) of slices given by P, L, F, K (..., m, 3), running so that `normals` point out of the head."""
     p, l, f, k = ((v @ rotation.mT)[..., :2] for v in (place, out, front, back))
     s = torch.zeros_like(p[..., 0])
-    for _ in range(1):
+    for _ in range(ROUNDS):
         n = normals(slice_point(p, l, f, k, s))
         a, b, c = ((n * v).sum(-1) for v in (l, f, k))
         s = torch.atan2(torch.where(b > 0, b, -c), a).clamp(low, high)  # the quarter that bulges out

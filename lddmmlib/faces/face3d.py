@@ -8,6 +8,7 @@ roll > 0 clockwise.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
@@ -41,13 +42,13 @@ class Face3D:
     ValueError: yaw: needed -1.0472 to 1.0472 radians (60 degrees either way), got 2.0
     """
 
-    identity: np.ndarray = field(default_factory=partial(np.zeros, IDENTITIES))
-    expression: np.ndarray = field(default_factory=partial(np.zeros, len(EXPRESSIONS)))
+    identity: np.ndarray | Sequence[float] = field(default_factory=partial(np.zeros, IDENTITIES))
+    expression: np.ndarray | Sequence[float] = field(default_factory=partial(np.zeros, len(EXPRESSIONS)))
     yaw: float = 0.0
     pitch: float = 0.0
     roll: float = 0.0
     scale: float = 1.0
-    centre: np.ndarray = field(default_factory=partial(np.zeros, 2))
+    centre: np.ndarray | Sequence[float] = field(default_factory=partial(np.zeros, 2))
 
     def __post_init__(self) -> None:
         for name, n in (("identity", IDENTITIES), ("expression", len(EXPRESSIONS)), ("centre", 2)):

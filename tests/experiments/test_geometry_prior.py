@@ -122,8 +122,8 @@ def test_points_in_a_polygon():
 
 
 def test_shapes_against_themselves_and_against_others():
-    shapes = head_model.seen(committed(), scores(300))
-    told = geometry_prior.against(geometry_prior.statistics.procrustes(shapes, (36, 45)).aligned, shapes)
+    shapes = geometry_prior.statistics.procrustes(head_model.seen(committed(), scores(300)), (36, 45)).aligned
+    told = geometry_prior.against(shapes, shapes)
     assert told["mean_percent"]["max"] < 1e-6
     assert told["captured"] == pytest.approx(1)
     np.testing.assert_allclose(told["spread"], 1, atol=1e-6)

@@ -5,7 +5,7 @@ import pytest
 
 from lddmmlib.experiments import Experiment, __main__, experiments, provenance
 
-NAMES = {"shape_statistics", "annotator_agreement", "shape_spread", "nme_curve_floor"}
+NAMES = {"shape_statistics", "annotator_agreement", "shape_spread", "nme_curve_floor", "geometry_prior", "yardstick"}
 
 
 @pytest.fixture
