@@ -4,7 +4,7 @@ import { clamp, decimal, h, hint, range, rounded, row, table, widget } from "./s
 
 const HALF = 60; // px from the middle to where each starts
 const WIDE = 110, HIGH = 80; // half the picture, px
-const COLUMNS = 57, ROWS = 41; // nodes of the grid, of which every other line is drawn
+const COLUMNS = 37, ROWS = 27; // nodes of the grid, of which every other line is drawn
 const STATE = ["offset", "momentum", "ratio", "sigma", "model", "method", "steps"], MOVED = [...STATE, "time"];
 const MODELS = { shoot: "geodesic shooting", flow: "constant momenta" };
 const METHODS = { euler: "Euler", rk2: "RK2", rk4: "RK4" };

@@ -12,9 +12,9 @@ const METHODS = { euler: "Euler", rk2: "RK2", rk4: "RK4" };
 /** The square that holds the points with room around them, and the grid that fills most of it. */
 export function framed(points) {
   const sides = [0, 1].map(k => [Math.min(...points.map(p => p[k])), Math.max(...points.map(p => p[k]))]);
-  const size = sides.map(([low, high]) => high - low), half = 0.85 * Math.max(...size) || 50;
+  const size = sides.map(([low, high]) => high - low), half = Math.max(...size) || 50;
   const around = share => sides.map(([low, high]) => [-1, 1].map(sign => (low + high) / 2 + sign * share * half));
-  return { frame: around(1), grid: around(0.9), size: (size[0] + size[1]) / 2 || 50 };
+  return { frame: around(1), grid: around(0.92), size: (size[0] + size[1]) / 2 || 50 };
 }
 /** The flow as far as `time`, the moved grid and its cells, and where the other model leads. */
 export function flowed({ points, momenta, sigma, model, method, steps, time }) {
@@ -54,26 +54,23 @@ export function measured({ path, momenta, other, cells }, sigma) {
 // -------------------------------------------------------------------------------------------------- the picture
 
 const DEEPEST = 2, LEVELS = 16; // full colour at areas of 4 and 1/4, in 16 shades each way
-/** Cells of one shade at a time: a path each. */
+/** Cells of one shade at a time, a path each; the folded ones over all. */
 function paintCells(plot, cells) {
-  const { g, colour: { blue, orange, purple, paper } } = plot, shades = new Map();
+  const { g, colour: { blue, orange, purple, paper } } = plot, shades = new Map(), folded = new Path2D();
   for (const cell of cells) {
-    const level = Math.round(LEVELS * clamp(Math.log2(Math.max(cell.det, 1e-9)) / DEEPEST, -1, 1));
-    const shade = cell.folded ? "folded" : level;
+    const shade = Math.round(LEVELS * clamp(Math.log2(Math.max(cell.det, 1e-9)) / DEEPEST, -1, 1));
     if (!shades.has(shade)) shades.set(shade, new Path2D());
-    const path = shades.get(shade);
+    const path = cell.folded ? folded : shades.get(shade);
     cell.corners.forEach((p, i) => { path[i ? "lineTo" : "moveTo"](...plot.at(p)); });
     path.closePath();
   }
   for (const [shade, path] of shades) {
-    const folded = shade === "folded";
-    g.globalAlpha = folded ? 0.85 : 0.8 * Math.abs(shade) / LEVELS;
-    g.fillStyle = folded ? purple : shade < 0 ? blue : orange;
+    Object.assign(g, { fillStyle: shade < 0 ? blue : orange, globalAlpha: 0.8 * Math.abs(shade) / LEVELS });
     g.fill(path);
-    if (!folded) continue;
-    Object.assign(g, { globalAlpha: 1, strokeStyle: paper, lineWidth: 1 });
-    g.stroke(path);
   }
+  Object.assign(g, { fillStyle: purple, strokeStyle: paper, lineWidth: 1, globalAlpha: 0.9 }).setLineDash([]);
+  g.fill(folded);
+  g.stroke(folded);
   g.globalAlpha = 1;
 }
 function paintGrid(plot, nodes) {

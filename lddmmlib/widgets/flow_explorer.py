@@ -16,8 +16,8 @@ from lddmmlib.faces import schemes, statistics
 from lddmmlib.widgets.base import Number, Numbers, StaticWidget
 
 QUESTION = (
-    "Predict before you try. Pull the lower lip further down with two Euler steps: how far may it go before the plane "
-    "folds, and does it fold with ten?\n"
+    "Predict before you try. Take a single Euler step and pull the lower lip down: how far may it go before the plane "
+    "folds? And with ten steps?\n"
     "Which of the two models ends farther away when arrows point at one another, and which one's energy is the same at "
     "every time?\n"
     "Make σ small: how many arrows does it take now to open the mouth?"
@@ -132,10 +132,10 @@ def _mouth() -> tuple[Tensor, list[list[int]], Tensor]:
 
 
 def _grid(points: Float[Tensor, "n 2"]) -> tuple[Float[Tensor, "k k 2"], float]:
-    """A square lattice around the points, 1.53 times as large as they are, and the area of its cells."""
+    """A square lattice around the points, 1.84 times as large as they are, and the area of its cells."""
     low, high = points.amin(0), points.amax(0)
-    half = 0.85 * float((high - low).max()) or 50.0
-    t = torch.linspace(-0.9 * half, 0.9 * half, NODES, dtype=points.dtype)
+    half = float((high - low).max()) or 50.0
+    t = torch.linspace(-0.92 * half, 0.92 * half, NODES, dtype=points.dtype)
     y, x = torch.meshgrid(t, t, indexing="ij")
     return (low + high) / 2 + torch.stack([x, y], -1), float(t[1] - t[0]) ** 2
 

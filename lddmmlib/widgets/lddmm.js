@@ -44,7 +44,11 @@ export const METHODS = {
   rk2: { reach: [0, 1 / 2], weights: [0, 1] }, // the midpoint
   rk4: { reach: [0, 1 / 2, 1 / 2, 1], weights: [1 / 6, 1 / 3, 1 / 3, 1 / 6] },
 };
-const along = (y, h, slope) => y.map((v, i) => v + h * slope[i]);
+function along(y, h, slope) {
+  const out = new Float64Array(y.length);
+  for (let i = 0; i < y.length; i++) out[i] = y[i] + h * slope[i];
+  return out;
+}
 function stepped(y, slopeOf, h, { reach, weights }) {
   const sum = new Float64Array(y.length);
   let slope = sum;

@@ -54,7 +54,7 @@ def test_the_grid_rides_along(js, model):
     explorer = CollisionExplorer(model=model, offset=20.0, steps=12)
     nodes = js(explorer, "run", state_of(explorer) | {"offset": 20.0}, 12)["nodes"]
     start = tensor(js(explorer, "run", state_of(explorer), 0)["nodes"])
-    assert len(nodes) == 57 * 41
+    assert len(nodes) == 37 * 27
     torch.testing.assert_close(tensor(nodes), explorer.flow(start).points, **CLOSE)
 
 
@@ -231,3 +231,14 @@ def test_the_theme_reaches_the_canvas(hand):
 @pytest.mark.parametrize("width", [320, 390, 600, 1280])
 def test_fits_its_page(hand, width):
     hand(CollisionExplorer(), viewport={"width": width, "height": 844}, has_touch=width < 600).fits(width)
+
+
+@pytest.mark.browser
+def test_on_a_phone_the_plane_stays_in_sight_and_covers_no_plot(hand):
+    it = hand(CollisionExplorer(), viewport={"width": 390, "height": 844}, has_touch=True)
+    table = it.figure.locator("table")
+    table.scroll_into_view_if_needed()
+    plane, energy, momenta = (canvas.bounding_box() for canvas in it.canvases)
+    assert plane["y"] >= 0
+    assert plane["y"] + plane["height"] <= momenta["y"] + momenta["height"] / 2
+    assert energy["y"] + energy["height"] <= momenta["y"]

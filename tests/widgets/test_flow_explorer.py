@@ -168,6 +168,10 @@ def test_the_mouth_opens_and_nothing_folds(js):
     assert moved[9, 1] > 8  # the lower lip, down
     assert moved[3, 1] < 0  # the upper one, up
     assert folded(js) == 0
+    pulled = [*explorer.momenta[:9], [0.0, 35.0], *explorer.momenta[10:]]  # its tip is in the picture
+    assert explorer.points[9][1] + 35 < sides(explorer)[1][1]
+    assert folded(js, momenta=pulled, method="euler", steps=1) > 0
+    assert folded(js, momenta=pulled, method="euler", steps=10) == 0
     wild = np.array(explorer.momenta) * 6
     assert folded(js, momenta=wild, method="euler", steps=2) > 0
     assert folded(js, momenta=wild, method="rk4", steps=20) == 0
@@ -197,7 +201,6 @@ def test_only_shooting_keeps_the_energy(js):
     [
         {"momenta": torch.zeros(19, 2)}, {"momenta": [[float("nan"), 0.0]] * 20}, {"sigma": 0.0},
         {"sigma": float("inf")}, {"model": "geodesic"}, {"method": "rk3"}, {"steps": 0}, {"time": 1.1},
-
         {"points": torch.zeros(19, 2)}, {"points": torch.zeros(20, 3)}, {"selected": 20},
         {"selected": -1}, {"lines": [[0, 20]]}, {"lines": [[0, -1]]}, {"lines": [[0, "a"]]},
     ],
@@ -209,7 +212,7 @@ def test_impossible_states_are_refused(state):
     with pytest.raises(traitlets.TraitError):
         setattr(explorer, name, value)
     assert getattr(explorer, name) == before
-    if name != "points":
+    if name not in ("points", "lines"):
         with pytest.raises(traitlets.TraitError):
             FlowExplorer(**state)
 
@@ -227,6 +230,12 @@ def test_the_mouth_by_default():
     torch.testing.assert_close(points - points.mean(0), mouth - mouth.mean(0))
     assert explorer.lines[0] == [*range(12), 0]
     assert explorer.lines[1] == [*range(12, 20), 12]
+
+
+@pytest.mark.parametrize("points", [None, torch.zeros(20, 2)])
+def test_lines_through_points_that_are_not_there_are_refused(points):
+    with pytest.raises(traitlets.TraitError, match="lines: needed indices of points, integers from 0 to 19; got 20"):
+        FlowExplorer(points, [[0, 20]])
 
 
 def test_own_points_start_at_rest():
@@ -306,12 +315,19 @@ def test_momenta_by_keyboard(hand):
     agrees(it.settled(), explorer)
 
 
+def sides(explorer):
+    """The sides of the picture."""
+    low, high = np.min(explorer.points, 0), np.max(explorer.points, 0)
+    half = (high - low).max()
+    return [((a + b) / 2 - half, (a + b) / 2 + half) for a, b in zip(low, high, strict=True)]
+
+
 @pytest.mark.browser
 def test_momenta_by_mouse(hand):
     explorer = FlowExplorer()
     it = hand(explorer)
     handle, (canvas,) = it.slider("momentum of point"), it.canvases
-    box, frame = canvas.bounding_box(), base_frame(explorer)
+    box, frame = canvas.bounding_box(), sides(explorer)
     scale = box["width"] / (frame[0][1] - frame[0][0])
     it.drag(it.middle(handle), (20, 12))
     right, down = (float(part.split()[0]) for part in it.said(handle).split(", "))
@@ -327,12 +343,6 @@ def test_momenta_by_mouse(hand):
     assert it.pixels() == before
     it.drag(it.middle(handle), (-4000, 4000))  # an arrow stays in the picture
     assert it.middle(handle) == pytest.approx((box["x"], box["y"] + box["height"]), abs=1)
-
-
-def base_frame(explorer):
-    low, high = np.min(explorer.points, 0), np.max(explorer.points, 0)
-    half = 0.85 * (high - low).max()
-    return [((a + b) / 2 - half, (a + b) / 2 + half) for a, b in zip(low, high, strict=True)]
 
 
 @pytest.mark.browser
