@@ -7,8 +7,10 @@ the scale σ_W: wiggles much finer cancel, and a curve run backwards is the nega
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from copy import copy
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -43,11 +45,11 @@ class Curves:
 
     def __post_init__(self):
         _checks.points(self.points, "points")
-        n, seen = self.points.shape[-2], [i for curve in self.indices for i in curve]
+        n, seen = self.points.shape[-2], Counter(i for curve in self.indices for i in curve)
         for i in range(n):
-            if seen.count(i) != 1:
+            if seen[i] != 1:
                 mend = "a curve is slice(start, stop) or the sequence of its indices; a lone point is a curve [i]"
-                raise ValueError(f"slices: needed each point in one curve, got point {i} in {seen.count(i)}; {mend}")
+                raise ValueError(f"slices: needed each point in one curve, got point {i} in {seen[i]}; {mend}")
         if len(seen) > n or not all(self.indices):
             raise ValueError(f"slices: needed curves of points 0 to {n - 1}, none empty; got {self.indices}")
         if not isinstance(self.closed, bool) and len(self.closed) != len(self.slices):
@@ -63,7 +65,12 @@ class Curves:
         """The same curves through other points."""
         if points.shape[-2:] != self.points.shape[-2:]:
             raise ValueError(f"points: needed (..., {self.points.shape[-2]}, 2), got {tuple(points.shape)}")
-        return replace(self, points=points)
+        _checks.points(points, "points")
+        other = copy(self)  # and not a new one: what was worked out about the groups stays
+        object.__setattr__(other, "points", points)
+        if points.device != self.points.device:
+            other.__dict__.pop("_padded", None)
+        return other
 
     # Curves of different lengths make one tensor: short ones repeat their last point, which adds a tangent 0.
     # `mask` takes its momentum away, and `place` says where each point of the face went.
