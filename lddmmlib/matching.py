@@ -121,7 +121,9 @@ def match(
     unlabelled if no curve is asked for; every target is matched on its own, all at once. Plain points are landmarks,
     and one open curve too where sigma_w is given; Curves are both, by their groups. sigma_v: σ_V of the flow, in the
     unit of the points; larger moves more together. sigma_w: σ_W; None is σ_V / 2 for Curves, the paper's rule. beta:
-    weight of the curves, per unit of length. gamma: weight of the energy in [0, 1], per unit of length. model:
+    weight of the curves, gamma, in [0, 1], of the energy: both weigh squared lengths against the length D_l, so they
+    mean something for a unit, here pixels of a face some hundreds wide; where the face is 1 wide, γ holds the flow
+    back hundreds of times less, and J has kinks where landmarks arrive that make the search slow. model:
     "shoot" or "flow", what the momenta are. points: passengers. landmarks: False matches curves alone; the target
     may then have other numbers of points. steps: of the midpoint rule. A match has converged when ten steps of
     L-BFGS lower J by no more than the share tol, within max_iter evaluations.
@@ -152,7 +154,7 @@ def match(
         return objective(flow, target, sigma_w, beta, gamma, landmarks).reshape(-1)
 
     start = torch.zeros_like(_points(template)).reshape(shape[:-2].numel(), -1)
-    z, *report = _lbfgs(J, start, tol, max_iter)
+    z, *report = _lbfgs(J, start, tol, max_iter, _noise(_points(template), beta))
     momenta = L @ z.reshape(shape)
     flow = MODELS[model](template, momenta, sigma_v, steps, points=points)
     return Match(momenta, flow.end, flow.points, *(x.reshape(shape[:-2]) for x in report))
@@ -257,10 +259,10 @@ def _pair(
 def _gram(x0: Curve, sigma: Sigma) -> Tensor:
     """k_V between the points, (..., n, n); 0 between curves that flow alone."""
     x = _points(x0)
+    scale = flows.frame_of(x0, sigma).sigma
     if not isinstance(x0, Curves) or x0.coupled:
-        return gaussian(x, x, sigma)
-    n, scale = len(x0.slices), widths(sigma, x0, "sigma")
-    curve = x0.unpad(torch.arange(n, device=x.device)[:, None, None].expand(*x0.mask().shape))
+        return gaussian(x, x, scale)
+    curve = x0.unpad(torch.arange(len(x0.slices), device=x.device)[:, None, None].expand(*x0.mask().shape))
     scale = scale.flatten()[curve] if isinstance(scale, Tensor) else scale
     return gaussian(x / scale, x / scale, 1.0) * (curve == curve.mT)
 
@@ -272,6 +274,12 @@ def _whitener(x0: Curve, sigma: Sigma) -> Tensor:
     return (vectors * values.rsqrt()[..., None, :]) @ vectors.mT
 
 
+def _noise(x: Tensor, beta: float) -> float:
+    """What rounding does to J: its terms are of the order of a length and of β times its square."""
+    extent = (x - x.mean(-2, keepdim=True)).abs().max().item()
+    return 4 * torch.finfo(x.dtype).eps * (extent + beta * extent**2)
+
+
 def _inner(p: Tensor, q: Tensor, K: Tensor) -> Tensor:
     """<p_b, q_c>_V for all b, c."""
     return p.flatten(1) @ (K @ q).flatten(1).mT
@@ -281,9 +289,9 @@ def _inner(p: Tensor, q: Tensor, K: Tensor) -> Tensor:
 
 
 def _lbfgs(
-    J: Callable[[Tensor], Tensor], z: Tensor, tol: float, max_iter: int
+    J: Callable[[Tensor], Tensor], z: Tensor, tol: float, max_iter: int, noise: float = 0.0
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Minimise each J_b over row b of z (B, D): z, J, evaluations, residual, converged.
+    """Minimise each J_b, known up to noise, over row b of z (B, D): z, J, evaluations, residual, converged.
 
     A bisection between steps too long (Armijo fails) and too short (Wolfe fails) suits the kinks of |z_i - y_i|: see
     Lewis and Overton, Mathematical Programming 141 (2013).
@@ -301,7 +309,7 @@ def _lbfgs(
     fall = value.new_full((WINDOW + 1, len(z)), torch.inf)
     d, t = -g, value / g.square().sum(-1).clamp(min=tiny)
     low, high = torch.zeros_like(t), torch.full_like(t, torch.inf)
-    n_iter, residual = torch.ones_like(t, dtype=torch.long), torch.full_like(t, torch.inf)
+    n_iter, residual = torch.ones_like(t, dtype=torch.long), torch.where(value > noise, torch.inf, 0.0)
     for _ in range(max_iter - 1):
         going = residual > tol
         if not going.any():
@@ -309,7 +317,7 @@ def _lbfgs(
         at = z + t[:, None] * d
         there, g_there = evaluate(at)
         slope = (g * d).sum(-1)
-        long = ~(there <= value + 1e-4 * t * slope)
+        long = ~(there <= value + 1e-4 * t * slope + noise)
         short = ~long & ((g_there * d).sum(-1) < 0.9 * slope)
         done = going & ~long & ~short
         row = done[:, None]
@@ -317,7 +325,8 @@ def _lbfgs(
         Y = torch.where(row, torch.cat([Y[1:], (g_there - g)[None]]), Y)
         z, g, value = torch.where(row, at, z), torch.where(row, g_there, g), torch.where(done, there, value)
         fall = torch.where(done, torch.cat([fall[1:], value[None]]), fall)
-        residual = torch.where(done, (fall[0] - value) / value.clamp(min=tiny), residual)
+        share = ((fall[0] - value) / value.clamp(min=tiny)).clamp(min=0)
+        residual = torch.where(done, torch.where(value > noise, share, 0.0), residual)
         n_iter = n_iter + going
         low, high = torch.where(short, t, low), torch.where(long, t, high)
         t = torch.where(done, 1.0, torch.where(high < torch.inf, (low + high) / 2, 2 * t))
