@@ -148,7 +148,7 @@ def hamiltonian(x: Curve, p: Float[Tensor, "*batch n 2"], sigma: Sigma) -> Float
     >>> hamiltonian(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]), 2.0).item()
     12.5
     """
-    frame = _frame(x, sigma)
+    frame = frame_of(x, sigma)
     _like(p[None], frame.x)
     q, r = frame.points(frame.x), frame.momenta(p)
     norm2 = frame.sigma**2 * r * Product.apply(q, q, r)
@@ -203,7 +203,7 @@ def transport(flow: Flow, points: Curve) -> Tensor:
     >>> torch.allclose(transport(result, x0), result.end)
     True
     """
-    frame = _frame(flow.x0, flow.sigma)
+    frame = frame_of(flow.x0, flow.sigma)
     z = frame.passengers(points)
     for step in _maps(flow, frame):
         z = step(z)
@@ -223,7 +223,7 @@ def inverse(flow: Flow, points: Curve) -> Tensor:
     >>> torch.allclose(inverse(result, result.end), x0, atol=1e-6)
     True
     """
-    frame = _frame(flow.x0, flow.sigma)
+    frame = frame_of(flow.x0, flow.sigma)
     z = frame.passengers(points)
     for step in reversed(_maps(flow, frame)):
         z = _undo(step, z)
@@ -269,7 +269,7 @@ def min_steps(
     (3, 3)
     """
     _checks.one_of(method, "method", METHODS)
-    frame = _frame(x0, sigma)
+    frame = frame_of(x0, sigma)
     _like(alpha[None], frame.x)
     q, r = frame.points(frame.x), frame.momenta(alpha)
     if geodesic:
@@ -359,7 +359,7 @@ def _add(s: State, h: float, k: State) -> State:
 # --- from the caller's unit to σ = 1 and back -----------------------------------------
 
 
-class _Frame(NamedTuple):
+class Frame(NamedTuple):
     """q = (x - centre) / σ and r = p / σ; `curves`, where each flows alone, are padded into a batch of their own."""
 
     x: Tensor
@@ -389,7 +389,7 @@ class _Frame(NamedTuple):
         return x if self.curves is None else like.unpad(x)
 
 
-def _frame(x0: Curve, sigma: Sigma) -> _Frame:
+def frame_of(x0: Curve, sigma: Sigma) -> Frame:
     x = _points(x0)
     _checks.points(x, "x0")
     alone = isinstance(x0, Curves) and not x0.coupled
@@ -397,7 +397,7 @@ def _frame(x0: Curve, sigma: Sigma) -> _Frame:
         raise ValueError(f"sigma: needed one number for one flow, got {sigma}; one a curve goes with coupled=False")
     padded = x0.pad(x) if alone else x
     # Any centre does: a flow does not know where it is. Near 0, single precision is at its finest.
-    return _Frame(x, x0 if alone else None, padded.detach().mean(-2, keepdim=True), widths(sigma, x0))
+    return Frame(x, x0 if alone else None, padded.detach().mean(-2, keepdim=True), widths(sigma, x0))
 
 
 def _points(x: Curve) -> Tensor:
@@ -418,7 +418,7 @@ def _run(
     _checks.one_of(method, "method", METHODS)
     if not isinstance(steps, int) or steps < 1:
         raise ValueError(f"steps: needed an integer >= 1, got {steps}")
-    frame = _frame(x0, sigma)
+    frame = frame_of(x0, sigma)
     _like(momenta, frame.x)
     q, r = frame.points(frame.x), frame.momenta(momenta)
     passengers = () if points is None else (frame.passengers(points),)
@@ -448,7 +448,7 @@ def _like(momenta: Tensor, x: Tensor) -> None:
         raise ValueError(f"momenta: needed {wanted}; got {got}; expand or convert one to the other")
 
 
-def _maps(flow: Flow, frame: _Frame) -> list[Callable[[Tensor], Tensor]]:
+def _maps(flow: Flow, frame: Frame) -> list[Callable[[Tensor], Tensor]]:
     """What each step of a flow does to passengers."""
     q, r = frame.points(flow.path), frame.momenta(flow.momenta)
     states = torch.cat([q, r], -1) if flow.geodesic else q
