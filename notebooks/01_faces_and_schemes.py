@@ -41,10 +41,8 @@ for ax, name in zip(axes, ("cofw-29", "300w-68", "wflw-98"), strict=True):
 plt.show()
 
 # %%
-print(
-    len(schemes.shared("cofw-29", "300w-68")),
-    "points of 29 are points of the 68, too",
-)
+shared = schemes.shared("cofw-29", "300w-68")
+print(len(shared), "points of 29 are points of the 68, too")
 
 # %% [markdown]
 # More than one would think: corners of eyes and mouth, ends of brows, tip and base of the nose, middles of lips. The 29 and the 98 mark both edges of a brow, the 68 one line through it.
@@ -83,10 +81,8 @@ face = face.express(smile=0.8, mouth_open=0.3)
 def landmarks_by_hand(face, name):
     points = []
     for curve, t in schemes.get(name).placements:
-        point = geometry.curve(face, curve, [float(t)])[
-            0
-        ]  # x, y and depth, in pixels
-        points.append(point[:2])
+        x, y, _depth = geometry.curve(face, curve, [float(t)])[0]  # px
+        points.append(torch.stack([x, y]))
     return torch.stack(points)
 
 
@@ -127,6 +123,7 @@ for ax, name in zip(
     axes.flat, sorted(schemes.SCHEMES, key=lambda s: schemes.get(s).n), strict=False
 ):
     plots.face(ax, geometry.landmarks(face, name)[0], name, size=4)
+    ax.set(xlim=(45, 182), ylim=(222, 78))
     ax.set_title(name, fontsize=9)
 plt.show()
 
@@ -151,7 +148,8 @@ def camera_by_hand(face, X):
         y, z = np.cos(b) * y - np.sin(b) * z, np.cos(b) * z + np.sin(b) * y
         x, y = np.cos(c) * x - np.sin(c) * y, np.cos(c) * y + np.sin(c) * x
         seen.append([face.scale * x, face.scale * y])
-    return torch.tensor(seen, dtype=torch.float64) + torch.as_tensor(face.centre)
+    seen = torch.tensor(seen, dtype=torch.float64)
+    return seen + torch.as_tensor(face.centre)
 
 
 # %% [markdown]
@@ -249,11 +247,10 @@ for _ in range(60):
     lost.append((guess - landmarks(some, "wflw-98")).norm(dim=1))
 lost = 100 * torch.stack(lost)  # (60, 98), % of the eye-corner distance
 for part, rows in source.parts.items():
-    known = lost[:, list(rows)].isnan().logical_not().double().mean()
-    mean = lost[:, list(rows)].nanmean()
-    print(
-        f"{part:6s} {known:4.0%} of the points can be told, to {mean:.1f} % on average"
-    )
+    part_lost = lost[:, list(rows)]
+    known = 1 - part_lost.isnan().double().mean()
+    mean = part_lost.nanmean()
+    print(f"{part:6s} {known:4.0%} can be told, to {mean:.1f} % on average")
 
 # %% [markdown]
 # What was never marked, as the two edges of a brow and the pupils, cannot be told: it is NaN, not a guess.
@@ -358,9 +355,8 @@ for degrees in (10, 25, 40, 55):
     squeezed = front * torch.tensor([np.cos(np.radians(degrees)), 1.0])
     move = statistics.similarity(squeezed, true)
     error = (move.apply(squeezed) - true).norm(dim=1)
-    print(
-        f"{degrees} degrees: jaw {error[:17].mean():.2f}, nose {error[27:36].mean():.2f}"
-    )
+    jaw, nose = error[:17].mean(), error[27:36].mean()
+    print(f"{degrees} degrees: jaw {jaw:.2f}, nose {nose:.2f}")
 
 # %% [markdown]
 # In units of the corner distance, after the best similarity. The nose stands out of the plane, and the jaw lies behind it:
@@ -391,7 +387,8 @@ plt.show()
 # :::{admonition} Paper versus code
 # - **The middle of a brow.** Code that reads 98 points as 68 takes the middle between both edges of the brow. Annotators of
 #   the 68 points put them nearer to the upper edge: on photographs annotated in both ways they lie above *both* edges
-#   of the other annotation, on average (see the recorded run).
+#   of the other annotation, on average (recorded run
+#   `annotator_agreement`).
 # - **194 points.** Released code for HELEN takes landmark 125 for the outer corner of an eye; on the annotations the
 #   corner falls between 124 and 125.
 # - **74 points.** The indices of the scheme of 74 points, which paper B unites with 68, were never published. Ours are
@@ -409,7 +406,7 @@ prior = result("geometry_prior")
 wild = prior["prior"]["wild"]
 mean, captured = wild["mean_percent"], wild["captured"]
 print(f"distance of the means: {mean['mean']:.1f} % of the corner distance")
-print(f"the drawn faces' ten modes hold {captured:.1%} of what the real ten hold")
+print(f"their ten modes hold {captured:.1%} of what the real ten hold")
 
 # %% mystnb={"image": {"alt": "Ten bars, one for each leading mode of real faces, with the spread of drawn faces along it over that of real ones. All ten lie within the shaded band between two thirds and one and a half."}} tags=["hide-input"]
 figure, ax = plt.subplots(figsize=(6, 2.4))
@@ -430,7 +427,8 @@ print("turned from  on the skull  on the outline")
 fits = prior["fit"]["anatomical_jaw"], prior["fit"]["visible_outline"]
 for skull, outline in zip(*(fit["by_turn"] for fit in fits), strict=True):
     degrees = np.degrees(skull["yaw_from"])
-    print(f"{degrees:10.0f}°{skull['far_jaw']:13.1f}{outline['far_jaw']:16.1f}")
+    errors = f"{skull['far_jaw']:13.1f}{outline['far_jaw']:16.1f}"
+    print(f"{degrees:10.0f}°{errors}")
 
 # %% [markdown]
 # And do they teach? A small landmarker was trained on drawn faces alone, and tested on real photographs that nothing was
@@ -439,7 +437,8 @@ for skull, outline in zip(*(fit["by_turn"] for fit in fits), strict=True):
 
 # %%
 yardstick = result("yardstick")
-print(f"{yardstick['images']} drawn faces, {yardstick['photographs']} photographs")
+images, photos = yardstick["images"], yardstick["photographs"]
+print(f"trained on {images} drawn faces, tested on {photos} photographs")
 print("NME (%)     raw  corrected")
 for part, error in yardstick["raw"].items():
     if part in ("all", *target.parts):

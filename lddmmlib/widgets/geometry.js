@@ -308,7 +308,7 @@ function covered({ head, scale }, x, points) {
     const ux = x[b] - ax, uy = x[b + 1] - ay, vx = x[c] - ax, vy = x[c + 1] - ay, area = ux * vy - uy * vx;
     const left = Math.min(ax, x[b], x[c]), right = Math.max(ax, x[b], x[c]);
     if (area === 0 || right < xs[0]) continue;
-    for (let k = atLeast(xs, left); k < xs.length && xs[k] <= right; k++) {
+    for (let k = firstFrom(xs, left); k < xs.length && xs[k] <= right; k++) {
       const p = points[order[k]], px = p[0] - ax, py = p[1] - ay;
       const s = (px * vy - py * vx) / area, t = (ux * py - uy * px) / area;
       const before = s * (x[b + 2] - az) + t * (x[c + 2] - az) - (p[2] - az) > off;
@@ -318,7 +318,7 @@ function covered({ head, scale }, x, points) {
   return out;
 }
 /** Where in a rising list the numbers begin that are at least v. */
-function atLeast(rising, v) {
+function firstFrom(rising, v) {
   let low = 0, high = rising.length;
   while (low < high) {
     const middle = (low + high) >> 1;
