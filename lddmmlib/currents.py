@@ -18,7 +18,7 @@ from torch import Tensor
 
 from lddmmlib import _checks
 from lddmmlib._shapes import Float
-from lddmmlib.kernels import Product
+from lddmmlib.kernels import Product, rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,4 +196,5 @@ def _diracs(curve: Curve, sigma: float | Sequence[float] | Tensor, closed: bool,
 
 def _norm2(c: Tensor, tau: Tensor) -> Tensor:
     c = c - c.detach().mean(-2, keepdim=True)  # changes nothing, but single precision is finest near the origin
+    c, tau = rows(c), rows(tau)
     return (tau * Product.apply(c, c, tau)).sum((-1, -2))
