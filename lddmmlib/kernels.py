@@ -96,9 +96,10 @@ class Product(torch.autograd.Function):
 
 
 def unit(b: Tensor, a: Tensor) -> Tensor:
-    """exp(-|b_j - a_i|²), (..., m, n): the exponent is a matrix product, 2 b_j·a_i, less the squared lengths."""
-    exponent = (2 * b).mT @ a
-    return exponent.sub_(a.square().sum(-2, keepdim=True)).sub_(b.square().sum(-2)[..., None]).exp_()
+    """exp(-|b_j - a_i|²), (..., m, n): the exponent 2 b_j·a_i - |b_j|² - |a_i|² is one matrix product over four rows."""
+    a2, b2 = a.square().sum(-2, keepdim=True), b.square().sum(-2, keepdim=True)
+    left, right = torch.cat([2 * b, b2, torch.ones_like(b2)], -2), torch.cat([a, -torch.ones_like(a2), -a2], -2)
+    return (left.mT @ right).exp_()
 
 
 def pull(w: Tensor, a: Tensor, b: Tensor) -> Tensor:
