@@ -96,7 +96,7 @@ class Product(torch.autograd.Function):
 
 
 def unit(b: Tensor, a: Tensor) -> Tensor:
-    """exp(-|b_j - a_i|²), (..., m, n): the exponent 2 b_j·a_i - |b_j|² - |a_i|² is one matrix product over four rows."""
+    """exp(-|b_j - a_i|²), (..., m, n): the exponent 2 b_j·a_i - |b_j|² - |a_i|² is one product of four rows."""
     a2, b2 = a.square().sum(-2, keepdim=True), b.square().sum(-2, keepdim=True)
     left, right = torch.cat([2 * b, b2, torch.ones_like(b2)], -2), torch.cat([a, -torch.ones_like(a2), -a2], -2)
     return (left.mT @ right).exp_()

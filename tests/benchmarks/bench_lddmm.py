@@ -10,7 +10,8 @@ import argparse
 import json
 import os
 import platform
-import threading
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -154,28 +155,20 @@ def fastest(runs, at_least=1.0, most=40):
     return [min(seen) for seen in times]
 
 
-def extra_memory(run):
-    """The most that the resident set grew while it ran, in MB; None where /proc is missing."""
-    status = Path("/proc/self/statm")
-    if not status.exists():
+def extra_memory(name, n):
+    """What a first call adds to the most that a fresh process ever held, in MB; None where that is not told."""
+    program = f"""
+import resource, torch, bench_lddmm as bench
+torch.set_num_threads(1)
+bench.both_ways(bench.{name}, *bench.face(20))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+bench.both_ways(bench.{name}, *bench.face({n}))
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+"""
+    if platform.system() != "Linux":
         return None
-    page = os.sysconf("SC_PAGE_SIZE") / 2**20
-
-    def resident():
-        return page * int(status.read_text(encoding="ascii").split()[1])
-
-    before, peak, stop = resident(), [0.0], threading.Event()
-
-    def watch():
-        while not stop.wait(0.0005):
-            peak[0] = max(peak[0], resident())
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    run()
-    stop.set()
-    watcher.join()
-    return max(0.0, max(peak[0], resident()) - before)
+    child = [sys.executable, "-c", program]
+    return float(subprocess.run(child, cwd=Path(__file__).parent, capture_output=True, text=True, check=True).stdout)
 
 
 def shooting(sizes=(68, 194, 1000, 4000)):
@@ -186,7 +179,7 @@ def shooting(sizes=(68, 194, 1000, 4000)):
         peers |= {"matrix products": products}
         peers |= {"KeOps": keops} if Vi else {}
         end, gradient = both_ways(ours, x0, p0)
-        memory = extra_memory(lambda: both_ways(ours, x0, p0))  # noqa: B023
+        memory = extra_memory("ours", n)
         for peer, theirs in peers.items():
             their_end, their_gradient = both_ways(theirs, x0, p0)
             torch.testing.assert_close(their_end, end, rtol=1e-3, atol=1e-2)
@@ -197,7 +190,7 @@ def shooting(sizes=(68, 194, 1000, 4000)):
                 name = f"shoot {n}, {'forward' if way is forward else 'both ways'}"
                 yield {"what": name, "peer": peer, "seconds": mine, "peer_seconds": other, "ratio": other / mine}
             if peer == next(iter(peers)) and memory is not None:
-                peer_memory = extra_memory(lambda: both_ways(theirs, x0, p0))  # noqa: B023
+                peer_memory = extra_memory(theirs.__name__, n)
                 yield {"what": f"shoot {n}, memory", "peer": peer, "mb": memory, "peer_mb": peer_memory}
 
 
