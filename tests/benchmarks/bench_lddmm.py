@@ -167,8 +167,10 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 """
     if platform.system() != "Linux":
         return None
+    paths = [str(Path(lddmmlib.__file__).parents[1]), str(Path(__file__).parent)]
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     child = [sys.executable, "-c", program]
-    return float(subprocess.run(child, cwd=Path(__file__).parent, capture_output=True, text=True, check=True).stdout)
+    return float(subprocess.run(child, env=env, capture_output=True, text=True, check=True).stdout)
 
 
 def shooting(sizes=(68, 194, 1000, 4000)):
