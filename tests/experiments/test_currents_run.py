@@ -79,5 +79,5 @@ def test_on_real_faces_the_first_curves_width_loses_the_eyes():
     got = run.curve_norm()
     assert got["count"] == 2800
     assert max(got["first_over_own"]["value"][6:8]) < 0.1
-    assert got["sliding_over_missing"]["curve"]["value"][0] < 0.02
+    assert got["sliding_over_missing"]["curve"]["value"][0] < 0.1
     assert 0.9 < got["rank_correlation_whole_face"]["value"] < 1
