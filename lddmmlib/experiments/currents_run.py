@@ -86,7 +86,7 @@ def curve_figures(template: Curves, shapes: Tensor) -> dict:
     whole = torch.stack([(own / points).sum(-1), landmark.sum(-1)], -1)  # as the loss adds them up, equation 8
     along, across = slid(faces)
     terms = {
-        "curve": lambda z: currents.distance2(z, faces, width).clamp(min=0).sqrt(),  # lengths, as the others
+        "curve": lambda z: currents.distance2(z, faces, width).sqrt(),  # a length, as the others
         "nearest_points": lambda z: nearest_term(z, faces),
         "landmarks": lambda z: landmark_term(z, faces),
     }

@@ -8,6 +8,7 @@ from scipy.spatial import KDTree
 
 from lddmmlib import currents
 from lddmmlib.experiments import currents_run as run
+from lddmmlib.experiments.measuring import real_shapes
 from lddmmlib.faces import statistics
 
 
@@ -75,9 +76,9 @@ def test_the_figures_of_faces_made_up(template):
 
 @pytest.mark.skipif("LDDMMLIB_REAL_DATA" not in os.environ, reason="LDDMMLIB_REAL_DATA is not set")
 @pytest.mark.real
-def test_on_real_faces_the_first_curves_width_loses_the_eyes():
-    got = run.curve_norm()
-    assert got["count"] == 2800
+def test_on_real_faces_the_first_curves_width_loses_the_eyes(template):
+    shapes = real_shapes()[::10]
+    got = run.curve_figures(template, statistics.similarity(shapes, template.points).apply(shapes))
     assert max(got["first_over_own"]["value"][6:8]) < 0.1
     assert got["sliding_over_missing"]["curve"]["value"][0] < 0.1
     assert 0.9 < got["rank_correlation_whole_face"]["value"] < 1
