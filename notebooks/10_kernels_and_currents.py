@@ -128,6 +128,7 @@ def kernel_by_hand(a, b, sigma):
     return torch.tensor(rows, dtype=torch.float64)
 
 
+# %%
 def kernel(a, b, sigma):
     return torch.exp(-torch.cdist(a, b).square() / sigma**2)  # (n, m)
 
@@ -196,6 +197,7 @@ def velocity_by_hand(points, x, alpha, sigma):
     return torch.tensor(v, dtype=points.dtype)
 
 
+# %%
 def velocity(points, x, alpha, sigma):
     return kernel(points, x, sigma) @ alpha  # (m, n) @ (n, 2)
 
@@ -244,6 +246,7 @@ def kept(function, n):
     return max(sizes)
 
 
+# %%
 def with_matrix(a, b, f, sigma):
     return kernels.gaussian(a, b, sigma) @ f
 
@@ -268,6 +271,7 @@ def milliseconds(function, n):
     return min(times)
 
 
+# %%
 three_ways = (velocity_by_hand, with_matrix, kernels.product)
 print("points     loops  matrix  product (ms)")
 for n in (68, 194, 400):
@@ -299,6 +303,11 @@ def norm2_by_hand(x, alpha, sigma):
     return total
 
 
+# %% [markdown]
+# A field evaluated at its own points, times its own momenta:
+
+
+# %%
 def field_norm2(x, alpha, sigma):
     return (alpha * velocity(x, x, alpha, sigma)).sum()
 
@@ -318,6 +327,7 @@ def least_norm2(x, b, sigma=60.0):
     return (b * torch.linalg.solve(kernels.gaussian(x, x, sigma), b)).sum()
 
 
+# %%
 few = jaw[::4]
 wanted = torch.randn(5, 2, generator=generator, dtype=torch.float64)
 six = torch.cat([few, mean[30:31]])
@@ -392,9 +402,14 @@ def current_norm2_by_hand(x, sigma):
     return total
 
 
+# %% [markdown]
+# Centres for points and tangents for momenta: it is the norm of a field, and we have that already.
+
+
+# %%
 def current_norm2(x, sigma):
     c, tau = edges(x)
-    return field_norm2(c, tau, sigma)  # a current's norm is a field's
+    return field_norm2(c, tau, sigma)
 
 
 library = currents.norm2(jaw, 40.0)
@@ -458,6 +473,11 @@ def distance2_by_hand(z, y, sigma):
     return norms - 2 * cross
 
 
+# %% [markdown]
+# Or as the norm of one current with the edges of both, those of the second reversed:
+
+
+# %%
 def distance2(z, y, sigma):
     (cz, tz), (cy, ty) = edges(z), edges(y)
     return field_norm2(torch.cat([cz, cy]), torch.cat([tz, -ty]), sigma)
@@ -497,6 +517,7 @@ def arc(n):
     return torch.stack([-70 * t.cos(), 100 * t.sin()], 1)
 
 
+# %%
 counts = [8, 16, 32, 64, 128]
 h = torch.stack([(arc(n)[1:] - arc(n)[:-1]).norm(dim=1).mean() for n in counts])
 costs = {"each edge cut in two": [], "half of the points left out": []}
@@ -541,6 +562,7 @@ def landmark_by_hand(z, y):
     return total / len(y)
 
 
+# %%
 def landmark(z, y):
     return (z - y).norm(dim=-1).mean(-1)
 
@@ -562,6 +584,7 @@ def sigma_w(curve):
     return extent.mean().item() / 2
 
 
+# %%
 def nearest(z, y):
     d = torch.cdist(z, y)
     return torch.cat([d.amin(0), d.amin(1)]).mean()
@@ -679,6 +702,7 @@ def find(target, start, sigma, rate=0.03, steps=300):
     return x.detach()
 
 
+# %%
 eye = mean[36:42]
 begin = eye + torch.tensor([22.0, -6.0], dtype=torch.float64)
 found = {sigma: find(eye, begin, sigma) for sigma in (8.5, 17.0)}
@@ -716,32 +740,38 @@ assert f"{sigma_w(eye):.1f}" == f"{min(found):.1f}"
 #
 # **$\sigma_W$** is the one that matters. Turn it from nothing to everything:
 
+# %% tags=["hide-input"]
+sigmas = torch.logspace(-0.5, 3, 70, dtype=torch.float64).tolist()
+closed_eye = torch.cat([mean[36:42], mean[36:37]])
+
+
+def over_length2(curve, value):
+    return value / (curve[1:] - curve[:-1]).norm(dim=1).sum() ** 2
+
+
+def missed(move, sigma):
+    """The distance of an eye to one further down, over both squared norms."""
+    other = closed_eye + torch.tensor([0.0, move])
+    both = currents.norm2(closed_eye, sigma) + currents.norm2(other, sigma)
+    return currents.distance2(other, closed_eye, sigma) / both
+
+
 # %% mystnb={"image": {"alt": "Two plots against sigma on a log axis. Left, the squared norm over length squared of the half jaw, the eye left open and the eye closed: the jaw rises from an eighth to four fifths; the closed eye falls to zero, the open eye to a small value. Right, the distance of an eye to the same eye moved by 3, 9 and 27 pixels as a share of the largest: one for sigma well below the move, a hump above one near it, falling to zero beyond."}} tags=["hide-input"]
-sigmas = torch.logspace(-0.5, 3, 70).tolist()
 figure, axes = plt.subplots(1, 2, figsize=(8.5, 3.2))
-for name, curve, closed in (("left jaw", mean[:9], False), ("eye, open", eye, False),
-                            ("eye, closed", eye, True)):  # fmt: skip
-    ring = torch.cat([curve, curve[:1]]) if closed else curve
-    tau = ring[1:] - ring[:-1]
-    square = tau.norm(dim=1).sum() ** 2
-    norms = [currents.norm2(curve, s, closed) / square for s in sigmas]
-    (line,) = axes[0].semilogx(sigmas, norms, label=name)
-    axes[0].axhline(
-        tau.sum(0).square().sum() / square, color=line.get_color(), ls=":"
-    )
+curves = {"left jaw": mean[:9], "eye, open": eye, "eye, closed": closed_eye}
+for (name, curve), colour in zip(curves.items(), plots.PALETTE, strict=False):
+    norms = [over_length2(curve, currents.norm2(curve, s)) for s in sigmas]
+    axes[0].semilogx(sigmas, norms, color=colour, label=name)
+    end_to_end = (curve[-1] - curve[0]).square().sum()
+    axes[0].axhline(over_length2(curve, end_to_end), color=colour, ls=":")
 for move in (3.0, 9.0, 27.0):
-    other = eye + torch.tensor([0.0, move])
-    norms = [currents.norm2(eye, s, True) for s in sigmas]
-    d = [currents.distance2(other, eye, s, True) for s in sigmas]
-    axes[1].semilogx(sigmas, [a / (2 * b) for a, b in zip(d, norms, strict=True)],
-                     label=f"moved by {move:.0f} px")  # fmt: skip
+    distances = [missed(move, s) for s in sigmas]
+    axes[1].semilogx(sigmas, distances, label=f"moved by {move:.0f} px")
 axes[0].set(xlabel=r"$\sigma_W$ (px)", ylabel=r"$\|\mu\|^2$ / length²")
-axes[1].set(
-    xlabel=r"$\sigma_W$ (px)", ylabel=r"$D_c$ / $(\|\mu_z\|^2 + \|\mu_y\|^2)$"
-)
+axes[1].set(xlabel=r"$\sigma_W$ (px)", ylim=(0, 1.85))
+axes[1].set_ylabel(r"$D_c$ / $(\|\mu_z\|^2 + \|\mu_y\|^2)$")
 axes[0].legend()
 axes[1].legend(loc="upper right")
-axes[1].set_ylim(0, 1.85)
 plt.show()
 
 # %% [markdown]
