@@ -365,10 +365,11 @@ K = kernels.gaussian(twice, twice, 30.0)
 print(f"smallest eigenvalue {torch.linalg.eigvalsh(K)[0].abs():.0e}")
 _, failed = torch.linalg.cholesky_ex(K)
 assert failed  # not positive definite
-torch.linalg.cholesky(K + 1e-3 * torch.eye(18))  # a small ridge, and it is
+ridge = 1e-3 * torch.eye(len(K))
+assert torch.linalg.cholesky(K + ridge).diagonal().min() > 0  # and it is
 
 # %% [markdown]
-# The cure is the last line, or not to have a point twice. Note also what the right picture says: two neighbours that should
+# The cure is the ridge of the last line, or not to have a point twice. Note also what the right picture says: two neighbours that should
 # part at unit speed need momenta that are huge and nearly cancel. A small momentum does not mean a small motion, nor the
 # other way round; the norm {eq}`eq-rkhs` knows, the momenta alone do not.
 #
@@ -809,7 +810,7 @@ assert currents.norm2(eye, 1e6, closed=True) < 1e-6
 # - **Frame.** The widths were taken in a frame of 112 pixels, and are not rescaled where the frame has 256.
 # - **Open eyes.** The curves are runs of consecutive landmarks. A run does not return to its first point, so an eye, and a
 #   brow of WFLW, has a gap; the edge between two runs of the jaw, or at a corner of the mouth, belongs to nobody.
-# - **Square.** The text calls $D_c$ "the norm of the difference"; its equation 4, and the code, have the norm squared.
+# - **Square.** The text calls $D_c$ "the norm of the difference"; its equation 4 has the norm squared.
 # - **Ends of the sums.** Equation 1 runs to $n$; $n$ points have $n - 1$ edges.
 # - **"Between the pupils".** The paper divides the loss by the distance of the pupils, the code by that of the outer corners
 #   of the eyes, and the curve term of each curve by its number of points.
@@ -818,7 +819,8 @@ assert currents.norm2(eye, 1e6, closed=True) < 1e-6
 # :::
 #
 # What does the first do to a number? The mean head with the 98 points of WFLW, its twelve curves, and every curve moved
-# down by five pixels:
+# down by five pixels. As multiples of what the own width gives: the squared norm and the squared distance with the *first* width, and
+# the distance with the *unscaled* one, made for 112 pixels and used at 256.
 
 # %%
 points98 = geometry.landmarks(face, "wflw-98")[0][:96]  # without the pupils
@@ -832,13 +834,13 @@ sizes = {k: currents.norm2(face98, s) for k, s in options.items()}
 costs = {k: currents.distance2(moved, face98, s) for k, s in options.items()}
 
 # %% tags=["nbval-check-output"]
-print(
-    "                    sigma_W    norm2: first/own   D_c moved: first/own   unscaled/own"
-)
+print("                   sigma_W  norm2:  D_c moved:       ")
+print("                            first   first   unscaled")
 for i, name in enumerate(LABELS):
     size, cost = (x["first"][i] / x["own"][i] for x in (sizes, costs))
     frame = costs["112-px"][i] / costs["own"][i]
-    print(f"{name:18s} {own[i]:5.0f} px {size:15.2f} {cost:20.2f} {frame:14.1f}")
+    row = f"{size:8.2f} {cost:7.2f} {frame:8.1f}"
+    print(f"{name:18s} {own[i]:5.0f} px {row}")
 
 # %%
 gain = {k: costs["first"][i] / costs["own"][i] for k, i in (("jaw", 0), ("eye", 6))}
@@ -983,9 +985,10 @@ for path, expected in zip(paths, (200 + 200 * math.exp(-1), 200, 400), strict=Tr
 # %% [markdown]
 # :::{exercise} Explore
 # :label: ex-currents-explore
-# The paper's loss adds $\beta D_c + D_l$ with $\beta = 0.1$, in a frame of 112 pixels. Your network works with 256. Before you
-# compute: by which factor does the part of the curve term in the sum change, if you keep $\beta$ and scale the widths along with the face?
-# Which $\beta$ keeps the balance? Take the sampled face from above, and look at a curve of your choice.
+# The paper's loss adds $\beta D_c + D_l$ with $\beta = 0.1$. Suppose that this was chosen in the frame of 112 pixels for which the
+# widths were made. Your network works with 256, and you scale the widths along with the face. Before you compute: by which factor
+# does the curve term grow beside the landmark term, if you keep $\beta$? Which $\beta$ keeps the balance? The self-check takes the
+# sampled face from above; try other curves.
 # :::
 
 # %% tags=["stub"]
@@ -1049,7 +1052,7 @@ assert math.isclose(curve_over_landmarks(1.0, beta_256), before, rel_tol=1e-9)
 # **Right**. Then the scalar product of the two is nil, and all that is left to reduce is the moving curve's own norm.
 # :::
 # :::{dropdown} c. The target was flipped
-# **No**. A flipped target within reach would push the curve away; it would not let it vanish without one.
+# **No**. That matters only within reach. Here the curve feels no target at all, whichever way it runs.
 # :::
 #
 # **4.** Why does `kernels.product` not simply return `gaussian(a, b, sigma) @ f`?
