@@ -251,7 +251,7 @@ def with_matrix(a, b, f, sigma):
     return kernels.gaussian(a, b, sigma) @ f
 
 
-# %% tags=["nbval-check-output"]
+# %%
 for n in (68, 194, 1000):
     matrix, product = kept(with_matrix, n), kept(kernels.product, n)
     print(f"{n:5d} points: keeps {matrix:8d} numbers, or {product:5d}")
@@ -601,7 +601,7 @@ print("           landmarks   nearest points   currents")
 for name, found in three.items():
     lengths = landmark(found, jaw), nearest(found, jaw)
     share = as_share(found, jaw, sigma_w(jaw))
-    print(f"{name:9s} {lengths[0]:7.1f} px {lengths[1]:11.1f} px {share:13.2f}")
+    print(f"{name:9s} {lengths[0]:7.0f} px {lengths[1]:11.0f} px {share:13.2f}")
 
 # %% [markdown]
 # Only the last column ranks as the eye does: *slid* is nothing, *pushed* is something, *backwards* is as wrong as can be.
