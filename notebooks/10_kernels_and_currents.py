@@ -4,8 +4,8 @@
 # :::{admonition} At a glance
 # **Question** How far apart are two curves, if nobody says which point of one belongs to which point of the other?
 #
-# **Paper** LDDMM-Face {cite:p}`yang2021lddmmface`, section 3.1.1: its kernel, and equations 1, 4 and 5; currents come from
-# {cite:t}`glaunes2008large`
+# **Paper** LDDMM-Face {cite:p}`yang2021lddmmface`, section 3.1.1: its kernel, and equations 1, 4 and 5; curves as currents come
+# from {cite:t}`glaunes2008large`
 #
 # **You will be able to** say how far one momentum reaches; sum kernels without keeping a matrix; measure curves by what
 # they do to a field, at a scale that you choose; and know what this measure forgives
@@ -153,7 +153,7 @@ assert math.isclose(half, 0.5)
 assert f"{half_way:.2f}" == "0.83"
 assert f"{math.sqrt(2):.2f}" == "1.41"
 
-# %% mystnb={"image": {"alt": "Left, two bell curves against distance in units of sigma: without the half the curve has fallen to 37 per cent at one sigma, with it to 61. Middle and right, the mean face with one thick upward arrow at the chin. With a small sigma only the landmarks next to the chin move; with a large one the whole jaw and the mouth follow."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Left, two bell curves against distance in units of sigma: without the half the curve has fallen to 37 per cent at one sigma, with it to 61. Middle and right, the mean face, whose chin is pulled up by one momentum; orange arrows show who follows, a dotted circle the radius sigma. With a small sigma only the chin and its two neighbours move and make a dent; with a large one the whole chin and the mouth follow."}} tags=["hide-input"]
 figure, axes = plt.subplots(1, 3, figsize=(9, 3.2), width_ratios=[1.3, 1, 1])
 d = torch.linspace(0, 3, 200)
 axes[0].plot(d, torch.exp(-(d**2)), label=r"$\exp(-d^2/\sigma^2)$, here")
@@ -227,7 +227,7 @@ ax.set(xlim=(-66, 66), ylim=(130, 26))
 plt.show()
 
 # %% [markdown]
-# A face has $n$ points and $n^2$ pairs. Everything else in this part of the book costs $n$ or less, so this sum decides
+# A face has $n$ points and $n^2$ pairs. Nearly everything else in a flow grows with $n$ alone, so this sum decides
 # what a flow, a matching or a network's layer costs. The loops pay the interpreter for each pair. The matrix product is
 # fast, but it keeps the matrix, and for the gradient more than one of that size. `kernels.product` goes
 # through the rows in blocks and computes the kernel anew on the way back. How many numbers does each keep?
@@ -708,7 +708,7 @@ eye = mean[36:42]
 begin = eye + torch.tensor([22.0, -6.0], dtype=torch.float64)
 found = {sigma: find(eye, begin, sigma) for sigma in (8.5, 17.0)}
 
-# %% mystnb={"image": {"alt": "Two panels with a grey eye and a dashed ring beside it. Left, with the small sigma, the orange ring has not reached the eye but shrunk to a third of its size where it began. Right, with sigma twice as large, the orange ring lies on the grey eye."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Two panels with a grey eye and a dashed ring beside it. Left, with the small sigma, the orange ring has not reached the eye but shrunk to less than half of its size near where it began. Right, with sigma twice as large, the orange ring lies on the grey eye."}} tags=["hide-input"]
 figure, axes = plt.subplots(1, 2, figsize=(7, 2.4), sharex=True, sharey=True)
 for ax, (sigma, x) in zip(axes, found.items(), strict=True):
     for ring, style, colour in ((eye, "o-", "#999999"), (begin, "o--", "#BBBBBB"),
@@ -778,7 +778,7 @@ plt.show()
 # %% [markdown]
 # On the left, each norm starts at what unrelated edges add up to, $\sum |\tau_i|^2$: with a width far below an edge every edge is on
 # its own. It ends, dotted, at $\lvert\sum \tau_i\rvert^2$: a curve much shorter than $\sigma_W$ is seen as one arrow from its
-# first point to its last. For the jaw that is half of the story; for an open eye it is the small gap between its first
+# first point to its last. Of the jaw much is left; of an open eye it is the small gap between its first
 # point and its last; a closed eye is **nothing at all**. On the right, with a width far below the distance of two curves the
 # distance is a constant: they do not overlap, and it does not matter by how much they miss each other. (The humps above one
 # are where the upper lid of one eye meets the lower lid of the other, which runs the other way.)
@@ -864,7 +864,8 @@ for name, closed in (("open, as released", False), ("closed", True)):
 #
 # Do real faces care? On the annotations that we have, 68 points, each face was laid on the mean face, and each of its curves
 # compared with the mean's: with its own width, and with the first jaw curve's for all, which is what the
-# released code does on WFLW and HELEN.
+# released code does on WFLW and HELEN. That is the left picture, in squares as the loss adds them up. For the right one the points of
+# each real curve, but for its ends, were moved half-way to the next, or as far at right angles; these are lengths.
 
 # %%
 recorded = result("curve_norm")
@@ -912,7 +913,7 @@ assert all(c < n for c, n in zip(*(sliding[k]["value"] for k in
 # %% [markdown]
 # Three findings, and the last is the sober one. With one width for all, the eyes lose more than nine tenths of their curve
 # term. Sliding along the jaw is all but free, along the short curves it costs from a fifth to a half of a miss as far, and nearest points forgive
-# nothing anywhere; on the lower inner lip with its three points a step is longer than $\sigma_W$, and the current has become as strict as the rest. And yet the two terms *rank*
+# next to nothing; on the lower inner lip with its three points a step is longer than $\sigma_W$, and the current has become nearly as strict as the rest. And yet the two terms *rank*
 # faces almost alike: whoever looks different from the mean does so in every measure. What the curve term adds is not
 # another opinion of which face is worse, but where the gradient points.
 
