@@ -671,10 +671,11 @@ plt.show()
 # %% [markdown]
 # And here two curves to move with your own hands: drag, flip, split, coarsen, and change $\sigma_W$. *Before you touch it:
 # where must the second curve be for the squared distance to be larger than both squared norms together?*
-#
-# <!--
-# # WIDGET: CurrentExplorer
-# -->
+
+# %%
+from lddmmlib.widgets import CurrentExplorer
+
+CurrentExplorer()
 
 # %% [markdown]
 # ## If it goes wrong
