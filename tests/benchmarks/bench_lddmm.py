@@ -158,12 +158,13 @@ def fastest(runs, at_least=1.0, most=40):
 def extra_memory(name, n):
     """What a first call adds to the most that a fresh process ever held, in MB; None where that is not told."""
     program = f"""
-import resource, torch, bench_lddmm as bench
+import torch, bench_lddmm as bench
+peak = lambda: int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0])
 torch.set_num_threads(1)
 bench.both_ways(bench.{name}, *bench.face(20))
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
 bench.both_ways(bench.{name}, *bench.face({n}))
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+print((peak() - before) / 1024)
 """
     if platform.system() != "Linux":
         return None
