@@ -100,7 +100,9 @@ class Curves:
 Curve = Tensor | Curves
 
 
-def norm2(curve: Float[Tensor, "*batch n 2"] | Curves, sigma: float | Sequence[float], closed: bool = False) -> Tensor:
+def norm2(
+    curve: Float[Tensor, "*batch n 2"] | Curves, sigma: float | Sequence[float] | Tensor, closed: bool = False
+) -> Tensor:
     """||μ||²_W* = Σ_i Σ_j k_W(c_i, c_j) τ_i·τ_j, the squared norm of a curve as a current.
 
     curve: (..., n, 2), or Curves. sigma: σ_W in the unit of the points; of Curves one number or one a curve.
@@ -115,7 +117,7 @@ def norm2(curve: Float[Tensor, "*batch n 2"] | Curves, sigma: float | Sequence[f
     return _norm2(*_diracs(curve, sigma, closed, "curve"))
 
 
-def distance2(a: Curve, b: Curve, sigma: float | Sequence[float], closed: bool = False) -> Tensor:
+def distance2(a: Curve, b: Curve, sigma: float | Sequence[float] | Tensor, closed: bool = False) -> Tensor:
     """D_c = ||Σ_i τ_a,i δ_{c_a,i} - Σ_j τ_b,j δ_{c_b,j}||²_W*, the squared distance of two curves as currents.
 
     a: (..., n, 2), b: (..., m, 2), or both Curves, of as many curves; lengths may differ, direction counts. sigma,
@@ -150,12 +152,11 @@ def landmark_discrepancy(z: Float[Tensor, "*batch n 2"], y: Float[Tensor, "*batc
     """
     _checks.points(y, "y", nan=True)
     unlabelled = y.isnan().any(-1, keepdim=True)
-    y = torch.where(unlabelled, z.detach() if z.shape == y.shape else 0.0, y)  # distance 0
-    _checks.alike(z=z, y=y)
+    _checks.alike(z=z, y=y.masked_fill(unlabelled, 0.0))
     if z.shape != y.shape:
         raise ValueError(f"z, y: needed one shape, got {tuple(z.shape)} and {tuple(y.shape)}")
     labelled = (~unlabelled).sum((-1, -2)).clamp(min=1)
-    return torch.linalg.vector_norm(torch.where(unlabelled, 0.0, z - y), dim=-1).sum(-1) / labelled
+    return torch.linalg.vector_norm((z - y).masked_fill(unlabelled, 0.0), dim=-1).sum(-1) / labelled
 
 
 def _points(curve: Curve) -> Tensor:
@@ -176,7 +177,7 @@ def widths(sigma: float | Sequence[float] | Tensor, like: Curve, name: str = "si
     return torch.as_tensor(sigma, dtype=like.points.dtype, device=like.points.device)[:, None, None]
 
 
-def _diracs(curve: Curve, sigma: float | Sequence[float], closed: bool, name: str) -> tuple[Tensor, Tensor]:
+def _diracs(curve: Curve, sigma: float | Sequence[float] | Tensor, closed: bool, name: str) -> tuple[Tensor, Tensor]:
     """Centres, in units of σ, and tangents."""
     if isinstance(curve, Curves):
         x = curve.lines()
