@@ -80,6 +80,7 @@ def folding(y: Float[Tensor, "k n 2"], mean: Float[Tensor, "n 2"], sigma: float,
     folded = folds(x0, alpha, sigma) & found
     return {
         "fitted": int(found.sum()),
+        "fitted_beyond": int((found & passed).sum()),
         "folded_percent": with_interval(100 * folded[found].double()),
         "folded_beyond": int((folded & passed).sum()),
         "folded_within": int((folded & ~passed).sum()),
