@@ -5,7 +5,7 @@
 # **Question** How do a few arrows on a face move the whole plane without tearing or folding it, and what exactly is it
 # that "initial momenta completely encode"?
 #
-# **Paper** {cite:t}`yang2021lddmmface`, sections 3.1 to 3.3, equations 6 and 7
+# **Paper** {cite:t}`yang2021lddmmface`, sections 3.1.1, 3.1.2 and "Flexible and Consistent Face Alignment", equations 6 and 7
 #
 # **You will be able to** turn momenta into a velocity, a flow and a map of the plane; tell the three flows apart that go
 # by one equation; say what a geodesic keeps; choose a method and a number of steps, and prove that the result is
@@ -28,7 +28,7 @@
 # **How far does the chin move: as far as its arrows say, less, or more? Do the lips pass through each other? And what
 # does the nose do, which has no arrow?**
 
-# %% mystnb={"image": {"alt": "The lower half of a line-drawn face with an open mouth. Orange arrows: three on the chin point down; three on the upper inner lip point down and three on the lower inner lip point up, each longer than the gap between the lips."}} tags=["hide-input"]
+# %% tags=["hide-input"]
 import matplotlib.pyplot as plt
 import torch
 
@@ -37,12 +37,6 @@ from lddmmlib.faces import geometry
 from lddmmlib.notebook import start
 
 generator = start(seed=0)
-face = geometry.Face3D(scale=100.0).express(mouth_open=0.5)
-x0, _ = geometry.landmarks(face)  # (68, 2), pixels, eye corners 100 px apart
-gap = (x0[66] - x0[62])[1]
-push = torch.zeros_like(x0)
-push[7:10, 1] = 15.0
-push[61:64, 1], push[65:68, 1] = 1.2 * gap, -1.2 * gap
 
 
 def arrows(ax, x, p, colour=plots.PALETTE[1]):
@@ -50,6 +44,14 @@ def arrows(ax, x, p, colour=plots.PALETTE[1]):
     units = {"angles": "xy", "scale_units": "xy", "scale": 1}  # as long as they are
     ax.quiver(*x.T, *p.T, color=colour, width=0.008, zorder=4, **units)
 
+
+# %% mystnb={"image": {"alt": "The lower half of a line-drawn face with an open mouth. Orange arrows: three on the chin point down; three on the upper inner lip point down and three on the lower inner lip point up, each longer than the gap between the lips."}} tags=["hide-input"]
+face = geometry.Face3D(scale=100.0).express(mouth_open=0.5)
+x0, _ = geometry.landmarks(face)  # (68, 2), pixels, eye corners 100 px apart
+gap = (x0[66] - x0[62])[1]
+push = torch.zeros_like(x0)
+push[7:10, 1] = 15.0
+push[61:64, 1], push[65:68, 1] = 1.2 * gap, -1.2 * gap
 
 figure, ax = plt.subplots(figsize=(3.6, 3.6))
 plots.face(ax, x0, "300w-68", colour="#999999", size=5)
@@ -60,10 +62,14 @@ plt.show()
 # %% [markdown]
 # Decide, then look:
 
+
 # %% mystnb={"image": {"alt": "The same lower face after the flow, with the plane's grid carried along. The chin has moved down by about two arrow lengths, the lips have come very close without touching, the grid is squeezed between them but nowhere folded, and the nose has moved down, too."}} tags=["hide-input"]
 def net(low, high, n=121):
     """A square net of points, (n, n, 2)."""
-    axes = [torch.linspace(a, b, n, dtype=torch.float64) for a, b in zip(low, high, strict=True)]
+    axes = [
+        torch.linspace(a, b, n, dtype=torch.float64)
+        for a, b in zip(low, high, strict=True)
+    ]
     return torch.stack(torch.meshgrid(*axes, indexing="xy"), -1)
 
 
@@ -138,7 +144,7 @@ def velocity_by_hand(a, x, alpha, sigma):
 
 # %%
 def velocity(a, x, alpha, sigma):
-    K = torch.exp(-torch.cdist(a, x) ** 2 / sigma**2)  # (m, n)
+    K = torch.exp(-(torch.cdist(a, x) ** 2) / sigma**2)  # (m, n)
     return K @ alpha  # (m, 2)
 
 
@@ -150,7 +156,7 @@ assert torch.allclose(flows.velocity(x, x, alpha, sigma), by_hand)
 # A momentum is not a velocity: a landmark also moves with what its neighbours' momenta make of the field at its place.
 # One arrow; two alike; two opposed:
 
-# %% mystnb={"image": {"alt": "Three velocity fields as small grey arrows around landmarks with orange momenta and blue velocities. One landmark: velocity equals momentum. Two side by side with equal momenta: each velocity is longer than the momentum. Two side by side with opposite momenta: each velocity is shorter, and a vortex stands between them."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Three velocity fields as small grey arrows around landmarks with orange momenta and blue velocities. One landmark: velocity equals momentum. Two side by side with equal momenta: each velocity is longer than the momentum. Two side by side with opposite momenta: each velocity is shorter, and the field changes sign between them."}} tags=["hide-input"]
 pair = torch.tensor([[-0.4, 0.0], [0.4, 0.0]], dtype=torch.float64)
 up = torch.tensor([[0.0, 0.8], [0.0, 0.8]], dtype=torch.float64)
 around = net((-1.7, -1.2), (1.7, 1.5), 15).reshape(-1, 2)
@@ -217,8 +223,8 @@ assert torch.allclose(alone.end, x[:1] + alpha[:1])
 # %% [markdown]
 # ## Passengers
 #
-# Section 3.3 of the paper: once the landmarks' way is known, any other point $a_k$ can come along. It feels the field, and
-# adds nothing to it:
+# The paper's section "Flexible and Consistent Face Alignment": once the landmarks' way is known, any other point $a_k$ can
+# come along. It feels the field, and adds nothing to it:
 #
 # $$
 # a_k(1) = a_k(0) + \int_0^1 \sum_{j=1}^n k_V\bigl(x_j(t), a_k(t)\bigr)\,\alpha_j(t)\,dt.
@@ -313,7 +319,7 @@ def hamilton_by_hand(x, p, sigma):
 
 # %%
 def hamilton(x, p, sigma):
-    K = torch.exp(-torch.cdist(x, x) ** 2 / sigma**2)
+    K = torch.exp(-(torch.cdist(x, x) ** 2) / sigma**2)
     W = K * (p @ p.T)
     return K @ p, 2 / sigma**2 * (W.sum(1, keepdim=True) * x - W @ x)
 
@@ -353,7 +359,7 @@ resting = geometry.Face3D(scale=100.0).express(mouth_open=0.15)
 smiling = resting.express(smile=0.9, mouth_open=0.5)
 x0, there = (geometry.landmarks(f)[0] for f in (resting, smiling))
 width = 30.0  # sigma_V, pixels
-K = torch.exp(-torch.cdist(x0, x0) ** 2 / width**2)
+K = torch.exp(-(torch.cdist(x0, x0) ** 2) / width**2)
 smile = torch.linalg.solve(K + torch.eye(68, dtype=K.dtype), there - x0)
 
 
@@ -423,7 +429,7 @@ def energy_by_hand(x, p, sigma):
     H = 0.0
     for x_i, p_i in zip(x, p, strict=True):
         for x_j, p_j in zip(x, p, strict=True):
-            k = math.exp(-math.dist(x_i.tolist(), x_j.tolist()) ** 2 / sigma**2)
+            k = math.exp(-(math.dist(x_i.tolist(), x_j.tolist()) ** 2) / sigma**2)
             H += 0.5 * k * p_i.dot(p_j).item()
     return H
 
@@ -461,6 +467,7 @@ for (name, run), style in zip(runs.items(), ("-", "--", ":"), strict=True):
 titles = ("energy H", "total momentum P, down", "angular momentum L")
 for ax, title in zip(axes, titles, strict=True):
     ax.set(title=title, xlabel="time t", ylim=(0, 2))
+axes[2].set(ylim=(-6.5, 2))
 axes[0].set_ylabel("relative to t = 0")
 axes[1].legend(loc="lower left")
 plt.show()
@@ -596,7 +603,9 @@ plt.show()
 # %% tags=["nbval-check-output"]
 for method, order in flows.METHODS.items():
     measured = math.log2(errors[method][-2] / errors[method][-1])
-    print(f"{method:6s} order {order}, measured between 64 and 128 steps: {measured:.1f}")
+    print(
+        f"{method:6s} order {order}, measured between 64 and 128 steps: {measured:.1f}"
+    )
     assert abs(measured - order) < 0.1
 
 # %% [markdown]
@@ -638,7 +647,9 @@ assert torch.allclose(flows.inverse(out, out.points), there)
 # %%
 def jacobian_by_hand(flow, a, h=1e-5):
     dx, dy = torch.eye(2, dtype=a.dtype) * h
-    right = (flows.transport(flow, a + dx) - flows.transport(flow, a - dx)) / (2 * h)
+    right = (flows.transport(flow, a + dx) - flows.transport(flow, a - dx)) / (
+        2 * h
+    )
     down = (flows.transport(flow, a + dy) - flows.transport(flow, a - dy)) / (2 * h)
     return right[:, 0] * down[:, 1] - right[:, 1] * down[:, 0]
 
@@ -704,3 +715,478 @@ lone = torch.zeros(1, 2, dtype=torch.float64)
 within, past = (torch.tensor([[c * limit, 0.0]]).double() for c in (0.99, 1.01))
 assert flows.min_steps(lone, within, 1.0, "euler") == 2
 assert flows.min_steps(lone, past, 1.0, "euler") == 3
+
+# %% [markdown]
+# ## On a face
+#
+# Every pixel of a photograph can be a passenger. Raise the brows, pull the corners of the mouth:
+
+# %%
+from lddmmlib.faces import synthetic
+
+photo = synthetic.sample(3, "studio", size=160)
+points = photo.landmarks.double()
+raise_brows = torch.zeros_like(points)
+raise_brows[[18, 19, 20, 23, 24, 25], 1] = -3.0
+raise_brows[48] = torch.tensor([-7.0, -5.0])
+raise_brows[54] = torch.tensor([7.0, -5.0])
+corners = net((-0.5, -0.5), (159.5, 159.5), 161)  # of the pixels
+grin = flows.shoot(points, raise_brows, 12.0, 20, points=corners.reshape(-1, 2))
+area = flows.jacobian(grin, corners.reshape(-1, 2)).reshape(161, 161)
+carried = grin.points.reshape(corners.shape)
+assert area.min() > 0
+
+# %% mystnb={"image": {"alt": "Three pictures of a drawn person's face. Left with orange momenta at brows and corners of the mouth. In the middle the same photograph after the flow, with raised brows and a wide mouth, and the carried grid over it. Right the Jacobian determinant on the carried plane: red where area has grown, blue where it has shrunk, everywhere positive."}} tags=["hide-input"]
+figure, axes = plt.subplots(1, 3, figsize=(9, 3))
+axes[0].imshow(photo.image.permute(1, 2, 0))
+arrows(axes[0], points, 2 * raise_brows)
+axes[1].pcolormesh(*carried.permute(2, 0, 1), photo.image.permute(1, 2, 0))
+draw_net(axes[1], carried, 8, "#FFFFFF80")
+axes[0].set_title("momenta, twice as long")
+axes[1].set_title("the pixels as passengers")
+shown = axes[2].pcolormesh(
+    *carried.permute(2, 0, 1), area.log2(), cmap="RdBu_r", vmin=-1.5, vmax=1.5
+)
+axes[2].scatter(*grin.end.T, s=3, color="black")
+axes[2].set_title("area, log2 of the Jacobian")
+figure.colorbar(shown, ax=axes[2], shrink=0.8)
+for ax in axes:
+    ax.set(aspect="equal", xlim=(10, 150), ylim=(150, 10))
+    ax.set_axis_off()
+plt.show()
+
+# %% [markdown]
+# Dense landmarks from sparse ones are passengers, too. Sixty-eight landmarks push; the ninety-eight of another scheme, and
+# as many points of the curves as we like, ride along. Where both schemes mark the same place the passenger ends where the
+# landmark does, and nobody has told it to:
+
+# %%
+from lddmmlib.faces import schemes
+
+many, _ = geometry.landmarks(resting, "wflw-98")
+expression = flows.shoot(x0, smile, width, points=many)
+pairs = torch.tensor(schemes.shared("300w-68", "wflw-98")).T
+few, dense = expression.end[pairs[0]], expression.points[pairs[1]]
+assert torch.allclose(few, dense)
+print(len(pairs[0]), "places are marked by both")
+
+# %% mystnb={"image": {"alt": "The mouth and jaw after the flow. Blue dots are the 68 landmarks that pushed; small orange dots, the 98 that rode along, lie between and upon them on the same smooth thin lines, which are hundreds of passengers more."}} tags=["hide-input"]
+figure, ax = plt.subplots(figsize=(6, 3.2))
+t = torch.linspace(0, 1, 200, dtype=torch.float64)
+for name in ("jaw", "outer_lip_upper", "outer_lip_lower", "inner_lip_upper",
+             "inner_lip_lower", "nose_outline"):  # fmt: skip
+    line = geometry.curve(resting, name, t)[:, :2]
+    ax.plot(*flows.transport(expression, line).T, color="#AAAAAA", lw=1)
+ax.scatter(*expression.end.T, s=42, color=plots.PALETTE[0], label="68 push")
+ax.scatter(
+    *expression.points.T, s=9, color=plots.PALETTE[4], label="98 ride", zorder=3
+)
+ax.set(aspect="equal", xlim=(-85, 85), ylim=(136, 48))
+ax.set_axis_off()
+ax.legend(loc="lower left")
+plt.show()
+
+# %% [markdown]
+# ### Twelve flows are not one
+#
+# "Each sublayer separately deforms the corresponding initial curve": in the paper a face is twelve curves, and *each flows
+# alone*, in the field of its own momenta and with its own $\sigma_V$, half the sum of its width and height in the mean shape.
+# Within a curve nothing crosses. Between curves nothing is promised. Push the upper inner lip down:
+
+# %%
+from lddmmlib.currents import Curves
+from lddmmlib.experiments.flows_run import CURVES, widths
+
+lips = torch.zeros_like(x0)
+lips[61:64, 1] = 6.0
+apart = Curves(x0, list(CURVES.values()), coupled=False)
+sigmas = widths(100 * statistics.real_300w().mean)  # by the paper's rule
+twelve = flows.flow(apart, lips, sigmas, 20)
+one = flows.flow(x0, lips, width / 2, 20)
+
+# %% mystnb={"image": {"alt": "The mouth twice. Left, twelve flows: the upper inner lip, orange, has been pushed down through the lower inner lip and out below. Right, one flow with the same momenta: the upper inner lip pushes the lower lip ahead of itself, and the two do not cross."}} tags=["hide-input"]
+figure, axes = plt.subplots(1, 2, figsize=(7.5, 2.6))
+for ax, run, title in zip(axes, (twelve, one), ("twelve", "one"), strict=True):
+    plots.face(ax, x0, "300w-68", colour="#CCCCCC", size=0)
+    plots.face(ax, run.end, "300w-68", colour=plots.PALETTE[0], size=5)
+    ax.plot(*run.end[60:65].T, "o-", color=plots.PALETTE[1], ms=4, zorder=4)
+    ax.set(
+        xlim=(-50, 50),
+        ylim=(125, 60),
+        title=f"{title} flow" + "s" * (run is twelve),
+    )
+plt.show()
+
+# %% tags=["nbval-check-output"]
+print("lower inner lip below the upper one, px")
+for name, end in (
+    ("before", x0),
+    ("twelve flows", twelve.end),
+    ("one flow", one.end),
+):
+    print(f"{name:14s} {(end[66] - end[62])[1]:5.1f}")
+assert (twelve.end[66] - twelve.end[62])[1] < 0 < (one.end[66] - one.end[62])[1]
+
+# %% [markdown]
+# The paper says of the deformed landmarks that any two "would never come across each other". Of one curve's that is right. There
+# is a reason not to use one flow, though: what starts together stays together, so a mean face with its lips *closed* could
+# never open its mouth. Separate flows buy freedom with a promise.
+#
+# Now drag the momenta of a face yourself. Can you fold the grid? With how many steps does the fold go away?
+#
+# # WIDGET: FlowExplorer
+
+# %% [markdown]
+# ## If it goes wrong
+#
+# | Symptom | Cause | Cure |
+# |---|---|---|
+# | landmarks overshoot, neighbours much more than lone ones | momenta taken for displacements: neighbours push, too | divide by $K$: solve $K\alpha = $ displacement, or match |
+# | the deformed grid overlaps itself; a curve has a loop | steps too large for the momenta | more steps: `flows.min_steps` says how many |
+# | `ValueError: points: needed a step that is one-to-one` from `inverse` | the same | the same |
+# | `-alpha` from the end does not lead home | the flow was a geodesic, or had few Euler steps | `-momenta[-1]` and `shoot`; or `inverse` |
+# | lips cross, though each curve is smooth | curves that flow alone | `coupled=True`, or accept it |
+# | a face that fits at 112 px is stiff and local at 256 px | $\sigma_V$ in pixels of another frame | scale $\sigma$ and momenta with the face |
+#
+# The second, made on purpose: a lone landmark, sent three and a half $\sigma$ to the right. The exact flow is as smooth as one
+# could wish. Two Euler steps, on the left, throw the plane in front of the landmark behind the landmark:
+
+# %%
+alpha = torch.tensor([[3.5, 0.0]], dtype=torch.float64)
+enough = flows.min_steps(lone, alpha, 1.0, "euler")
+plane = net((-1.5, -2.0), (5.0, 2.0), 161).reshape(-1, 2)
+folded = flows.flow(lone, alpha, 1.0, 2, "euler", points=plane)
+smooth = flows.flow(lone, alpha, 1.0, enough, "euler", points=plane)
+print(f"two steps: smallest Jacobian {flows.jacobian(folded, plane).min():.2f}")
+print(
+    f"{enough} steps: smallest Jacobian {flows.jacobian(smooth, plane).min():.3f}"
+)
+assert flows.jacobian(folded, plane).min() < 0 < flows.jacobian(smooth, plane).min()
+
+# %% mystnb={"image": {"alt": "Two carried grids. Left, after two Euler steps: the grid lines overlap in an orange crescent around the landmark's end, where the plane lies face down. Right, after the certified number of steps: the lines are crowded in front of the landmark, but nowhere overlap."}} tags=["hide-input"]
+figure, axes = plt.subplots(1, 2, figsize=(9, 3))
+for ax, run in zip(axes, (folded, smooth), strict=True):
+    draw_net(ax, run.points.reshape(161, 161, 2), 4, "#777777")
+    upside_down = run.points[flows.jacobian(run, plane) < 0]
+    ax.scatter(*upside_down.T, s=40, color=plots.PALETTE[4], lw=0, zorder=0)
+    ax.plot(*run.path[:, 0].T, "o-", color=plots.PALETTE[0], ms=4, zorder=4)
+    ax.set(title=f"{run.steps} Euler steps", aspect="equal")
+    ax.set(xlim=(1.2, 4.4), ylim=(-1.1, 1.1))
+    ax.set_axis_off()
+plt.show()
+
+# %%
+try:
+    flows.inverse(folded, folded.points)
+except ValueError as error:
+    print(error)
+assert torch.allclose(flows.inverse(smooth, smooth.points), plane)
+
+# %% [markdown]
+# There is no way back from a fold: three places of the old plane went to one of the new. And the landmark itself shows
+# nothing of it. It is where it should be, to the last digit; only its passengers are wrong.
+#
+# ## Choosing the parameters
+#
+# **The flow.** To fit one expression, any. To *compare* faces by their momenta, to average them, or to say "encoded by the
+# initial momenta", shooting. To be cheap inside a network, constant momenta, with enough steps.
+#
+# **The kernel's width** $\sigma_V$. How far a landmark carries its surroundings. Small: every landmark for itself, many steps,
+# folds. Large: the face moves like jelly, and momenta must be large to tell neighbours apart. The paper's rule, half
+# the sum of a curve's width and height, makes a curve move as one piece.
+#
+# It is a *length*. Scale the face, the momenta and $\sigma$ together, and the flow scales; forget $\sigma$, and it is another flow:
+
+# %% tags=["nbval-check-output"]
+zoom = 256 / 112
+small = flows.flow(x0, smile, width, 20).end
+large = flows.flow(zoom * x0, zoom * smile, zoom * width, 20).end / zoom
+forgot = flows.flow(zoom * x0, zoom * smile, width, 20).end / zoom
+assert torch.allclose(small, large)
+for name, end in (("all three scaled", large), ("sigma forgotten", forgot)):
+    print(f"{name:17s} the chin moves {(end - x0)[8, 1]:.1f} px")
+
+# %% [markdown]
+# **The method and the steps.** What counts is how often the velocity is looked up: once a step by Euler, twice by the midpoint
+# rule, four times by RK4. How many evaluations until the smile is right to a hundredth of a pixel?
+
+# %% tags=["nbval-check-output"]
+for method, order in flows.METHODS.items():
+    for steps in [*range(1, 40), *range(40, 400, 10)]:
+        end = flows.shoot(x0, smile, width, steps, method).end
+        if (end - exact).norm(dim=1).max() < 0.01:
+            break
+    print(f"{method:6s} {steps:4d} steps, {order * steps:4d} evaluations")
+
+# %% [markdown]
+# The library's default, ten midpoint steps, is good to a small fraction of a pixel on faces, and leaves room for larger
+# momenta. When in doubt, double the steps and see whether anything moves.
+#
+# ## Paper versus code
+#
+# :::{admonition} Paper versus code
+# - **Initial momenta.** Section 3.1.1 writes $\alpha_j(t)$ in its equations, says that a diffeomorphism is "completely encoded
+#   by the initial momenta in the template space", and does not give the equation by which momenta change. The released
+#   layer keeps them constant. That is a flow, but no geodesic; the momenta of the one are not those of the other.
+# - **Two Euler steps.** The paper's integral is taken in two steps. The sentence "yields diffeomorphic transformations" is
+#   about the integral. The steps are one-to-one only within a range, and below we measure how often faces leave it.
+# - **Twelve flows.** Text and code agree: curves flow separately. "Any two deformed landmarks would never come across each
+#   other" then holds within a curve only.
+# - **$\gamma = 0$.** With no price on energy nothing prefers a geodesic. Uniqueness of "the" momenta comes from the
+#   choice of constant ones, not from the theory.
+# - **$\sigma_V$ in pixels.** The released constants belong to a frame of 112 px, and are used unchanged at 256 px.
+# - **Certificates.** Neither text nor code has one. `flows.min_steps` has one for each method; it is not the
+#   same for constant momenta, whose energy changes, as for a geodesic.
+# :::
+
+# %% [markdown]
+# ## The recorded run
+#
+# Do real faces leave the range of two Euler steps? We took real annotations, cut them into the paper's twelve curves, computed
+# each curve's $\sigma_V$ by the paper's rule, and measured how far the landmarks of each face lie from the mean face, in units of that
+# $\sigma_V$. Once with every face moved, turned and scaled onto the mean as well as possible; once moved and scaled by the
+# box of its landmarks only, which is all that a network's crop does.
+
+# %%
+run = result("euler_folds")
+print(f"limit of a lone landmark in two steps: {run['limit_in_sigma']:.2f} sigma")
+
+# %% mystnb={"image": {"alt": "For each of the twelve curves two bars, for aligned and boxed faces, from the median to the 99th percentile of how far the farthest landmark is from the mean face, in units of the curve's sigma. A vertical line marks the limit of 2.33. Aligned faces stay left of it but for the lower inner lip's tail; boxed faces pass it at the nose and, by far, at the lower inner lip."}} tags=["hide-input"]
+figure, ax = plt.subplots(figsize=(7, 4))
+for k, (frame, colour) in enumerate(
+    zip(("aligned", "boxed"), plots.PALETTE[:2], strict=True)
+):
+    for y, row in enumerate(run[frame]["by_curve"].values()):
+        middle, high, higher, _ = row["farthest_in_sigma"]
+        y = y + 0.3 * (k - 0.5)
+        ax.plot([middle, higher], [y, y], color=colour, lw=1.5)
+        ax.plot([middle, high], [y, y], color=colour, lw=4)
+        ax.plot(middle, y, "o", color=colour, ms=5)
+    ax.plot([], [], "o-", color=colour, lw=3, label=f"{frame}: median, 95 %, 99 %")
+ax.axvline(run["limit_in_sigma"], color="black", ls="--", lw=1, label="limit")
+ax.set_yticks(range(12), run["aligned"]["by_curve"])
+ax.set(
+    xlabel="farthest landmark from the mean face (σ of its curve)", xlim=(0, None)
+)
+ax.invert_yaxis()
+ax.legend()
+plt.show()
+
+# %%
+for frame in ("aligned", "boxed"):
+    share = run[frame]["beyond_percent"]
+    low, high = share["interval"]
+    print(
+        f"{frame}: {share['value']:.1f} % of faces beyond ({low:.1f} to {high:.1f})"
+    )
+    for name, row in run[frame]["by_curve"].items():
+        if row["beyond"]:
+            print(f"   {name:18s}{row['beyond_percent']['value']:5.1f} %")
+
+# %% [markdown]
+# One curve decides: the lower inner lip has three landmarks and a tiny $\sigma_V$, and mouths open. Aligned faces hardly
+# ever pass the limit. Faces in their box do it all the time, and the augmentation of the training, which turns them, has
+# not even been counted.
+#
+# **This does not say that so many flows fold.** The limit is that of a lone landmark. A curve that moves as one piece has a
+# gentler field, and may go further; neighbours that move against one another need large momenta, and may fold much sooner.
+# So for the nine short curves we also asked directly: find the constant momenta whose two Euler steps lead from the mean
+# *exactly* to the face, and look for a negative Jacobian on a grid around the curve.
+
+# %%
+print("of boxed faces       beyond   of these fold   within   of these fold")
+for name, row in run["boxed"]["by_curve"].items():
+    if fit := row.get("exact_fit"):
+        beyond, within = fit["fitted_beyond"], fit["fitted"] - fit["fitted_beyond"]
+        past, near = fit["folded_beyond"], fit["folded_within"]
+        print(f"{name:18s} {beyond:7d} {past:12d} {within:11d} {near:12d}")
+
+# %% [markdown]
+# Neither column is empty. The limit is a warning sign, not a verdict, in both directions; at the lower inner lip it is a good
+# one. A trained network need not predict these exact momenta, so this is about the layer and the faces, not about anybody's model.
+# What the fold costs is borne by passengers: the landmarks themselves are where they were put.
+
+# %% [markdown]
+# ## Exercises
+#
+# Replace each `...`, run the self-check, then unfold a solution.
+#
+# :::{exercise} Check
+# :label: ex-flows-check
+# A face consists of one landmark at $(10, 20)$, with the momentum $(6, 8)$ and $\sigma_V = 4$, all in pixels. Without running
+# anything: where does the landmark end under constant momenta, where by shooting, and in how many Euler steps, at least,
+# is the map of the plane one-to-one?
+# :::
+
+# %% tags=["stub"]
+my_end_constant = ...  # [x, y]
+my_end_shooting = ...
+my_steps = ...
+
+# %% tags=["self-check"]
+single, momentum = torch.tensor([[10.0, 20.0]]), torch.tensor([[6.0, 8.0]])
+check(my_end_constant, flows.flow(single, momentum, 4.0).end[0])
+check(my_end_shooting, flows.shoot(single, momentum, 4.0).end[0])
+check(my_steps, flows.min_steps(single, momentum, 4.0, "euler"))
+
+# %% tags=["solution"]
+my_end_constant = my_end_shooting = [16.0, 28.0]  # alone, nothing turns a momentum
+reach = 4 * math.sqrt(math.e / 2)  # 4.7 px a step, and 10 px to go
+my_steps = math.floor(10 / reach) + 1
+assert my_steps == flows.min_steps(single, momentum, 4.0, "euler") == 3
+assert torch.allclose(
+    flows.shoot(single, momentum, 4.0).end[0], torch.tensor(my_end_shooting)
+)
+
+# %% [markdown]
+# :::{exercise} Extend
+# :label: ex-flows-extend
+# *Heun's rule* looks at the start of a step and at where Euler would end, and goes by the average of the two:
+# $s \leftarrow s + \tfrac h2 \bigl(f(s) + f(s + h f(s))\bigr)$. Write `heun(x, alpha, sigma, steps)` for constant
+# momenta. Guess its order first; then measure it by doubling the steps.
+# :::
+
+
+# %% tags=["stub"]
+def heun(x, alpha, sigma, steps):
+    return ...
+
+
+# %% tags=["self-check"]
+fine = flows.flow(x0, smile, width, 500, "rk4").end
+if heun(x0, smile, width, 1) is ...:
+    check(..., 0.0)
+else:
+    a, b = ((heun(x0, smile, width, n) - fine).norm(dim=1).max() for n in (32, 64))
+    print(f"doubling the steps divides the error by {a / b:.1f}")
+
+
+# %% tags=["solution"]
+def heun(x, alpha, sigma, steps):
+    h = 1 / steps
+    for _ in range(steps):
+        v = velocity(x, x, alpha, sigma)
+        there = x + h * v
+        x = x + h / 2 * (v + velocity(there, there, alpha, sigma))
+    return x
+
+
+a, b = ((heun(x0, smile, width, n) - fine).norm(dim=1).max() for n in (32, 64))
+print(f"order {math.log2(a / b):.1f}")
+assert abs(math.log2(a / b) - 2) < 0.1
+
+# %% [markdown]
+# :::{exercise} Explore
+# :label: ex-flows-explore
+# Two landmarks start at $\mp\sigma$ and run at each other with momenta of $2\sigma$, $4\sigma$, $8\sigma$. Predict: when the momenta double, what happens
+# to the distance that is left at $t = 1$, by shooting and under constant momenta? Fill `left_over` with three distances each,
+# and explain the two columns by eq. {eq}`eq-head-on`.
+# :::
+
+# %% tags=["stub"]
+left_over = {"shooting": ..., "constant": ...}  # three distances each, in sigma
+
+# %% tags=["self-check"]
+for name, distances in left_over.items():
+    if distances is ...:
+        check(..., 0.0)
+    else:
+        ratios = [distances[i] / distances[i + 1] for i in (0, 1)]
+        print(
+            f"{name:9s} doubling the momenta divides it by",
+            *map("{:.1f}".format, ratios),
+        )
+
+# %% tags=["solution"]
+models = {"shooting": flows.shoot, "constant": flows.flow}
+left_over = {
+    name: [
+        2 * model(*head_on(1.0, q), 1.0, 800, "rk4").end[1, 0].item()
+        for q in (2.0, 4.0, 8.0)
+    ]
+    for name, model in models.items()
+}
+for name, distances in left_over.items():
+    print(f"{name:9s}", *map("{:.2g}".format, distances))
+a, b, c = left_over["constant"]
+assert 1.5 < a / b < 2.5
+assert 1.5 < b / c < 2.5
+a, b, c = left_over["shooting"]
+assert b / c > (a / b) ** 1.5 > 10
+
+# %% [markdown]
+# Under constant momenta $\dot d = -q\,(1 - k) \approx -4 q\, d^2/\sigma^2$, so $d \approx \sigma^2 / (4 q t)$: twice the push, half the
+# distance. By shooting it falls *exponentially* in the push: twice the push, and the factor is squared.
+#
+# ## Quiz
+#
+# **1.** Two neighbouring landmarks have equal momenta of 5 px. How far do they move?
+#
+# :::{dropdown} a. By 5 px
+# **No**. That would be a lone landmark. Each also rides on the bump of the other.
+# :::
+# :::{dropdown} b. By more than 5 px
+# **Right**. Velocities are $K\alpha$, and the off-diagonal entries of $K$ are positive: up to twice as far, if they are close.
+# :::
+# :::{dropdown} c. By less, since they share the push
+# **No**. Momenta add. It is opposed momenta that take from each other.
+# :::
+#
+# **2.** Which of these is kept by shooting, but not by constant momenta?
+#
+# :::{dropdown} a. The energy $H$
+# **Right**. It is the only one of the three. Along the geodesic momenta change just so that $\|v_t\|_V$ does not.
+# :::
+# :::{dropdown} b. The total momentum
+# **No**. Constant momenta have a constant sum, by doing nothing.
+# :::
+# :::{dropdown} c. The angular momentum
+# **No**. Under constant momenta the contributions of each pair cancel, so it is kept as well.
+# :::
+#
+# **3.** All landmarks end exactly where they should. May the map of the plane have folds?
+#
+# :::{dropdown} a. No, folds would show at the landmarks
+# **No**. The lone landmark above was exact, and the plane in front of it was face down.
+# :::
+# :::{dropdown} b. Yes, if the steps were too large
+# **Right**. The Jacobian at other points shows it, and `flows.min_steps` forbids it.
+# :::
+# :::{dropdown} c. Yes, even in the limit of many steps
+# **No**. The exact flow of a smooth field is one-to-one whatever the momenta.
+# :::
+#
+# **4.** You double the steps of a midpoint flow. The error of the end falls to
+#
+# :::{dropdown} a. a half
+# **No**. That would be Euler, order 1.
+# :::
+# :::{dropdown} b. a quarter
+# **Right**. Order 2: the error goes with the square of the step.
+# :::
+# :::{dropdown} c. a sixteenth
+# **No**. That would be RK4, order 4.
+# :::
+#
+# ## Take-aways
+#
+# - Momenta at landmarks make a velocity everywhere; following it makes a map of the plane, and every point may ride.
+# - Constant momenta, a momentum path and geodesic shooting are three flows. They agree for small deformations only. Say which.
+# - Only of shooting is it true that initial momenta encode everything, and only shooting keeps its energy.
+# - The exact flow never folds. Steps may; a certificate tells how many are enough.
+# - One flow keeps a face from crossing itself. Twelve flows keep twelve curves from crossing themselves.
+#
+# ## Equation, function, test
+#
+# | Equation | Function | Test |
+# |---|---|---|
+# | {eq}`eq-velocity` | `flows.velocity` | `tests/test_flows.py::test_velocity_is_the_sum_of_equation_6` |
+# | {eq}`eq-flow` | `flows.flow` | `tests/test_flows.py::test_the_layer_of_the_paper_is_two_sums` |
+# | {eq}`eq-transport` | `flows.transport` | `tests/test_flows.py::test_passengers_transport_and_inverse` |
+# | {eq}`eq-path` | `flows.flow_path` | `tests/test_flows.py::test_a_constant_path_is_constant_momenta` |
+# | {eq}`eq-hamilton` | `flows.hamilton`, `flows.shoot` | `tests/test_flows.py::test_hamilton_is_the_gradient_of_the_hamiltonian` |
+# | {eq}`eq-kept` | `flows.hamiltonian` | `tests/test_flows.py::test_a_geodesic_keeps_energy_and_momenta` |
+# | {eq}`eq-head-on` | `flows.shoot` | `tests/test_flows.py::test_head_on_by_quadrature` |
+# | {eq}`eq-steps` | `flows.flow`, `flows.shoot` | `tests/test_flows.py::test_orders` |
+# | {eq}`eq-jacobian` | `flows.jacobian`, `flows.inverse` | `tests/test_flows.py::test_jacobian_by_finite_differences` |
+# | {eq}`eq-certificate` | `flows.min_steps` | `tests/test_flows.py::test_two_euler_steps_fold_the_plane_beyond_2_33_sigma` |
