@@ -107,6 +107,7 @@ print(f"the tip of the nose   {(moved.end - x0)[30, 1]:5.1f} px down")
 
 # %%
 import math
+import textwrap
 
 from lddmmlib.faces import statistics
 from lddmmlib.notebook import check, result
@@ -257,10 +258,10 @@ assert torch.allclose(flows.transport(library, x), library.end)
 # %% [markdown]
 # ## What moves the momenta?
 #
-# Eq. {eq}`eq-flow` says $\alpha_j(t)$ and does not say where it comes from. Three answers are possible, and the paper's
-# text contains all three. The first, **momenta constant in time**, is what its released code does, and what we just did.
+# Eq. {eq}`eq-flow` says $\alpha_j(t)$ and does not say where it comes from. Three answers are possible. The paper's code
+# gives one, its equations another, its text a third. The code's are **momenta constant in time**, as we just had them.
 #
-# The second is a **momentum path**: any $\alpha(t)$ at all, $T$ times as many numbers. In step $k$ of $T$,
+# What the equations allow is a **momentum path**: any $\alpha(t)$ at all, $T$ times as many numbers. In step $k$ of $T$,
 #
 # $$
 # x_i\bigl(\tfrac{k+1}{T}\bigr) = x_i\bigl(\tfrac kT\bigr)
@@ -283,7 +284,7 @@ assert torch.allclose(flows.flow_path(x, alpha_t, sigma, "euler").end, ours)
 # %% [markdown]
 # Such a path can go anywhere, by any detour. Nothing "initial" encodes it.
 #
-# The third is **geodesic shooting** {cite:p}`miller2006geodesic`. Among all flows that take the landmarks from here to
+# What the text speaks of is **geodesic shooting** {cite:p}`miller2006geodesic`. Among all flows that take the landmarks from here to
 # there, one spends least: it minimises the paper's $\int_0^1 \|v_t\|_V^2\,dt$, the first term of its equation 2. The
 # squared norm of a field made of bumps is a double sum over its momenta, and half of it is called the Hamiltonian,
 # $H = \tfrac12 \sum_{ij} k_{ij}\, p_i\cdot p_j$ with $k_{ij} = k_V(x_i, x_j)$. Along the cheapest flow the momenta, now called $p$, obey *Hamilton's equations*:
@@ -547,7 +548,7 @@ plt.show()
 # %% [markdown]
 # Let them collide yourself. Do they always stop? What happens when they do not aim quite at each other?
 #
-# # WIDGET: CollisionExplorer
+# <!-- # WIDGET: CollisionExplorer -->
 
 # %% [markdown]
 # ## How good is a step?
@@ -559,8 +560,8 @@ plt.show()
 # \begin{aligned}
 # \text{Euler:} \quad & s \leftarrow s + h f(s), \\
 # \text{midpoint (RK2):} \quad & s \leftarrow s + h f\bigl(s + \tfrac h2 f(s)\bigr), \\
-# \text{RK4:} \quad & s \leftarrow s + \tfrac h6 (k_1 + 2 k_2 + 2 k_3 + k_4), \quad
-# k_1 = f(s),\; k_2 = f(s + \tfrac h2 k_1),\; k_3 = f(s + \tfrac h2 k_2),\; k_4 = f(s + h k_3).
+# \text{RK4:} \quad & s \leftarrow s + \tfrac h6 (k_1 + 2 k_2 + 2 k_3 + k_4), \\
+# & k_1 = f(s),\; k_2 = f(s + \tfrac h2 k_1),\; k_3 = f(s + \tfrac h2 k_2),\; k_4 = f(s + h k_3).
 # \end{aligned}
 # $$ (eq-steps)
 
@@ -703,8 +704,8 @@ for method in flows.METHODS:
     print(f"{method:25s} {constant:8d} {shooting:10d}")
 
 # %% [markdown]
-# The geodesic needs far fewer, because its energy is known for all time, and sums of momenta that oppose each other are
-# not counted twice. For a *lone* landmark the Euler bound is sharp: more than $\sigma\sqrt{e/2}$ in one step, and the plane folds
+# The geodesic needs far fewer. Its energy is known for all time (as far as the steps keep it), and momenta that oppose each
+# other are not added up. For a *lone* landmark the Euler bound is sharp: more than $\sigma\sqrt{e/2}$ in one step, and the plane folds
 # in front of it. In two steps, the released layer's number, that is
 
 # %%
@@ -834,7 +835,7 @@ assert (twelve.end[66] - twelve.end[62])[1] < 0 < (one.end[66] - one.end[62])[1]
 #
 # Now drag the momenta of a face yourself. Can you fold the grid? With how many steps does the fold go away?
 #
-# # WIDGET: FlowExplorer
+# <!-- # WIDGET: FlowExplorer -->
 
 # %% [markdown]
 # ## If it goes wrong
@@ -879,7 +880,7 @@ plt.show()
 try:
     flows.inverse(folded, folded.points)
 except ValueError as error:
-    print(error)
+    print(*textwrap.wrap(str(error), 78), sep="\n")
 assert torch.allclose(flows.inverse(smooth, smooth.points), plane)
 
 # %% [markdown]
@@ -932,8 +933,8 @@ for method, order in flows.METHODS.items():
 #   about the integral. The steps are one-to-one only within a range, and below we measure how often faces leave it.
 # - **Twelve flows.** Text and code agree: curves flow separately. "Any two deformed landmarks would never come across each
 #   other" then holds within a curve only.
-# - **$\gamma = 0$.** With no price on energy nothing prefers a geodesic. Uniqueness of "the" momenta comes from the
-#   choice of constant ones, not from the theory.
+# - **$\gamma = 0$.** With no price on energy nothing prefers a geodesic. What makes "the" momenta definite is the
+#   choice of constant ones, not the theory.
 # - **$\sigma_V$ in pixels.** The released constants belong to a frame of 112 px, and are used unchanged at 256 px.
 # - **Certificates.** Neither text nor code has one. `flows.min_steps` has one for each method; it is not the
 #   same for constant momenta, whose energy changes, as for a geodesic.
@@ -1116,7 +1117,7 @@ assert b / c > (a / b) ** 1.5 > 10
 
 # %% [markdown]
 # Under constant momenta $\dot d = -q\,(1 - k) \approx -4 q\, d^2/\sigma^2$, so $d \approx \sigma^2 / (4 q t)$: twice the push, half the
-# distance. By shooting it falls *exponentially* in the push: twice the push, and the factor is squared.
+# distance. By shooting $d$ falls *exponentially* in the push: what a push leaves of the distance, twice the push leaves the square of.
 #
 # ## Quiz
 #
