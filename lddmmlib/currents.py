@@ -7,8 +7,10 @@ the scale σ_W: wiggles much finer cancel, and a curve run backwards is the nega
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from copy import copy
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -16,7 +18,7 @@ from torch import Tensor
 
 from lddmmlib import _checks
 from lddmmlib._shapes import Float
-from lddmmlib.kernels import Product
+from lddmmlib.kernels import Product, rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,11 +45,11 @@ class Curves:
 
     def __post_init__(self):
         _checks.points(self.points, "points")
-        n, seen = self.points.shape[-2], [i for curve in self.indices for i in curve]
+        n, seen = self.points.shape[-2], Counter(i for curve in self.indices for i in curve)
         for i in range(n):
-            if seen.count(i) != 1:
+            if seen[i] != 1:
                 mend = "a curve is slice(start, stop) or the sequence of its indices; a lone point is a curve [i]"
-                raise ValueError(f"slices: needed each point in one curve, got point {i} in {seen.count(i)}; {mend}")
+                raise ValueError(f"slices: needed each point in one curve, got point {i} in {seen[i]}; {mend}")
         if len(seen) > n or not all(self.indices):
             raise ValueError(f"slices: needed curves of points 0 to {n - 1}, none empty; got {self.indices}")
         if not isinstance(self.closed, bool) and len(self.closed) != len(self.slices):
@@ -63,7 +65,12 @@ class Curves:
         """The same curves through other points."""
         if points.shape[-2:] != self.points.shape[-2:]:
             raise ValueError(f"points: needed (..., {self.points.shape[-2]}, 2), got {tuple(points.shape)}")
-        return replace(self, points=points)
+        _checks.points(points, "points")
+        other = copy(self)  # and not a new one: what was worked out about the groups stays
+        object.__setattr__(other, "points", points)
+        if points.device != self.points.device:
+            other.__dict__.pop("_padded", None)
+        return other
 
     # Curves of different lengths make one tensor: short ones repeat their last point, which adds a tangent 0.
     # `mask` takes its momentum away, and `place` says where each point of the face went.
@@ -82,7 +89,7 @@ class Curves:
 
     def pad(self, values: Tensor) -> Tensor:
         """(..., n, k) -> (..., curves, longest, k)."""
-        return values[..., self._padded[0], :]
+        return _take(values, self._padded[0])
 
     def mask(self) -> Tensor:
         """(curves, longest, 1): False where a curve is padded."""
@@ -90,14 +97,19 @@ class Curves:
 
     def unpad(self, padded: Tensor) -> Tensor:
         """(..., curves, longest, k) -> (..., n, k)."""
-        return padded.flatten(-3, -2)[..., self._padded[2], :]
+        return padded.flatten(-3, -2).index_select(-2, self._padded[2])
 
     def lines(self, points: Tensor | None = None) -> Tensor:
         """(..., curves, longest + 1, 2): polylines to draw or to integrate over, closed ones returning."""
-        return (self.points if points is None else points)[..., self._padded[1], :]
+        return _take(self.points if points is None else points, self._padded[1])
 
 
 Curve = Tensor | Curves
+
+
+def _take(values: Tensor, table: Tensor) -> Tensor:
+    """values[..., table, :], in less time."""
+    return values.index_select(-2, table.flatten()).unflatten(-2, table.shape)
 
 
 def norm2(
@@ -189,4 +201,5 @@ def _diracs(curve: Curve, sigma: float | Sequence[float] | Tensor, closed: bool,
 
 def _norm2(c: Tensor, tau: Tensor) -> Tensor:
     c = c - c.detach().mean(-2, keepdim=True)  # changes nothing, but single precision is finest near the origin
+    c, tau = rows(c), rows(tau)
     return (tau * Product.apply(c, c, tau)).sum((-1, -2))
