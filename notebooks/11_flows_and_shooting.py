@@ -11,7 +11,7 @@
 # by one equation; say what a geodesic keeps; choose a method and a number of steps, and prove that the result is
 # one-to-one
 #
-# **Before this** {doc}`02_measuring_error`, and the Gaussian kernel of the chapter on kernels and currents
+# **Before this** {doc}`10_kernels_and_currents`
 #
 # **Reading** 75 minutes
 #
