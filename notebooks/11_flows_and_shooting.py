@@ -125,7 +125,7 @@ sigma = 1.5
 #
 # $$
 # v_t(a) = \sum_{j=1}^n k_V\bigl(x_j(t), a\bigr)\, \alpha_j(t).
-# $$ (eq-velocity)
+# $$ (eq-field)
 #
 # It is defined at every point $a$ of the plane, not only at landmarks. That is the whole trick. One sum at a time:
 
@@ -1181,7 +1181,7 @@ assert b / c > (a / b) ** 1.5 > 10
 #
 # | Equation | Function | Test |
 # |---|---|---|
-# | {eq}`eq-velocity` | `flows.velocity` | `tests/test_flows.py::test_velocity_is_the_sum_of_equation_6` |
+# | {eq}`eq-field` | `flows.velocity` | `tests/test_flows.py::test_velocity_is_the_sum_of_equation_6` |
 # | {eq}`eq-flow` | `flows.flow` | `tests/test_flows.py::test_the_layer_of_the_paper_is_two_sums` |
 # | {eq}`eq-transport` | `flows.transport` | `tests/test_flows.py::test_passengers_transport_and_inverse` |
 # | {eq}`eq-path` | `flows.flow_path` | `tests/test_flows.py::test_a_constant_path_is_constant_momenta` |
