@@ -547,8 +547,11 @@ plt.show()
 
 # %% [markdown]
 # Let them collide yourself. Do they always stop? What happens when they do not aim quite at each other?
-#
-# <!-- # WIDGET: CollisionExplorer -->
+
+# %%
+from lddmmlib.widgets import CollisionExplorer
+
+CollisionExplorer()
 
 # %% [markdown]
 # ## How good is a step?
@@ -834,8 +837,11 @@ assert (twelve.end[66] - twelve.end[62])[1] < 0 < (one.end[66] - one.end[62])[1]
 # never open its mouth. Separate flows buy freedom with a promise.
 #
 # Now drag the momenta of a face yourself. Can you fold the grid? With how many steps does the fold go away?
-#
-# <!-- # WIDGET: FlowExplorer -->
+
+# %%
+from lddmmlib.widgets import FlowExplorer
+
+FlowExplorer()
 
 # %% [markdown]
 # ## If it goes wrong
