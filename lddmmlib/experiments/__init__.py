@@ -26,6 +26,6 @@ class Experiment(NamedTuple):
 
 def experiments() -> dict[str, Experiment]:
     """Every experiment by its name."""
-    from lddmmlib.experiments import geometry_prior, measuring, yardstick
+    from lddmmlib.experiments import geometry_prior, matching_run, measuring, yardstick
 
-    return measuring.EXPERIMENTS | geometry_prior.EXPERIMENTS | yardstick.EXPERIMENTS
+    return measuring.EXPERIMENTS | matching_run.EXPERIMENTS | geometry_prior.EXPERIMENTS | yardstick.EXPERIMENTS
