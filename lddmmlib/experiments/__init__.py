@@ -26,6 +26,7 @@ class Experiment(NamedTuple):
 
 def experiments() -> dict[str, Experiment]:
     """Every experiment by its name."""
-    from lddmmlib.experiments import geometry_prior, matching_run, measuring, yardstick
+    from lddmmlib.experiments import currents_run, geometry_prior, matching_run, measuring, yardstick
 
-    return measuring.EXPERIMENTS | matching_run.EXPERIMENTS | geometry_prior.EXPERIMENTS | yardstick.EXPERIMENTS
+    everything = measuring.EXPERIMENTS | geometry_prior.EXPERIMENTS | yardstick.EXPERIMENTS | currents_run.EXPERIMENTS
+    return everything | matching_run.EXPERIMENTS
