@@ -196,6 +196,7 @@ def landmark_term(z, y):
     return (z - y).norm(dim=1).mean()
 
 
+# %%
 z = flows.shoot(x, p, sigma_v).end
 D_c, D_l = curve_term(z, y, sigma_w), landmark_term(z, y)
 by_hand = sum(math.dist(*pair) for pair in zip(z.tolist(), y.tolist(), strict=True))
@@ -335,6 +336,7 @@ for value, u in zip(values, vectors.T, strict=True):
 L = (vectors / values.sqrt()) @ vectors.T
 assert torch.allclose(root, L)
 
+# %%
 white, found_by_us = search(L)
 found = matching.match(Curves(jaw, [slice(None)]), other_jaw, wide, steps=4)
 assert torch.allclose(found.value, torch.tensor(white[-1]), rtol=1e-2)
@@ -382,6 +384,7 @@ curves, closed = (
 face = Curves(neutral, curves, closed)
 smile = matching.match(face, smiling, 20.0, steps=5)
 
+# %%
 mouth, laugh = neutral[48:], smiling[48:]
 lips = Curves(mouth, [range(12), range(12, 20)], True)
 ways = {}
@@ -474,6 +477,7 @@ def anywhere(x, y, spread, sigma=20.0, times=6):
     return flows.flow_path(x, alpha.detach(), sigma)
 
 
+# %%
 found = matching.match(a5[3], b5[3], 20.0, gamma=1e-3)
 routes = {"γ > 0, geodesic": flows.shoot(a5[3], found.momenta, 20.0)}
 for k in range(3):
@@ -597,6 +601,7 @@ def ride_by_hand(a, flow):
     return torch.tensor(a, dtype=torch.float64)
 
 
+# %%
 def ride(a, flow):
     for x, p in zip(flow.path[:-1], flow.momenta[:-1], strict=True):
         a = a + gaussian(a, x, flow.sigma) @ p / flow.steps
@@ -644,6 +649,7 @@ to68, to98 = (
     torch.stack([geometry.landmarks(who, s)[0] for who in people])
     for s in ("300w-68", "wflw-98")
 )
+# %%
 align = statistics.similarity(to68, from68)
 to68, to98 = align.apply(to68), align.apply(to98)
 m = matching.match(
@@ -699,6 +705,7 @@ mouths = torch.stack([
     for a, b in amount
 ])  # fmt: skip
 narrow = 15.0
+# %%
 karcher = matching.mean(mouths, narrow, gamma=1e-3, steps=5)
 modes = matching.modes(karcher.template, karcher.momenta, narrow, 3)
 
@@ -713,6 +720,7 @@ for b in range(10):
     for c in range(10):
         inner[b, c] = (q[b] * (K @ q[c])).sum()
 assert torch.allclose(inner, torch.einsum("bid,ij,cjd->bc", q, K, q))
+# %%
 deviations = (torch.linalg.eigvalsh(inner).flip(0)[:3] / 9).sqrt()
 assert torch.allclose(deviations, modes.deviations)
 rest, each = karcher.momenta.mean(0), karcher.momenta
@@ -723,7 +731,7 @@ assert math.isclose(size[0] / size[1], karcher.residual, rel_tol=1e-6)
 # Follow the first mode out, beyond what there was, and the first principal component of the points beside it. The mode
 # opens and closes the mouth. **What will each do to a mouth that is closed further than closed?**
 
-# %% mystnb={"image": {"alt": "Two rows of five mouths at minus four, minus two, zero, plus two and plus four deviations. In the upper row, of the geodesic, the lips come close at the left and stay apart. In the lower row, of the linear mode, the inner lips have swapped sides at minus four, drawn in orange."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Two rows of five mouths at minus three, minus one, zero, plus one and plus three deviations. In the upper row, of the geodesic, the lips come close at the left and stay apart. In the lower row, of the linear mode, the inner lips have swapped sides at minus three, drawn in orange."}} tags=["hide-input"]
 flat = (mouths - mouths.mean(0)).flatten(1)
 _, s, axes_of_points = torch.linalg.svd(flat, full_matrices=False)
 opens = {"geodesic": modes.momenta[0], "linear": axes_of_points[0].view(20, 2)}
@@ -731,7 +739,7 @@ for name, u in opens.items():  # a mode has no sign: let plus open the mouth
     opens[name] = u * (u[18] - u[14])[1].sign()
 figure, axes = plt.subplots(2, 5, figsize=(9, 3.4), sharex=True, sharey=True)
 gaps = {"geodesic": [], "linear": []}
-steps_out = (-4, -2, 0, 2, 4)
+steps_out = (-3, -1, 0, 1, 3)
 for column, c in zip(axes.T, steps_out, strict=True):
     bent = modes.mean + c * modes.deviations[0] * opens["geodesic"]
     ends = {"geodesic": flows.shoot(karcher.template, bent, narrow, 40).end}
@@ -772,6 +780,7 @@ extremes = torch.stack([
     for v, s in zip(shape_modes.vectors, shape_modes.deviations, strict=True)
     for c in (-3, 3)
 ])  # fmt: skip
+# %%
 mean_face = Curves(100 * model.mean, curves, closed)
 square = net((-110, -75), (110, 150), 81)
 far = matching.match(
@@ -1104,6 +1113,8 @@ for sigma in (3.0, 10.0, 40.0):
 assert off[10.0, "forwards"] < 0.3 * off[10.0, "reversed"]
 
 # %% [markdown]
+# Forwards, the ends find the ends as soon as $\sigma_W$ is wide enough for the two brows to see each other.
+#
 # A current has a direction. Run backwards, the brow's edges *add* to the target's instead of cancelling them. A narrow kernel
 # lets the brow shrink to almost nothing, for its own edges then cost nothing; a wide one turns it around, end for end.
 #
