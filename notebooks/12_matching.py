@@ -347,7 +347,7 @@ figure, ax = plt.subplots(figsize=(6, 2.8))
 for values, name in ((raw, "raw momenta"), (white, "whitened momenta")):
     ax.plot(range(1, len(values) + 1), 100 * (values / best - 1) + 1e-3, label=name)
 ax.axhline(1, color=GREY, lw=0.8)
-ax.text(118, 1.15, "one per cent", color="#666666", fontsize=8, ha="right")
+ax.text(-3, 1.2, "one per cent", color="#666666", fontsize=8)
 ax.set(xlabel="evaluations of J", ylabel="above the best (%)", yscale="log")
 ax.set(ylim=(1e-2, None))
 ax.legend()
@@ -551,8 +551,8 @@ for sigma, m in widths.items():
 # %% [markdown]
 # Too narrow: each landmark takes its own way, nothing is shared, and whoever rides between two of them is torn back and
 # forth. Too wide: neighbours cannot move apart, so large momenta of opposite sign fight each other and the lips stay short
-# of the target. In between lie the widths for which a point half-way between two landmarks goes half-way with them: once or twice
-# the distance of neighbours at least.
+# of the target. In between lie the widths for which a point half-way between two landmarks goes half-way with them: once or
+# twice the distance of neighbours at least.
 #
 # $\sigma_W$ says how far a curve sees. Shift the outer lip by $s$ and ask $D_c$ how far that was:
 
@@ -570,8 +570,8 @@ plt.show()
 
 # %% [markdown]
 # Too narrow, and beyond a few pixels the curve is flat: both lips are there, they do not see each other, and a flat $D_c$
-# has no gradient to follow. Too wide, and a closed curve becomes invisible: its edges add up to zero, so at a distance there is nothing.
-# (An open curve would shrink to one edge from its first point to its last.) Paper A takes $\sigma_V$ as half the width
+# has no gradient to follow. Too wide, and a closed curve becomes invisible: its edges add up to zero, so at a distance there is
+# nothing. (An open curve would shrink to one edge from its first point to its last.) Paper A takes $\sigma_V$ as half the width
 # plus height of each curve, and $\sigma_W = \sigma_V / 2$.
 
 # %% [markdown]
@@ -684,8 +684,8 @@ plt.show()
 # %% [markdown]
 # ## A mean, and modes, without crossing
 #
-# This goes beyond the paper. The arithmetic mean of points knows nothing about flows. The *Karcher mean* is the template from which all
-# shapes are reached, on balance, with no momentum left over; around it, the momenta are vectors, and can be summed
+# This goes beyond the paper. The arithmetic mean of points knows nothing about flows. The *Karcher mean* is the
+# template from which all shapes are reached, on balance, with no momentum left over; around it, the momenta are vectors, and can be summed
 # up by their principal directions in the norm of $V$:
 #
 # $$
@@ -729,9 +729,10 @@ assert math.isclose(size[0] / size[1], karcher.residual, rel_tol=1e-6)
 
 # %% [markdown]
 # Follow the first mode out, beyond what there was, and the first principal component of the points beside it. The mode
-# opens and closes the mouth. **What will each do to a mouth that is closed further than closed?**
+# opens and closes the mouth; the upper inner lip is dotted. **What will each do to a mouth that is closed further than
+# closed?**
 
-# %% mystnb={"image": {"alt": "Two rows of five mouths at minus three, minus one, zero, plus one and plus three deviations. In the upper row, of the geodesic, the lips come close at the left and stay apart. In the lower row, of the linear mode, the inner lips have swapped sides at minus three, drawn in orange."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Two rows of five mouths at minus three, minus one, zero, plus one and plus three deviations. In the upper row, of the geodesic, the lips come close at the left and stay apart. In the lower row, of the linear mode, the inner lips have swapped sides at minus three, drawn in orange: the upper one, dotted, lies below the lower one."}} tags=["hide-input"]
 flat = (mouths - mouths.mean(0)).flatten(1)
 _, s, axes_of_points = torch.linalg.svd(flat, full_matrices=False)
 opens = {"geodesic": modes.momenta[0], "linear": axes_of_points[0].view(20, 2)}
@@ -748,6 +749,7 @@ for column, c in zip(axes.T, steps_out, strict=True):
         gaps[name].append((end[18] - end[14])[1].item())
         colour = BLUE if gaps[name][-1] > 0 else ORANGE
         ax.plot(*lips.lines(end).permute(2, 1, 0), color=colour)
+        ax.plot(*end[12:17].T, "k:")  # the upper inner lip
         ax.set_title(f"{name}, {c:+d}", fontsize=8)
         ax.set(aspect="equal")
         ax.set_axis_off()

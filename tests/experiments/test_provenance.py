@@ -7,6 +7,7 @@ from lddmmlib.experiments import Experiment, __main__, experiments, provenance
 
 NAMES = {"shape_statistics", "annotator_agreement", "shape_spread", "nme_curve_floor", "geometry_prior", "yardstick"}
 NAMES |= {"curve_norm"}
+NAMES |= {"matching_real"}
 
 
 @pytest.fixture
