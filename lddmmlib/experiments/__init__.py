@@ -26,7 +26,14 @@ class Experiment(NamedTuple):
 
 def experiments() -> dict[str, Experiment]:
     """Every experiment by its name."""
-    from lddmmlib.experiments import currents_run, flows_run, geometry_prior, measuring, yardstick
+    from lddmmlib.experiments import (
+        currents_run,
+        flows_run,
+        geometry_prior,
+        matching_run,
+        measuring,
+        yardstick,
+    )
 
-    modules = (measuring, geometry_prior, yardstick, currents_run, flows_run)
+    modules = (currents_run, flows_run, geometry_prior, measuring, yardstick, matching_run)
     return {name: e for module in modules for name, e in module.EXPERIMENTS.items()}
