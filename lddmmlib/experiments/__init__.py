@@ -35,5 +35,5 @@ def experiments() -> dict[str, Experiment]:
         yardstick,
     )
 
-    modules = (currents_run, flows_run, geometry_prior, measuring, yardstick, matching_run)
+    modules = (measuring, geometry_prior, yardstick, currents_run, flows_run, matching_run)
     return {name: e for module in modules for name, e in module.EXPERIMENTS.items()}
