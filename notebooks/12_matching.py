@@ -11,7 +11,7 @@
 # trades; make an ill-conditioned search quick; carry unmarked points from face to face, and judge whether that was worth
 # it; take a mean and modes that never fold
 #
-# **Before this** {doc}`01_faces_and_schemes`, {doc}`10_kernels_and_currents`, and the chapter on flows and shooting
+# **Before this** {doc}`01_faces_and_schemes`, {doc}`10_kernels_and_currents`, {doc}`11_flows_and_shooting`
 #
 # **Reading** 70 minutes
 #
