@@ -933,7 +933,7 @@ assert opened[0] < 0.5 * opened[1]
 
 # %%
 real = result("matching_real")
-print({k: v for k, v in real["settings"].items() if k != "most"})
+print({k: v for k, v in real["settings"].items() if k not in ("few", "most")})
 for when in ("before", "after"):
     middle, high, worst = real[when]["mean_quantiles"]
     print(
@@ -945,7 +945,7 @@ for name, n in real["to_one_percent"].items():
         f"{name:9s} {n['median']:.0f} evaluations to one per cent of the best",
         end="",
     )
-    print(f"; not within {real['settings']['most']}: {n['not_reached']} faces")
+    print(f"; {n['not_reached']} of {real['settings']['few']} faces never")
 middle, high, worst = real["after"]["farthest_quantiles"]
 print(f"farthest landmark: median {middle:.1f}, 95th percentile {high:.1f} px")
 
