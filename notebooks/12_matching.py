@@ -232,8 +232,10 @@ for size in (1, 100):
 # of inexact matching charges for motion (equation 2):
 #
 # $$
-# J = \gamma \int_0^1 \lVert v_t \rVert_V^2\, dt + D(\varphi_1 \cdot C, S), \qquad
-# \lVert v_t \rVert_V^2 = \sum_{i,j} k_V(x_i, x_j)\; p_i \cdot p_j.
+# \begin{aligned}
+# J &= \gamma \int_0^1 \lVert v_t \rVert_V^2\, dt + D(\varphi_1 \cdot C, S), \\
+# \lVert v_t \rVert_V^2 &= \sum_{i,j} k_V(x_i, x_j)\; p_i \cdot p_j.
+# \end{aligned}
 # $$ (eq-match-objective)
 #
 # *Inexact*, since it may be cheaper to stop short of the target than to chase it. By hand, along the path of a flow:
@@ -689,9 +691,11 @@ plt.show()
 # up by their principal directions in the norm of $V$:
 #
 # $$
-# \sum_{b} p_b = 0, \qquad
-# \operatorname{cov}(u, w) = \frac{1}{m-1} \sum_b \langle p_b, u\rangle_V \langle p_b, w\rangle_V, \quad
-# \langle p, u\rangle_V = \sum_{i,j} k_V(x_i, x_j)\, p_i \cdot u_j.
+# \begin{aligned}
+# 0 &= \sum_{b} p_b, \qquad
+# \langle p, u\rangle_V = \sum_{i,j} k_V(x_i, x_j)\, p_i \cdot u_j, \\
+# \operatorname{cov}(u, w) &= \frac{1}{m-1} \sum_b \langle p_b, u\rangle_V \langle p_b, w\rangle_V.
+# \end{aligned}
 # $$ (eq-match-modes)
 #
 # Ten mouths, more or less open, smiling a little or not:
@@ -933,7 +937,7 @@ assert opened[0] < 0.5 * opened[1]
 
 # %%
 real = result("matching_real")
-print({k: v for k, v in real["settings"].items() if k != "most"})
+print({k: v for k, v in real["settings"].items() if k not in ("few", "most")})
 for when in ("before", "after"):
     middle, high, worst = real[when]["mean_quantiles"]
     print(
@@ -945,7 +949,7 @@ for name, n in real["to_one_percent"].items():
         f"{name:9s} {n['median']:.0f} evaluations to one per cent of the best",
         end="",
     )
-    print(f"; not within {real['settings']['most']}: {n['not_reached']} faces")
+    print(f"; {n['not_reached']} of {real['settings']['few']} faces never")
 middle, high, worst = real["after"]["farthest_quantiles"]
 print(f"farthest landmark: median {middle:.1f}, 95th percentile {high:.1f} px")
 

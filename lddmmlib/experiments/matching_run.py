@@ -93,7 +93,7 @@ def folded(x: Float[Tensor, "68 2"], p0: Float[Tensor, "k 68 2"], steps: int, si
 
 def crosses(loop: Float[Tensor, "*batch n 2"]) -> Tensor:
     """Whether a closed polygon crosses itself: two of its edges that share no end do. (...,) booleans."""
-    a, b, n = loop, loop.roll(-1, -2), loop.shape[-2]
+    a, b = loop, loop.roll(-1, -2)
 
     def side(c: Tensor) -> Tensor:
         """On which side of edge i the point c_j lies."""
@@ -101,9 +101,7 @@ def crosses(loop: Float[Tensor, "*batch n 2"]) -> Tensor:
         return u[..., 0] * v[..., 1] - u[..., 1] * v[..., 0]
 
     parted = side(a) * side(b) < 0  # (..., i, j): the ends of edge j lie on both sides of line i
-    i = torch.arange(n)
-    apart = ((i[:, None] - i) % n > 1) & ((i - i[:, None]) % n > 1)
-    return (parted & parted.mT & apart).flatten(-2).any(-1)
+    return (parted & parted.mT).flatten(-2).any(-1)
 
 
 def area(loop: Float[Tensor, "*batch n 2"]) -> Tensor:
@@ -185,7 +183,15 @@ def matching_real() -> dict:
     found = matching.match(face(mean), y, SIGMA_V, beta=BETA, gamma=GAMMA, steps=STEPS, max_iter=MOST)
     return {
         "count": FACES,
-        "settings": {"unit": UNIT, "sigma_v": SIGMA_V, "beta": BETA, "gamma": GAMMA, "steps": STEPS, "most": MOST},
+        "settings": {
+            "few": FEW,
+            "unit": UNIT,
+            "sigma_v": SIGMA_V,
+            "beta": BETA,
+            "gamma": GAMMA,
+            "steps": STEPS,
+            "most": MOST,
+        },
         "before": distances(mean.expand_as(y), y),
         "after": distances(found.deformed, y),
         "converged": int(found.converged.sum()),
