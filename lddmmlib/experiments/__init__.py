@@ -26,6 +26,7 @@ class Experiment(NamedTuple):
 
 def experiments() -> dict[str, Experiment]:
     """Every experiment by its name."""
-    from lddmmlib.experiments import geometry_prior, measuring, yardstick
+    from lddmmlib.experiments import geometry_prior, heatmap_table, measuring, yardstick
 
-    return measuring.EXPERIMENTS | geometry_prior.EXPERIMENTS | yardstick.EXPERIMENTS
+    parts = (measuring, geometry_prior, yardstick, heatmap_table)
+    return {name: experiment for part in parts for name, experiment in part.EXPERIMENTS.items()}
