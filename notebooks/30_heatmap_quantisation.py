@@ -4,7 +4,7 @@
 # :::{admonition} At a glance
 # **Question** A network that is never wrong still puts landmarks beside the truth. Who moved them?
 #
-# **Paper** {cite:t}`bulat2021subpixel`, sections 3.1 to 3.3 and figure 3
+# **Paper** {cite:t}`bulat2021subpixel`, section 3 and figure 3
 #
 # **You will be able to** write landmarks into heatmaps and read them back; say beforehand, to a hundredth of a cell, what
 # each way of doing it costs; choose σ, τ and the window; explain every odd constant in released decoders
@@ -52,7 +52,7 @@ for ax, size in zip(axes, (7, 42), strict=True):
     ax.scatter(
         *read.T, s=size, color="#FF8C1A", ec="black", lw=0.4, label="read back"
     )
-    ax.set(xticks=[], yticks=[])
+    ax.set_axis_off()
 middle = truth[36:42].mean(0)
 axes[1].vlines(torch.arange(-0.5, 256, 4), -0.5, 255.5, color="white", lw=0.4)
 axes[1].hlines(torch.arange(-0.5, 256, 4), -0.5, 255.5, color="white", lw=0.4)
@@ -422,9 +422,9 @@ axes[0].legend()
 plt.show()
 
 # %% [markdown]
-# The formulas get the shape and the trade-off. They are of first order: the softmax of a Gaussian has heavier flanks than
-# a Gaussian, so in truth the window cuts off more (left) and the wave is lower (right). The second exercise makes the
-# aliasing exact.
+# The formulas get the shape and the trade-off right, and the size only roughly. They are of first order in $1/\tau$: the
+# softmax of a Gaussian has heavier flanks than a Gaussian, so that for small τ the window cuts off more than they say
+# (left). The second exercise makes the aliasing exact.
 #
 # Measured for all $\sigma$ and $\tau$, this is the map to choose by:
 
@@ -515,7 +515,8 @@ for rounding in ("none", "round", "floor"):
 # a blur of the Gaussian's own width is the filter that gets most out of a Gaussian in white noise. The paper does not
 # compare with it. And in the lower two blocks nobody gains much over anybody: the encoder has already lost it.
 #
-# What does it mean for a face? 200 faces by the statistics of real ones ({doc}`00_start`), in crops of 256 pixels:
+# What does it mean for a face? 200 faces by the statistics of real ones ({doc}`00_start`), in crops of 256 pixels. (Two of
+# the five lines coincide. Which two should, you know already.)
 
 # %%
 shapes = statistics.sample(model, 200, generator)
@@ -543,6 +544,7 @@ for name, (rounding, how) in pairs.items():
     scores[name] = metrics.nme(found, shapes, "corners", "300w-68")
 figure, ax = plt.subplots(figsize=(7, 3))
 plots.ced(ax, scores, 0.035, "corners")
+ax.lines[2].set(linestyle=(0, (4, 4)))  # it lies on the line before
 ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 plt.show()
 
@@ -572,8 +574,8 @@ for name, mirrored in (("W - 1 - x", width - 1 - x), ("W - x", width - x)):
         print(f"{name:9s} {alignment:7s} off by {(back[:, 0] - x).mean():+.1f} px")
 
 # %% [markdown]
-# A pixel here, three pixels there: small enough to live in a code base for years, and as large as what the paper gains.
-# Test-time flipping averages the two, and so halves the error instead of showing it.
+# A pixel here, three pixels there: small enough to live in a code base for years, and of the size of what papers gain. If
+# predictions for an image and for its mirror image are averaged, the error is halved instead of shown.
 
 # %% [markdown]
 # ## Choosing the parameters
@@ -611,13 +613,13 @@ for sigma in (1.0, 1.5, 2.0, 3.0):
 # - **No code was released** for {cite:t}`bulat2021subpixel`. What follows is between its lines, or in its neighbours' code.
 # - **The offset of eq. 4.** The paper subtracts $l = d/2$. With indices from 0 and an odd window that is half a cell
 #   too much; it must be $\lfloor d/2 \rfloor$.
-# - **The height.** Eq. 1 has $1/2\pi\sigma^2$, section 5.1 has $\tau = 10$. Together they make an argmax, as above.
+# - **The height.** Eq. 1 has $1/2\pi\sigma^2$, the training details have $\tau = 10$. Together they make an argmax, as above.
 # - **σ is not stated.** That a window of 5 holds "most of the non-zero values" suggests one nearer to 1 than to 2, where
 #   decoding is *not* free of error. Figure 3 is a plot without numbers, so we cannot tell.
 # - **"Rounding".** The brackets in eq. 2 are floors, the text says rounding. The difference is a factor of two.
 # - **Tables 1 and 3** compare decoders, but their last row is the complete method, encoder and Siamese training
-#   included. They do not say what the decoder alone brings; table 2 does, for another data set: less than a tenth of the
-#   whole gain is not the decoder's, and the encoder's and the training's parts are larger.
+#   included, so they do not say what the decoder alone brings. Table 2 does, on another data set: about a fifth of the
+#   whole gain.
 # :::
 #
 # Other people's decoders carry constants without comments. Each repairs something, and can now be named:
@@ -628,7 +630,7 @@ for sigma in (1.0, 1.5, 2.0, 3.0):
 # | `+ 0.5` | HRNet's landmark code | the encoder's `floor`: from the corner of the cell back to its middle |
 # | `- 0.5` | face-alignment and its descendants | the same `+ 0.5`, written for cells that are counted from 1 |
 # | `int(...)` in the image | both | nothing. It rounds a second time, now in pixels |
-# | `width - x` | HRNet's flip | nothing: it should be $W - 1 - x$, and moves every flipped face by a pixel |
+# | `width - x` | HRNet's flip | nothing: it should be $W - 1 - x$ (counted from 1: $W + 1 - x$), and moves every flipped face by a pixel |
 # | `floor(index / height)` | face-alignment | nothing; it is right as long as maps are square |
 #
 # The `+ 0.5` first. It cannot bring back what `floor` lost, but it can put the loss into the middle:
@@ -674,7 +676,7 @@ for ax, sigma in zip(axes, ("sigma 1", "sigma 2"), strict=True):
         title=sigma.replace("sigma ", "$\\sigma$ = "), xlabel="encoder's rounding"
     )
 axes[0].set_ylabel("NME by corners (%)")
-axes[1].legend(loc="upper right")
+axes[1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
 plt.show()
 
 # %%
