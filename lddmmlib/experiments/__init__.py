@@ -26,7 +26,7 @@ class Experiment(NamedTuple):
 
 def experiments() -> dict[str, Experiment]:
     """Every experiment by its name."""
-    from lddmmlib.experiments import geometry_prior, heatmap_table, measuring, yardstick
+    from lddmmlib.experiments import currents_run, flows_run, geometry_prior, heatmap_table, measuring, yardstick
 
-    parts = (measuring, geometry_prior, yardstick, heatmap_table)
-    return {name: experiment for part in parts for name, experiment in part.EXPERIMENTS.items()}
+    modules = (measuring, geometry_prior, yardstick, currents_run, flows_run, heatmap_table)
+    return {name: e for module in modules for name, e in module.EXPERIMENTS.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib.util
 import json
@@ -31,7 +32,7 @@ def real_data() -> Path:
 
 
 def code_hashes(experiment: Experiment) -> dict[str, str]:
-    """Module -> hash of its source, of all that the experiment declares and of its own."""
+    """Module -> hash of its code, of all that the experiment declares and of its own."""
     names = sorted({*experiment.reads, experiment.measure.__module__})
     return {name: _hash(name) for name in names}
 
@@ -41,12 +42,27 @@ def _hash(module: str) -> str:
     if spec is None or spec.origin is None:
         raise ValueError(f"reads: needed the name of a module, got {module!r}; correct the experiment")
     text = Path(spec.origin).read_text(encoding="utf-8")  # line ends as read, so alike on every system
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(bare(text).encode()).hexdigest()[:16]
+
+
+def bare(text: str) -> str:
+    """Python source without docstrings, comment lines and blank lines: what can change a figure.
+
+    >>> bare('x = 1\\n\\n# why\\ndef f():\\n    "what"\\n    return x\\n')
+    'x = 1\\ndef f():\\n    return x'
+    """
+    lines: list[str | None] = [*text.splitlines()]
+    for node in ast.walk(ast.parse(text)):
+        holds = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        if holds and ast.get_docstring(node) is not None:
+            doc = node.body[0]
+            lines[doc.lineno - 1 : doc.end_lineno] = [None] * (doc.end_lineno - doc.lineno + 1)
+    return "\n".join(line for line in lines if line and line.strip() and not line.lstrip().startswith("#"))
 
 
 def run(name: str, experiment: Experiment, results: Path = RESULTS) -> Path:
     """Measure, and write figures and provenance to ``results``/NAME.json."""
-    code = code_hashes(experiment)  # before: what ran, not what was written meanwhile
+    code, where = code_hashes(experiment), environment()  # before: what ran, not what was written meanwhile
     start = time.perf_counter()
     figures = experiment.measure()
     record = {
@@ -58,7 +74,7 @@ def run(name: str, experiment: Experiment, results: Path = RESULTS) -> Path:
             "data": experiment.data,
             "date": datetime.now(UTC).date().isoformat(),
             "seconds": round(time.perf_counter() - start, 1),
-            **environment(),
+            **where,
             "code": code,
         },
     }

@@ -37,9 +37,9 @@ class Face3D:
     centre (2,): px, where the middle of the eye corners is seen.
     Raises ValueError outside of these.
 
-    >>> Face3D(yaw=2.0)
-    Traceback (most recent call last):
-    ValueError: yaw: needed -1.0472 to 1.0472 radians (60 degrees either way), got 2.0
+    >>> face = Face3D(yaw=0.5, scale=80.0, centre=[128.0, 110.0])
+    >>> face.rotation.shape, len(face.identity)
+    ((3, 3), 25)
     """
 
     identity: np.ndarray | Sequence[float] = field(default_factory=partial(np.zeros, IDENTITIES))

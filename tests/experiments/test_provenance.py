@@ -6,6 +6,7 @@ import pytest
 from lddmmlib.experiments import Experiment, __main__, experiments, provenance
 
 NAMES = {"shape_statistics", "annotator_agreement", "shape_spread", "nme_curve_floor", "geometry_prior", "yardstick"}
+NAMES |= {"curve_norm", "euler_folds"}
 
 
 @pytest.fixture
@@ -52,6 +53,14 @@ def test_status_is_missing_then_present_then_stale_by_name(declared, tmp_path):
     assert provenance.status("trial", experiment(), tmp_path) == "present"
     declared.write_text("answer = 43\n", encoding="utf-8")
     assert provenance.status("trial", experiment(), tmp_path) == "stale: read_by_experiment changed"
+
+
+def test_words_about_code_do_not_make_a_result_stale():
+    code = 'x = 1\n\n\ndef f(y):\n    z = "# no comment"\n    return y + x\n'
+    told = '"""What."""\n# why\n' + code.replace("(y):\n", '(y):\n    """How\n\n    it is."""\n')
+    assert provenance.bare(told) == provenance.bare(code)
+    assert provenance.bare(code.replace("y + x", "y - x")) != provenance.bare(code)
+    assert provenance.bare(code.replace("# no", "# a")) != provenance.bare(code)
 
 
 def test_a_module_declared_later_makes_the_result_stale(declared, tmp_path):
