@@ -472,7 +472,8 @@ plt.show()
 
 # %% [markdown]
 # <!-- # WIDGET: BiasMap -->
-#
+
+# %% [markdown]
 # With $\tau = 10$ and a window of 5 the error is near zero for $\sigma$ around 2, and nowhere else. The dashed line is the
 # same $\tau = 10$ under the paper's own normalisation, $H = 1/2\pi\sigma^2$: what the softmax sees is then
 # $\tau H$, less than one, all weights are nearly alike, and the mean is the middle of the window. That is the argmax.
@@ -490,9 +491,11 @@ assert math.isclose(best["density"], best["one"] * 8 * math.pi, rel_tol=1e-6)
 # So the published numbers only work together: $\tau = 10$ *and* a peak of 1 *and* $\sigma \approx 2$ *and* a window of 5.
 #
 # ## On a face
-#
+
+# %% [markdown]
 # <!-- # WIDGET: HeatmapExplorer -->
-#
+
+# %% [markdown]
 # A network's map is not clean. Give every cell some noise, a share of the peak's height, and the order of the decoders
 # changes. **Of the two that are exact, which will suffer more, and why?**
 
