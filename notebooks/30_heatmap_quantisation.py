@@ -779,9 +779,8 @@ quarter = torch.tensor(0.25, dtype=torch.float64)
 point = torch.tensor([[25.25, 25.25]], dtype=torch.float64)
 wide_map = heatmaps.encode(point, (51, 51), 2.5)
 measured = heatmaps.decode(wide_map, "local_soft", 17, 40.0)[0, 0] - 25.25
-print(
-    "measured", measured, " first order", heatmaps.aliasing(quarter, 2.5 / 40**0.5)
-)
+first_order = heatmaps.aliasing(quarter, 2.5 / 40**0.5)
+print(f"measured {measured:.4f}, first order {first_order:.4f}")
 check(aliasing_of_softmax(quarter, 2.5, 40.0), measured, tolerance=1e-3)
 
 
