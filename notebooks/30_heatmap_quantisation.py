@@ -504,13 +504,14 @@ readers = {m: {"method": m} for m in ("argmax", "quarter", "local_soft", "taylor
 readers["taylor, blurred"] = {"method": "taylor", "blur": 2.0}
 readers["barycentre"] = {"method": "barycentre"}
 normal = torch.randn(576, *SIZE, generator=generator, dtype=torch.float64)
-print("sigma 2, noise            0      .02      .05       .1")
+print("sigma 2, noise              0      .02      .05       .1")
 for rounding in ("none", "round", "floor"):
     maps = heatmaps.encode(spots, SIZE, 2.0, rounding)
     for name, how in readers.items():
         noisy = [(maps + e * normal).clamp(min=0) for e in (0, 0.02, 0.05, 0.1)]
         costs = [mean_error(heatmaps.decode(m, **how)) for m in noisy]
-        print(f"{rounding:6s}{name:16s}" + "".join(f"{c:6.2f}   " for c in costs))
+        shown = [f"{c:9.2f}" if c < 1 else f"{c:9.1f}" for c in costs]
+        print(f"{rounding:6s}{name:16s}" + "".join(shown))
 
 # %% [markdown]
 # The barycentre listens to all cells, and nearly all of them are noise, which pulls it to the middle of the map. The bare
