@@ -576,7 +576,8 @@ for name, mirrored in (("W - 1 - x", width - 1 - x), ("W - x", width - x)):
         grid = {"stride": 4, "alignment": alignment}
         maps = heatmaps.encode(torch.stack([mirrored, y], 1), SIZE, 2.0, **grid)
         back = heatmaps.decode(maps.flip(-1), "taylor", **grid)
-        print(f"{name:9s} {alignment:7s} off by {(back[:, 0] - x).mean():+.1f} px")
+        shift = (back[:, 0] - x).mean().round(decimals=3) + 0.0  # not -0.0
+        print(f"{name:9s} {alignment:7s} off by {shift:+.1f} px")
 
 # %% [markdown]
 # A pixel here, three pixels there: small enough to live in a code base for years, and of the size of what papers gain. If

@@ -26,7 +26,15 @@ class Experiment(NamedTuple):
 
 def experiments() -> dict[str, Experiment]:
     """Every experiment by its name."""
-    from lddmmlib.experiments import currents_run, flows_run, geometry_prior, heatmap_table, measuring, yardstick
+    from lddmmlib.experiments import (
+        currents_run,
+        flows_run,
+        geometry_prior,
+        heatmap_table,
+        matching_run,
+        measuring,
+        yardstick,
+    )
 
-    modules = (measuring, geometry_prior, yardstick, currents_run, flows_run, heatmap_table)
+    modules = (measuring, geometry_prior, yardstick, currents_run, flows_run, matching_run, heatmap_table)
     return {name: e for module in modules for name, e in module.EXPERIMENTS.items()}

@@ -5,8 +5,17 @@ import pytest
 
 from lddmmlib.experiments import Experiment, __main__, experiments, provenance
 
-NAMES = {"shape_statistics", "annotator_agreement", "shape_spread", "nme_curve_floor", "geometry_prior", "yardstick"}
-NAMES |= {"curve_norm", "euler_folds"}
+NAMES = {
+    "annotator_agreement",
+    "curve_norm",
+    "euler_folds",
+    "geometry_prior",
+    "matching_real",
+    "nme_curve_floor",
+    "shape_spread",
+    "shape_statistics",
+    "yardstick",
+}
 
 
 @pytest.fixture
