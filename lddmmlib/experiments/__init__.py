@@ -30,10 +30,11 @@ def experiments() -> dict[str, Experiment]:
         currents_run,
         flows_run,
         geometry_prior,
+        heatmap_table,
         matching_run,
         measuring,
         yardstick,
     )
 
-    modules = (measuring, geometry_prior, yardstick, currents_run, flows_run, matching_run)
+    modules = (measuring, geometry_prior, yardstick, currents_run, flows_run, matching_run, heatmap_table)
     return {name: e for module in modules for name, e in module.EXPERIMENTS.items()}
