@@ -95,7 +95,7 @@ class Product(torch.autograd.Function):
 
 
 def unit(b: Tensor, a: Tensor) -> Tensor:
-    """exp(-|b_j - a_i|²), (..., m, n). From differences, not from |b|² - 2 b·a + |a|²: as quick, and nothing cancels."""
+    """exp(-|b_j - a_i|²), (..., m, n). From differences, not |b|² - 2 b·a + |a|²: as quick, and nothing cancels."""
     x, y = (b[..., k, :, None] - a[..., k, None, :] for k in (0, 1))
     return x.square_().addcmul_(y, y).neg_().exp_()
 
