@@ -24,6 +24,20 @@ def points(x: Tensor, name: str, n: int | None = None, *, nan: bool = False) -> 
         raise ValueError(f"{name}: needed finite coordinates, got {x[where].item()} at {where}; {mend}")
 
 
+def alike(**tensors: Tensor) -> None:
+    """Refuse points (..., n, 2) that are not all of one batch, dtype and device."""
+    (first, x), *others = tensors.items()
+    points(x, first)
+    for name, y in others:
+        points(y, name)
+        if (y.dtype, y.device) != (x.dtype, x.device):
+            got = f"{x.dtype} on {x.device} and {y.dtype} on {y.device}"
+            raise ValueError(f"{first}, {name}: needed one dtype and device, got {got}; use {name}.to({first})")
+        if y.shape[:-2] != x.shape[:-2]:
+            got = f"{tuple(x.shape[:-2])} and {tuple(y.shape[:-2])} (shapes {tuple(x.shape)} and {tuple(y.shape)})"
+            raise ValueError(f"{first}, {name}: needed the same batch axes, got {got}; expand one to the other")
+
+
 def positive(value: float, name: str) -> None:
     """Refuse ``value`` unless it is a finite number above zero."""
     if not 0 < value < float("inf"):

@@ -38,7 +38,19 @@ then show ``Bell(question="Where is half the height?", alt="A bell curve and its
 '''
 
 from lddmmlib.widgets.base import Number, Numbers, StaticWidget
+from lddmmlib.widgets.collision_explorer import CollisionExplorer
+from lddmmlib.widgets.current_explorer import CurrentExplorer
 from lddmmlib.widgets.face_explorer import FaceExplorer
+from lddmmlib.widgets.flow_explorer import FlowExplorer
 from lddmmlib.widgets.metric_explorer import MetricExplorer
 
-__all__ = ["FaceExplorer", "MetricExplorer", "Number", "Numbers", "StaticWidget"]
+__all__ = [
+    "CollisionExplorer",
+    "CurrentExplorer",
+    "FaceExplorer",
+    "FlowExplorer",
+    "MetricExplorer",
+    "Number",
+    "Numbers",
+    "StaticWidget",
+]

@@ -224,7 +224,7 @@ function build(ui) {
   const count = ui.keep(h("p", { class: "sw-hint sw-count" }), () => { count.textContent = `${counted(now())}.`; });
   const plot = facePlot(ui, head, now);
   return [
-    h("div", { class: "sw-pair sw-face" },
+    h("div", { class: "sw-pair sw-stays" },
       h("div", {}, plot.node, count, schemeList(ui, head), tick(ui, "numbers", "number the landmarks"),
         h("p", { class: "sw-hint" }, "Drag the head, or give it the focus and use the arrow keys (Home: straight ahead). " +
           "Filled: seen. Hollow: hidden. Orange: the jaw itself, and how far landmarks have slid off it."),

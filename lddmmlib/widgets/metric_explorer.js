@@ -1,6 +1,6 @@
 // What each measure of error sees: one face whose landmarks move, and a test set to which it belongs.
 import { auc, box, centroid, distance, errors, failureRate, lengths, nme, nmeCurve } from "./metrics.js";
-import { clamp, decimal, h, mean, percent, range, widget } from "./shared.js";
+import { clamp, decimal, h, hint, mean, percent, range, REACH, row, table, way, widget } from "./shared.js";
 
 /** A flat face turned away by so many degrees: foreshortened about its middle. */
 export function turned(points, degrees) {
@@ -39,12 +39,6 @@ const NORMALISERS = {
 const MOVED = ["turn", "slide", "offsets", "selected", "normaliser", "pixels", "image", "share", "threshold"];
 const STATE = ["face", "scheme", "turns", ...MOVED];
 const TOP = 0.2; // both plots of the test set end at 20 %
-const REACH = 20; // CSS pixels within which a press means a point
-
-const table = (head, rows, foot = []) => h("table", { class: "sw-table" },
-  h("thead", {}, h("tr", {}, ...head.map(words => h("th", { scope: "col" }, words)))),
-  h("tbody", {}, ...rows), h("tfoot", {}, ...foot));
-const row = (head, cells) => h("tr", {}, h("th", { scope: "row" }, head), ...cells);
 
 /** What the panels show, worked out once for each change of the state. */
 function measured(ui) {
@@ -106,19 +100,14 @@ function facePlot(ui, now) {
     to: moved,
     step: [1, 1],
     keys: { PageDown: choose(1), PageUp: choose(-1), Home: () => moved(now().truth[now().selected]) },
-    near: point => nearest(point, now().pred, plot),
+    near: point => plot.nearest(point, now().pred),
     select: i => ui.set({ selected: i }),
   });
   return plot;
 }
 function offTruth({ pred, truth, selected }) {
   const [dx, dy] = [0, 1].map(k => pred[selected][k] - truth[selected][k]);
-  const way = (d, back, forth) => `${decimal(Math.abs(d))} px ${d < 0 ? back : forth}`;
-  return `${decimal(Math.hypot(dx, dy))} px off: ${way(dx, "left", "right")}, ${way(dy, "up", "down")}`;
-}
-function nearest(point, points, plot) {
-  const far = points.map(p => plot.apart(p, point)), least = Math.min(...far);
-  return least <= REACH ? far.indexOf(least) : null;
+  return `${decimal(Math.hypot(dx, dy))} px off: ${way([dx, dy])}`;
 }
 function normaliserTable(ui, now) {
   const radios = ui.radios("normaliser", NORMALISERS), names = Object.keys(NORMALISERS);
@@ -261,7 +250,6 @@ const HINTS = {
     "(onto the truth), Page Up and Page Down (the next point).",
   set: "Drag the bars and the threshold. A filled bar has failed; dotted lines show the set that you kept.",
 };
-const hint = words => h("p", { class: "sw-hint" }, words);
 
 export default widget(ui => {
   let saved = null;

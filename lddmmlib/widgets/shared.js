@@ -17,6 +17,12 @@ export function h(tag, attributes = {}, ...children) {
   return node;
 }
 
+export const table = (head, rows, foot = []) => h("table", { class: "sw-table" },
+  h("thead", {}, h("tr", {}, ...head.map(words => h("th", { scope: "col" }, words)))),
+  h("tbody", {}, ...rows), h("tfoot", {}, ...foot));
+export const row = (head, cells) => h("tr", {}, h("th", { scope: "row" }, head), ...cells);
+export const hint = words => h("p", { class: "sw-hint" }, words);
+
 /** Plain keys pressed in a control are the control's: not the page's next chapter, not the notebook's next cell. */
 function ownKeys(node, signal) {
   node.addEventListener("keydown", e => { if (!e.ctrlKey && !e.metaKey) e.stopPropagation(); }, { signal });
@@ -54,10 +60,12 @@ function drag(node, { start, move, signal }) {
   for (const name of ["pointerup", "pointercancel", "lostpointercapture"]) node.addEventListener(name, end, { signal });
 }
 
-/** A canvas with coordinates: x = [left, right], y = [bottom, top] in the data's units, `pad` CSS pixels around. */
+export const REACH = 20; // CSS pixels within which a press means a point
+/** A canvas with coordinates: x = [left, right], y = [bottom, top] in the data's units, `pad` CSS pixels around.
+    tall() gives { y, ticks } anew at each drawing, where the height of what is shown changes. */
 class Plot {
-  constructor({ x, y, ratio = 1, pad = 8, label, axes }, paint) {
-    Object.assign(this, { xs: x, ys: y, paint, axes, ratio });
+  constructor({ x, y, ratio = 1, pad = 8, label, axes, tall }, paint) {
+    Object.assign(this, { xs: x, ys: y, paint, axes, ratio, tall });
     this.pad = axes ? { top: 30, right: 14, bottom: 48, left: 36 } : { top: pad, right: pad, bottom: pad, left: pad };
     this.canvas = h("canvas", { role: "img", "aria-label": label });
     this.node = h("div", { class: "sw-stage", style: `aspect-ratio: ${ratio}` }, this.canvas);
@@ -75,6 +83,11 @@ class Plot {
   }
   /** How far apart two data points lie on the screen, in CSS pixels. */
   apart([x, y], [u, v]) { return Math.hypot((x - u) * this.scaleX, (y - v) * this.scaleY); }
+  /** The index of the point that a press at `point` means, or null: no farther than a thumb is thick. */
+  nearest(point, points) {
+    const far = points.map(p => this.apart(p, point)), least = Math.min(...far);
+    return least <= REACH ? far.indexOf(least) : null;
+  }
 
   draw() {
     this.width = this.node.clientWidth || 360; // not laid out yet: any size will do
@@ -86,6 +99,10 @@ class Plot {
     g.setTransform(sharp, 0, 0, sharp, 0, 0);
     g.clearRect(0, 0, this.width, this.height);
     this.colour = colours(this.node);
+    if (this.tall) {
+      const { y, ticks } = this.tall();
+      [this.ys, this.axes.y.ticks] = [y, ticks];
+    }
     if (this.axes) this.grid();
     this.paint(this);
   }
@@ -116,6 +133,16 @@ class Plot {
     }
     g.restore();
   }
+  /** Cuts what draw() draws at the edges of the coordinates. */
+  within(draw) {
+    const { g, pad } = this;
+    g.save();
+    g.beginPath();
+    g.rect(pad.left, pad.top, this.width - pad.left - pad.right, this.height - pad.top - pad.bottom);
+    g.clip();
+    draw();
+    g.restore();
+  }
   dots(points, { colour, radius = 2.5, edge }) {
     const { g } = this;
     for (const point of points) {
@@ -125,6 +152,21 @@ class Plot {
       g.fill();
       if (edge) g.stroke();
     }
+  }
+  /** An arrow; one too short for its head is a line. */
+  arrow(from, to, { colour, width = 2, head = 7, alpha = 1 }) {
+    const { g } = this, [x, y] = this.at(from), [u, v] = this.at(to), size = Math.hypot(u - x, v - y);
+    if (size < 0.5) return;
+    const [c, s] = [(u - x) / size, (v - y) / size], long = Math.min(head, size), wide = 0.45 * long;
+    Object.assign(g, { globalAlpha: alpha, strokeStyle: colour, fillStyle: colour, lineWidth: width }).setLineDash([]);
+    g.beginPath();
+    g.moveTo(x, y);
+    g.lineTo(u - 0.7 * long * c, v - 0.7 * long * s);
+    g.stroke();
+    g.beginPath();
+    for (const [a, b] of [[0, 0], [-long, wide], [-long, -wide]]) g.lineTo(u + a * c - b * s, v + a * s + b * c);
+    g.fill();
+    g.globalAlpha = 1;
   }
   /** Words beside a point: dx, dy CSS pixels from it. */
   text(words, point, { dx = 0, dy = 0, colour = this.colour.muted, align = "left", baseline = "alphabetic",
@@ -251,6 +293,10 @@ class Ui {
       return this.keep(control, () => { input.checked = this.get(name) === value; });
     };
     return Object.fromEntries(Object.entries(options).map(([value, words]) => [value, radio(value, words)]));
+  }
+  /** The radio buttons side by side, under their heading. */
+  choice({ name, label, options }) {
+    return h("fieldset", { class: "sw-choice" }, h("legend", {}, label), ...Object.values(this.radios(name, options)));
   }
   button(words, press) {
     return h("button", { type: "button", class: "sw-button", onclick: () => { press(); this.refresh(); } }, words);

@@ -1,4 +1,6 @@
-"""A face of 68 landmarks, sketched: enough to measure errors on."""
+"""A face of 68 landmarks, sketched: enough to measure errors on. And a hand that drives one widget on a page."""
+
+import re
 
 import numpy as np
 import pytest
@@ -22,3 +24,123 @@ def face():
         *eyes, lips[0], lips[1][[0, 2, 3, 4, 6, 8, 9, 10]],
     ])  # fmt: skip
     return torch.from_numpy(points)
+
+
+class Hand:
+    """The parts of one widget on a page, what they say, and how they are moved."""
+
+    def __init__(self, page, nth=0):
+        self.page, self.figure = page, page.locator("figure.sw").nth(nth)
+        self.canvases = self.figure.locator("canvas").all()
+
+    def slider(self, name):
+        return self.figure.get_by_role("slider", name=re.compile(f"^{name}"))
+
+    def button(self, name):
+        return self.figure.get_by_role("button", name=name, exact=True)
+
+    def row(self, words):
+        rows = self.figure.get_by_role("row", name=re.compile(f"^{re.escape(words)}"))
+        return [cell.replace("−", "-") for cell in rows.get_by_role("cell").all_inner_texts()]
+
+    def said(self, node):
+        return node.get_attribute("aria-valuetext").replace("−", "-")
+
+    def press(self, node, *keys):
+        node.focus()
+        for key in keys:
+            self.page.keyboard.press(key)
+        return self.settled()
+
+    def choose(self, label):
+        self.figure.get_by_label(label, exact=True).check()
+        return self.settled()
+
+    def settled(self):
+        self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        return self
+
+    def pixels(self):
+        return [canvas.evaluate("c => c.toDataURL()") for canvas in self.canvases]
+
+    def middle(self, node):
+        box = node.bounding_box()
+        return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+    def drag(self, start, by):
+        self.page.mouse.move(*start)
+        self.page.mouse.down()
+        for k in (1, 2, 3):
+            self.page.mouse.move(start[0] + by[0] * k / 3, start[1] + by[1] * k / 3)
+        self.page.mouse.up()
+        self.page.mouse.move(0, 0)
+        return self.settled()
+
+    def swipe(self, start, by):
+        """A finger's way over the screen; how far the page is scrolled after it."""
+        finger = self.page.context.new_cdp_session(self.page)
+        for kind, share in [("touchStart", 0), *(("touchMove", k / 5) for k in range(1, 6)), ("touchEnd", None)]:
+            at = [] if share is None else [{"x": start[0] + share * by[0], "y": start[1] + share * by[1]}]
+            finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": at})
+        self.settled()
+        return self.page.evaluate("scrollY")
+
+    def listens(self):
+        """From now on: which keys the page gets to see, and which it would act on."""
+        self.page.evaluate("""() => {
+          globalThis.pressed = []; globalThis.reached = [];
+          addEventListener("keydown", e => e.key !== "Shift" && pressed.push(e), true);
+          document.addEventListener("keydown", e => e.key !== "Shift" && reached.push(e.key));
+        }""")
+        return lambda: self.page.evaluate("[pressed.every(e => e.defaultPrevented), reached.length]")
+
+    def fits(self, width):
+        """Nothing reaches over the page's edge; what is touched is as large as a thumb."""
+        assert self.page.evaluate("document.documentElement.scrollWidth") <= width
+        for part in self.figure.locator(":is(input, select, button, label, output, td, th)").all():
+            box = part.bounding_box()
+            assert box["x"] >= -22
+            assert box["x"] + box["width"] <= width + 22  # a handle's unseen rim may reach over the edge
+        for part in self.figure.locator(":is(input[type=range], .sw-button, .sw-radio)").all():
+            assert part.bounding_box()["height"] >= (44 if width < 600 else 34)
+
+
+@pytest.fixture
+def hand(live):
+    """hand(widget, **as of `live`): a `Hand` on that widget, alone on a page."""
+    return lambda widget, **options: Hand(live(widget, **options))
+
+
+@pytest.fixture
+def hands(live):
+    """hands(widget, widget, ...): a `Hand` on each of several on one page."""
+
+    def on(*widgets, **options):
+        page = live(*widgets, **options)
+        return [Hand(page, i) for i in range(len(widgets))]
+
+    return on
+
+
+@pytest.fixture
+def spoken(pages, stage):
+    """spoken(widget, slider, *keys): what is said to who does not see, a while after the last key."""
+
+    def say(widget, slider, *keys):
+        page = pages()
+        page.clock.install(time=0)
+        page.goto(stage(widget))
+        page.wait_for_selector("[data-sw=ready]")
+        page.clock.pause_at(3600)
+        page.clock.run_for(5000)
+        status = page.locator("div[role=status]")
+        assert status.inner_text() == ""  # nothing is said unasked
+        Hand(page).slider(slider).focus()
+        for key in keys:
+            page.keyboard.press(key)
+        page.clock.run_for(500)
+        assert status.inner_text() == ""
+        page.clock.run_for(2000)
+        return status.inner_text().replace("−", "-")
+
+    return say

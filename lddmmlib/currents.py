@@ -1,0 +1,199 @@
+"""Curves as currents: sums of vector-valued Diracs, compared without asking which point corresponds to which.
+
+A polyline x_1 ... x_n is the current μ = Σ_i τ_i δ_{c_i} with centres c_i = (x_i + x_{i+1}) / 2 and tangents
+τ_i = x_{i+1} - x_i. The Gaussian kernel of width σ_W makes currents a Hilbert space W*, whose norm sees a curve at
+the scale σ_W: wiggles much finer cancel, and a curve run backwards is the negative.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from lddmmlib import _checks
+from lddmmlib._shapes import Float
+from lddmmlib.kernels import Product
+
+
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """Points grouped into curves: a face.
+
+    points: (..., n, 2). slices: one a curve: a `slice`, or the indices of its points in order. Each point lies in
+    exactly one curve; a curve of one point is a landmark that no current sees. closed: one boolean for all curves or
+    one each; a closed curve returns to its first point. coupled: all points flow in one field, and nothing crosses;
+    False, as in paper A: each curve flows in the field of its own momenta alone, with its own σ, and curves may
+    cross one another.
+
+    Raises ValueError where a point is in no curve or in two, and for as many flags as there are no curves.
+
+    >>> face = Curves(torch.zeros(4, 2), [slice(0, 3), [3]], closed=[True, False])
+    >>> face.indices, face.lines().shape
+    (((0, 1, 2), (3,)), torch.Size([2, 4, 2]))
+    """
+
+    points: Tensor
+    slices: Sequence[slice | Sequence[int]]
+    closed: bool | Sequence[bool] = False
+    coupled: bool = True
+
+    def __post_init__(self):
+        _checks.points(self.points, "points")
+        n, seen = self.points.shape[-2], Counter(i for curve in self.indices for i in curve)
+        for i in range(n):
+            if seen[i] != 1:
+                mend = "a curve is slice(start, stop) or the sequence of its indices; a lone point is a curve [i]"
+                raise ValueError(f"slices: needed each point in one curve, got point {i} in {seen[i]}; {mend}")
+        if len(seen) > n or not all(self.indices):
+            raise ValueError(f"slices: needed curves of points 0 to {n - 1}, none empty; got {self.indices}")
+        if not isinstance(self.closed, bool) and len(self.closed) != len(self.slices):
+            raise ValueError(f"closed: needed one flag or {len(self.slices)}, one a curve; got {len(self.closed)}")
+
+    @cached_property
+    def indices(self) -> tuple[tuple[int, ...], ...]:
+        """The points of each curve."""
+        every = range(self.points.shape[-2])
+        return tuple(tuple(every[s]) if isinstance(s, slice) else tuple(map(int, s)) for s in self.slices)
+
+    def at(self, points: Tensor) -> Curves:
+        """The same curves through other points."""
+        if points.shape[-2:] != self.points.shape[-2:]:
+            raise ValueError(f"points: needed (..., {self.points.shape[-2]}, 2), got {tuple(points.shape)}")
+        _checks.points(points, "points")
+        other = copy(self)  # and not a new one: what was worked out about the groups stays
+        object.__setattr__(other, "points", points)
+        if points.device != self.points.device:
+            other.__dict__.pop("_padded", None)
+        return other
+
+    # Curves of different lengths make one tensor: short ones repeat their last point, which adds a tangent 0.
+    # `mask` takes its momentum away, and `place` says where each point of the face went.
+
+    @cached_property
+    def _padded(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        longest, device = max(map(len, self.indices)), self.points.device
+        flags = [self.closed] * len(self.indices) if isinstance(self.closed, bool) else self.closed
+        rows = [(*i, *[i[-1]] * (longest - len(i))) for i in self.indices]
+        last = [i[0] if shut else i[-1] for i, shut in zip(self.indices, flags, strict=True)]
+        lines = [(*i, *[j] * (longest + 1 - len(i))) for i, j in zip(self.indices, last, strict=True)]
+        at = {i: c * longest + k for c, row in enumerate(self.indices) for k, i in enumerate(row)}
+        mask = [[k < len(i) for k in range(longest)] for i in self.indices]
+        table = [rows, lines, [at[i] for i in range(len(at))]]
+        return *(torch.tensor(t, device=device) for t in table), torch.tensor(mask, device=device)[..., None]
+
+    def pad(self, values: Tensor) -> Tensor:
+        """(..., n, k) -> (..., curves, longest, k)."""
+        return values[..., self._padded[0], :]
+
+    def mask(self) -> Tensor:
+        """(curves, longest, 1): False where a curve is padded."""
+        return self._padded[3]
+
+    def unpad(self, padded: Tensor) -> Tensor:
+        """(..., curves, longest, k) -> (..., n, k)."""
+        return padded.flatten(-3, -2)[..., self._padded[2], :]
+
+    def lines(self, points: Tensor | None = None) -> Tensor:
+        """(..., curves, longest + 1, 2): polylines to draw or to integrate over, closed ones returning."""
+        return (self.points if points is None else points)[..., self._padded[1], :]
+
+
+Curve = Tensor | Curves
+
+
+def norm2(
+    curve: Float[Tensor, "*batch n 2"] | Curves, sigma: float | Sequence[float] | Tensor, closed: bool = False
+) -> Tensor:
+    """||μ||²_W* = Σ_i Σ_j k_W(c_i, c_j) τ_i·τ_j, the squared norm of a curve as a current.
+
+    curve: (..., n, 2), or Curves. sigma: σ_W in the unit of the points; of Curves one number or one a curve.
+    closed: whether the last point joins the first; Curves say so themselves. Returns (...,), or (..., curves), in
+    the unit of the points squared: 0 for a curve of one point, length² for one much shorter than σ_W.
+    Raises ValueError for sigma not above 0 or as many as there are no curves, and for points not finite.
+    Paper A, equation 1.
+
+    >>> norm2(torch.tensor([[0.0, 0.0], [3.0, 4.0]]), 2.0).item()
+    25.0
+    """
+    return _norm2(*_diracs(curve, sigma, closed, "curve"))
+
+
+def distance2(a: Curve, b: Curve, sigma: float | Sequence[float] | Tensor, closed: bool = False) -> Tensor:
+    """D_c = ||Σ_i τ_a,i δ_{c_a,i} - Σ_j τ_b,j δ_{c_b,j}||²_W*, the squared distance of two curves as currents.
+
+    a: (..., n, 2), b: (..., m, 2), or both Curves, of as many curves; lengths may differ, direction counts. sigma,
+    closed: as in `norm2`. Returns (...,), or (..., curves), in the unit of the points squared.
+    Raises ValueError for batches, dtypes, devices or numbers of curves that differ, and what `norm2` refuses.
+    Paper A, equation 4.
+
+    >>> a = torch.tensor([[0.0, 0.0], [3.0, 4.0]])
+    >>> distance2(a, a, 2.0).item(), distance2(a, a.flip(0), 2.0).item()  # flipped: the negative current
+    (0.0, 100.0)
+    """
+    if isinstance(a, Curves) != isinstance(b, Curves):
+        raise TypeError(f"a, b: needed two tensors or two Curves, got {type(a).__name__} and {type(b).__name__}")
+    if isinstance(a, Curves) and len(a.slices) != len(b.slices):
+        raise ValueError(f"a, b: needed as many curves, got {len(a.slices)} and {len(b.slices)}")
+    _checks.alike(a=_points(a), b=_points(b))
+    (c_a, tau_a), (c_b, tau_b) = _diracs(a, sigma, closed, "a"), _diracs(b, sigma, closed, "b")
+    return _norm2(torch.cat([c_a, c_b], -2), torch.cat([tau_a, -tau_b], -2))
+
+
+def landmark_discrepancy(z: Float[Tensor, "*batch n 2"], y: Float[Tensor, "*batch n 2"]) -> Float[Tensor, "*batch"]:
+    """D_l = 1/n Σ_i |z_i - y_i|, the mean distance of corresponding points.
+
+    z, y: (..., n, 2); y may be NaN where unlabelled: the mean is over the others, and 0 if there are none. Returns
+    (...,) in the unit of the points. The gradient is a unit vector over n, however near, and 0 where z = y.
+    Raises ValueError for shapes, dtypes or devices that differ, and where z is not finite.
+    Paper A, equation 5.
+
+    >>> y = torch.tensor([[0.0, 0.0], [1.0, 1.0]])
+    >>> landmark_discrepancy(y + torch.tensor([[3.0, 4.0], [0.0, 0.0]]), y).item()
+    2.5
+    """
+    _checks.points(y, "y", nan=True)
+    unlabelled = y.isnan().any(-1, keepdim=True)
+    _checks.alike(z=z, y=y.masked_fill(unlabelled, 0.0))
+    if z.shape != y.shape:
+        raise ValueError(f"z, y: needed one shape, got {tuple(z.shape)} and {tuple(y.shape)}")
+    labelled = (~unlabelled).sum((-1, -2)).clamp(min=1)
+    return torch.linalg.vector_norm((z - y).masked_fill(unlabelled, 0.0), dim=-1).sum(-1) / labelled
+
+
+def _points(curve: Curve) -> Tensor:
+    return curve.points if isinstance(curve, Curves) else curve
+
+
+def widths(sigma: float | Sequence[float] | Tensor, like: Curve, name: str = "sigma") -> float | Tensor:
+    """σ as a number; of Curves, where it is one a curve, as (curves, 1, 1)."""
+    if not isinstance(sigma, Sequence | Tensor):
+        _checks.positive(sigma, name)
+        return sigma
+    n = len(like.slices) if isinstance(like, Curves) else 0
+    if len(sigma) != n:
+        mend = f"{n} numbers, one a curve" if n else "a number: these points are no Curves"
+        raise ValueError(f"{name}: needed {mend}; got {len(sigma)} numbers")
+    for each in sigma:
+        _checks.positive(float(each), name)
+    return torch.as_tensor(sigma, dtype=like.points.dtype, device=like.points.device)[:, None, None]
+
+
+def _diracs(curve: Curve, sigma: float | Sequence[float] | Tensor, closed: bool, name: str) -> tuple[Tensor, Tensor]:
+    """Centres, in units of σ, and tangents."""
+    if isinstance(curve, Curves):
+        x = curve.lines()
+    else:
+        _checks.points(curve, name)
+        x = torch.cat([curve, curve[..., :1, :]], -2) if closed else curve
+    return (x[..., 1:, :] + x[..., :-1, :]) / 2 / widths(sigma, curve), x.diff(dim=-2)
+
+
+def _norm2(c: Tensor, tau: Tensor) -> Tensor:
+    c = c - c.detach().mean(-2, keepdim=True)  # changes nothing, but single precision is finest near the origin
+    return (tau * Product.apply(c, c, tau)).sum((-1, -2))

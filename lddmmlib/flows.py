@@ -1,0 +1,474 @@
+"""Flows of diffeomorphisms that momenta drive: dx_i/dt = Σ_j k_V(x_j, x_i) α_j, t from 0 to 1.
+
+Three things go by equations 6 and 7 of paper A, and each has its name here:
+
+| function | given | what it is |
+|---|---|---|
+| `flow` | α, constant in time | a diffeomorphism, not a geodesic; the released layer of paper A takes two Euler steps |
+| `flow_path` | α(t), one a step | any flow; nothing selects one among all that end alike |
+| `shoot` | p0 alone | the geodesic: momenta move by Hamilton's equations, H is kept, p0 encodes it all |
+
+Lengths are in the unit of the points, time runs over [0, 1], momenta have the unit of the points (a lone landmark
+under a constant α moves by exactly α). Inside, coordinates and momenta are divided by σ, which makes σ = 1.
+
+The layer of paper A: `flow(Curves(points, slices, coupled=False), alpha, sigma, steps=2, method="euler")`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lddmmlib import _checks
+from lddmmlib._shapes import Float
+from lddmmlib.currents import Curve, Curves, widths
+from lddmmlib.kernels import Product, blocks, gaussian, product, pull, sums, unit
+
+METHODS = {"euler": 1, "rk2": 2, "rk4": 4}  # and their orders
+Sigma = float | Sequence[float] | Tensor
+State = tuple[Tensor, ...]
+
+
+class Flow(NamedTuple):
+    """Where the points went.
+
+    end: (..., n, 2), φ_1(x0). points: the passengers' end, None without. path: (steps + 1, ..., n, 2), from x0 to end.
+    momenta: those that each step used, (steps, ..., n, 2); of `shoot` those along the path, (steps + 1, ..., n, 2).
+    x0, sigma, steps, method: as given. geodesic: whether `shoot` made it.
+    """
+
+    end: Tensor
+    points: Tensor | None
+    path: Tensor
+    momenta: Tensor
+    x0: Curve
+    sigma: Sigma
+    steps: int
+    method: str
+    geodesic: bool = False
+
+
+def velocity(
+    points: Float[Tensor, "*batch m 2"],
+    x: Float[Tensor, "*batch n 2"],
+    alpha: Float[Tensor, "*batch n 2"],
+    sigma: float,
+) -> Float[Tensor, "*batch m 2"]:
+    """v(a_k) = Σ_j k_V(x_j, a_k) α_j, the velocity that momenta α at x give to any points a.
+
+    points: (..., m, 2), where to look. x, alpha: (..., n, 2). sigma: σ_V, in their unit. Returns (..., m, 2).
+    Raises what `kernels.product` does.
+    Paper A, equation 6: its right-hand side at `points` = x.
+
+    >>> x = torch.tensor([[0.0, 0.0]])
+    >>> velocity(torch.tensor([[0.0, 0.0], [3.0, 4.0]]), x, torch.tensor([[1.0, 0.0]]), 5.0)
+    tensor([[1.0000, 0.0000],
+            [0.3679, 0.0000]])
+    """
+    return product(points, x, alpha, sigma)
+
+
+def flow(
+    x0: Curve,
+    alpha: Float[Tensor, "*batch n 2"],
+    sigma: Sigma,
+    steps: int = 10,
+    method: str = "rk2",
+    points: Curve | None = None,
+) -> Flow:
+    """x_i(1) = x_i(0) + ∫_0^1 Σ_j k_V(x_j(t), x_i(t)) α_j dt, with momenta constant in time.
+
+    x0: (..., n, 2), or Curves. alpha: (..., n, 2), in the unit of the points. sigma: σ_V, a number; also one a curve
+    where x0 is Curves that flow each alone. steps: of method "euler", "rk2" (midpoint) or "rk4", whose errors fall
+    as 1/steps to the power 1, 2 or 4; `min_steps` says how many keep the map one-to-one. points: passengers
+    (..., m, 2) that ride along; where curves flow alone, Curves that say with which each rides.
+    Returns a `Flow`. Twice differentiable in x0, alpha and points.
+    Raises ValueError for batches, shapes, dtypes or devices that differ, coordinates not finite, a sigma not above
+    0, one sigma a curve where the curves are coupled, a method not among the three, and no steps.
+    Paper A, equation 7, as its released code has it.
+
+    >>> result = flow(torch.tensor([[0.0, 0.0]]), torch.tensor([[1.0, 2.0]]), 5.0)
+    >>> [round(each, 5) for each in result.end[0].tolist()]  # alone, a landmark moves by its momentum
+    [1.0, 2.0]
+    """
+    return _run(x0, alpha[None], sigma, steps, method, points)
+
+
+def flow_path(
+    x0: Curve, alpha_t: Float[Tensor, "T *batch n 2"], sigma: Sigma, method: str = "rk2", points: Curve | None = None
+) -> Flow:
+    """x_i(1) = x_i(0) + ∫_0^1 Σ_j k_V(x_j(t), x_i(t)) α_j(t) dt, with α(t) piecewise constant.
+
+    alpha_t: (T, ..., n, 2), time first; α_t[k] acts from k/T to (k + 1)/T, in one step. All else as in `flow`, which
+    is this with equal momenta. Paper A, equation 7, as it is printed.
+
+    >>> x0, there = torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 0.0]])
+    >>> flow_path(x0, torch.stack([there, -there]), 5.0, "rk4").end.abs().max().item() < 1e-3  # and back again
+    True
+    """
+    if not isinstance(alpha_t, Tensor) or alpha_t.ndim < 3:
+        raise ValueError("alpha_t: needed (T, ..., n, 2), time first; for momenta constant in time call flow")
+    return _run(x0, alpha_t, sigma, len(alpha_t), method, points)
+
+
+def shoot(
+    x0: Curve,
+    p0: Float[Tensor, "*batch n 2"],
+    sigma: Sigma,
+    steps: int = 10,
+    method: str = "rk2",
+    points: Curve | None = None,
+) -> Flow:
+    """The geodesic from x0 with initial momenta p0: dx/dt = ∂H/∂p, dp/dt = -∂H/∂x, for t from 0 to 1.
+
+    It alone, of all flows with the same end, has the least ∫ ||v_t||²_V dt (locally), and p0 encodes it completely.
+    H, the total momentum Σ p and the angular momentum Σ x ∧ p stay as they are. Arguments, returns and raises as in
+    `flow`, with p0 for alpha. Paper A, section 3.1.1: "completely encoded by the initial momenta"; `hamilton` has
+    the equations written out.
+
+    >>> x0, p0 = torch.tensor([[-1.0, 0.0], [1.0, 0.0]]), torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
+    >>> result = shoot(x0, p0, 2.0)  # head on, they slow down and never meet
+    >>> [round(each, 2) for each in result.end[:, 0].tolist()]
+    [-0.5, 0.5]
+    """
+    return _run(x0, p0[None], sigma, steps, method, points, geodesic=True)
+
+
+def hamiltonian(x: Curve, p: Float[Tensor, "*batch n 2"], sigma: Sigma) -> Float[Tensor, "*batch"]:
+    """H(x, p) = ½ Σ_i Σ_j k_V(x_i, x_j) p_i·p_j = ½ ||v||²_V, the energy of the velocity field.
+
+    x, p, sigma: as in `shoot`. Returns (...,) in the unit of the points squared, summed over curves that flow each
+    alone. Constant along `shoot`. Paper A, the integrand of equation 2, halved.
+
+    >>> hamiltonian(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]), 2.0).item()
+    12.5
+    """
+    frame = frame_of(x, sigma)
+    _like(p[None], frame.x)
+    q, r = frame.points(frame.x), frame.momenta(p)
+    norm2 = frame.sigma**2 * r * Product.apply(q, q, r)
+    return norm2.sum((-1, -2) if frame.curves is None else (-1, -2, -3)) / 2
+
+
+def hamilton(
+    x: Float[Tensor, "*batch n 2"], p: Float[Tensor, "*batch n 2"], sigma: float
+) -> tuple[Float[Tensor, "*batch n 2"], Float[Tensor, "*batch n 2"]]:
+    """Hamilton's equations, the right-hand side that `shoot` integrates:
+
+        dx_i/dt =  ∂H/∂p_i = Σ_j k_ij p_j,
+        dp_i/dt = -∂H/∂x_i = 2/σ² Σ_j k_ij (p_i·p_j) (x_i - x_j).
+
+    x, p: (..., n, 2). sigma: σ_V. Returns dx/dt and dp/dt, (..., n, 2) each. This is the version to read; `shoot`
+    itself uses one that keeps no matrix.
+
+    >>> hamilton(torch.tensor([[0.0, 0.0], [1.0, 0.0]]), torch.tensor([[0.0, 1.0], [0.0, 1.0]]), 1.0)[1]
+    tensor([[-0.7358,  0.0000],
+            [ 0.7358,  0.0000]])
+    """
+    K = gaussian(x, x, sigma)
+    return K @ p, 2 / sigma**2 * pull(K * (p @ p.mT), x, x)
+
+
+def energy(flow: Flow) -> Float[Tensor, "*batch"]:
+    """∫_0^1 ||v_t||²_V dt, what the flow costs.
+
+    Of a geodesic 2 H(x0, p0), which the integrand keeps; else by the trapezium rule on each step. Returns (...,) in
+    the unit of the points squared. Paper A, the first term of equation 2.
+
+    >>> energy(flow(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]), 2.0)).item()
+    25.0
+    """
+
+    def at(k: int, alpha: Tensor) -> Tensor:
+        return hamiltonian(_at(flow.x0, flow.path[k]), alpha, flow.sigma)
+
+    if flow.geodesic:
+        return 2 * at(0, flow.momenta[0])
+    return sum(at(k, alpha) + at(k + 1, alpha) for k, alpha in enumerate(flow.momenta)) / flow.steps
+
+
+def transport(flow: Flow, points: Curve) -> Tensor:
+    """a_k(1) = a_k(0) + ∫_0^1 Σ_j k_V(x_j(t), a_k(t)) α_j(t) dt, the flow's map φ_1 at any points a.
+
+    points: (..., m, 2); where curves flow alone, Curves that say with which each rides. Returns (..., m, 2): what
+    `points` of the same call would have been. Paper A, section 3.3.
+
+    >>> x0 = torch.tensor([[0.0, 0.0], [1.0, 0.0]])
+    >>> result = shoot(x0, torch.tensor([[0.0, 1.0], [1.0, 0.0]]), 2.0)
+    >>> torch.allclose(transport(result, x0), result.end)
+    True
+    """
+    frame = frame_of(flow.x0, flow.sigma)
+    z = frame.passengers(points)
+    for step in _maps(flow, frame):
+        z = step(z)
+    return frame.back(z, points)
+
+
+def inverse(flow: Flow, points: Curve) -> Tensor:
+    """φ_1^{-1} at any points y: where a passenger that ends there began.
+
+    points: (..., m, 2), or Curves, as in `transport`. Each step z -> z + h Φ(z) is undone by the fixed-point iteration
+    z <- y - h Φ(z), so this inverts the map that was computed, to rounding, and not only its limit of many steps.
+    (The limit is inverted by -α, or -p, from the end.) Returns (..., m, 2).
+    Raises ValueError where it does not converge: steps too large to be one-to-one, see `min_steps`.
+
+    >>> x0 = torch.tensor([[0.0, 0.0], [1.0, 0.0]])
+    >>> result = flow(x0, torch.tensor([[0.0, 1.0], [1.0, 0.0]]), 2.0)
+    >>> torch.allclose(inverse(result, result.end), x0, atol=1e-6)
+    True
+    """
+    frame = frame_of(flow.x0, flow.sigma)
+    z = frame.passengers(points)
+    for step in reversed(_maps(flow, frame)):
+        z = _undo(step, z)
+    return frame.back(z, points)
+
+
+def jacobian(flow: Flow, points: Curve) -> Float[Tensor, "*batch m"]:
+    """det Dφ_1 at any points: how much area grows there, negative where the steps folded the plane.
+
+    points: as in `transport`. Returns (..., m), the determinant of the derivative of the map that was computed.
+    Differentiable where the flow or the points are.
+
+    >>> still = flow(torch.zeros(1, 2), torch.zeros(1, 2), 2.0)
+    >>> jacobian(still, torch.tensor([[0.0, 0.0], [1.0, 2.0]]))
+    tensor([1., 1.])
+    """
+    z = _points(points)
+    keep = torch.is_grad_enabled() and (z.requires_grad or flow.path.requires_grad)
+    with torch.enable_grad():
+        z = z if z.requires_grad else z.detach().requires_grad_()
+        end = transport(flow, _at(points, z))
+        # An end depends on its own start alone, so the sum over points gives every point's row at once.
+        rows = [torch.autograd.grad(end[..., i].sum(), z, create_graph=keep, retain_graph=True)[0] for i in (0, 1)]
+    return rows[0][..., 0] * rows[1][..., 1] - rows[0][..., 1] * rows[1][..., 0]
+
+
+def min_steps(
+    x0: Curve, alpha: Float[Tensor, "*batch n 2"], sigma: Sigma, method: str = "rk2", geodesic: bool = False
+) -> int:
+    """The certificate: so many steps of `method` keep the computed map one-to-one.
+
+    A step is one-to-one when its increment is a contraction: with u = h Lip(v), u < 1 for Euler, u + u²/2 < 1 for the
+    midpoint rule (u < √3 - 1), u + u²/2 + u³/6 + u⁴/24 < 1 for RK4. And Lip(v) is at most
+
+        √(2/e) Σ_i |α_i| / σ   at all times, for momenta constant in time, whose ||v||_V is not,
+        √2 ||v_0||_V / σ       along a geodesic, which keeps ||v||_V (up to the error of its steps).
+
+    x0, alpha, sigma, method: as in `flow`; geodesic: as `shoot` takes them. Returns the number for the whole batch.
+    Sufficient, and necessary for Euler and a lone landmark: it may move by σ √(e/2) = 1.166 σ a step.
+
+    >>> one, far = torch.zeros(1, 2), torch.tensor([[2.34, 0.0]])
+    >>> min_steps(one, far, 1.0, "euler"), min_steps(one, far, 1.0, "rk2")
+    (3, 3)
+    """
+    _checks.one_of(method, "method", METHODS)
+    frame = frame_of(x0, sigma)
+    _like(alpha[None], frame.x)
+    q, r = frame.points(frame.x), frame.momenta(alpha)
+    if geodesic:
+        bound = (2 * (r * Product.apply(q, q, r)).sum((-1, -2))).sqrt()
+    else:
+        bound = math.sqrt(2 / math.e) * torch.linalg.vector_norm(r, dim=-1).sum(-1)
+    return math.floor(bound.max().item() / REACH[method]) + 1
+
+
+# --- the right-hand sides, for σ = 1 -------------------------------------------------
+
+
+class Hamilton(torch.autograd.Function):
+    """`hamilton` of s = (q, p), (..., n, 4), for σ = 1: a kernel evaluation each way, and no matrix kept."""
+
+    @staticmethod
+    def forward(ctx, s: Tensor) -> Tensor:
+        ctx.save_for_backward(s)
+        q, p = s.split(2, -1)
+        rows = []
+        for q_i, p_i in blocks(q, q, p):
+            K = unit(q_i, q)
+            rows += [sums(K, p), 2 * pull(K * (p_i @ p.mT), q_i, q)]
+        return _join(rows)
+
+    @staticmethod
+    def backward(ctx, g: Tensor) -> Tensor:
+        """The gradient of L = Σ_ij k_ij a_i·p_j + Σ_ij k_ij (p_i·p_j) (q_i - q_j)·(b_i - b_j), g = (a, b)."""
+        (s,) = ctx.saved_tensors
+        (q, p), (a, b) = s.split(2, -1), g.split(2, -1)
+        swapped, qb = torch.cat([p, a], -1), (q * b).sum(-1, keepdim=True)
+        one = torch.ones_like(qb)
+        left, right = torch.cat([-q, -b, qb, one], -1), torch.cat([b, q, one, qb], -1)
+        rows = []
+        for q_i, p_i, b_i, g_i, left_i in blocks(q, q, p, b, torch.cat([a, p], -1), left):
+            K = unit(q_i, q)
+            W = K * (p_i @ p.mT)
+            B = left_i @ right.mT  # (q_i - q_j)·(b_i - b_j)
+            T = torch.addcmul(K * (g_i @ swapped.mT), W, B, value=2)  # k_ij (a_i·p_j + p_i·a_j + 2 (p_i·p_j) B_ij)
+            rows += [2 * (pull(W, b_i, b) - pull(T, q_i, q)), sums(K, a) + 2 * sums(K * B, p)]
+        return _join(rows)
+
+
+def _join(rows: list[Tensor]) -> Tensor:
+    """The left and right halves of each block, in turn, as one (..., n, 4)."""
+    return torch.cat([torch.cat(rows[0::2], -2), torch.cat(rows[1::2], -2)], -1)
+
+
+def _geodesic(s: Tensor, *passengers: Tensor) -> State:
+    """The velocity of (q, p) and of the passengers."""
+    return Hamilton.apply(s), *(Product.apply(z, *s.split(2, -1)) for z in passengers)
+
+
+def _driven(alpha: Tensor) -> Callable[..., State]:
+    """The velocity of q and of the passengers under given momenta."""
+    return lambda q, *passengers: tuple(Product.apply(z, q, alpha) for z in (q, *passengers))
+
+
+# --- one step in time ----------------------------------------------------------------
+
+
+def _euler(v: Callable[..., State], s: State, h: float) -> State:
+    return _add(s, h, v(*s))
+
+
+def _rk2(v: Callable[..., State], s: State, h: float) -> State:
+    return _add(s, h, v(*_add(s, h / 2, v(*s))))
+
+
+def _rk4(v: Callable[..., State], s: State, h: float) -> State:
+    k1 = v(*s)
+    k2 = v(*_add(s, h / 2, k1))
+    k3 = v(*_add(s, h / 2, k2))
+    k4 = v(*_add(s, h, k3))
+    return _add(_add(_add(_add(s, h / 6, k1), h / 3, k2), h / 3, k3), h / 6, k4)
+
+
+STEPS = {"euler": _euler, "rk2": _rk2, "rk4": _rk4}
+# The u > 0 with u + ... + u^order / order! = 1: below it a step's increment is a contraction.
+REACH = {"euler": 1.0, "rk2": math.sqrt(3) - 1, "rk4": 0.6939}
+
+
+def _add(s: State, h: float, k: State) -> State:
+    return tuple(torch.add(a, b, alpha=h) for a, b in zip(s, k, strict=True))
+
+
+# --- from the caller's unit to σ = 1 and back -----------------------------------------
+
+
+class Frame(NamedTuple):
+    """q = (x - centre) / σ and r = p / σ; `curves`, where each flows alone, are padded into a batch of their own."""
+
+    x: Tensor
+    curves: Curves | None
+    centre: Tensor
+    sigma: float | Tensor
+
+    def points(self, x: Tensor) -> Tensor:
+        return ((x if self.curves is None else self.curves.pad(x)) - self.centre) / self.sigma
+
+    def momenta(self, p: Tensor) -> Tensor:
+        return (p if self.curves is None else self.curves.pad(p) * self.curves.mask()) / self.sigma
+
+    def passengers(self, points: Curve) -> Tensor:
+        z = _points(points)
+        _checks.alike(x0=self.x, points=z)
+        if self.curves is None:
+            return (z - self.centre) / self.sigma
+        if not isinstance(points, Curves) or len(points.slices) != len(self.curves.slices):
+            wanted = f"Curves of {len(self.curves.slices)} curves, like x0: each flows alone, so who rides with which?"
+            got = f"{len(points.slices)} curves" if isinstance(points, Curves) else "a tensor"
+            raise ValueError(f"points: needed {wanted}; got {got}")
+        return (points.pad(z) - self.centre) / self.sigma
+
+    def back(self, q: Tensor, like: Curve | None) -> Tensor:
+        x = q * self.sigma + self.centre
+        return x if self.curves is None else like.unpad(x)
+
+
+def frame_of(x0: Curve, sigma: Sigma) -> Frame:
+    x = _points(x0)
+    _checks.points(x, "x0")
+    alone = isinstance(x0, Curves) and not x0.coupled
+    if not alone and isinstance(sigma, Sequence | Tensor):
+        raise ValueError(f"sigma: needed one number for one flow, got {sigma}; one a curve goes with coupled=False")
+    padded = x0.pad(x) if alone else x
+    # Any centre does: a flow does not know where it is. Near 0, single precision is at its finest.
+    return Frame(x, x0 if alone else None, padded.detach().mean(-2, keepdim=True), widths(sigma, x0))
+
+
+def _points(x: Curve) -> Tensor:
+    return x.points if isinstance(x, Curves) else x
+
+
+def _at(like: Curve, x: Tensor) -> Curve:
+    return like.at(x) if isinstance(like, Curves) else x
+
+
+# --- the loop ------------------------------------------------------------------------
+
+
+def _run(
+    x0: Curve, momenta: Tensor, sigma: Sigma, steps: int, method: str, points: Curve | None, geodesic: bool = False
+) -> Flow:
+    """momenta: (1 or steps, ..., n, 2)."""
+    _checks.one_of(method, "method", METHODS)
+    if not isinstance(steps, int) or steps < 1:
+        raise ValueError(f"steps: needed an integer >= 1, got {steps}")
+    frame = frame_of(x0, sigma)
+    _like(momenta, frame.x)
+    q, r = frame.points(frame.x), frame.momenta(momenta)
+    passengers = () if points is None else (frame.passengers(points),)
+    path = [(torch.cat([q, r[0]], -1) if geodesic else q, *passengers)]
+    for k in range(steps):
+        v = _geodesic if geodesic else _driven(r[k % len(r)])
+        path.append(STEPS[method](v, path[-1], 1 / steps))
+    states = torch.stack([s for s, *_ in path])
+    if geodesic:
+        momenta = states[..., 2:] * frame.sigma
+        momenta = momenta if frame.curves is None else x0.unpad(momenta)
+    return Flow(
+        end=frame.back(path[-1][0][..., :2], x0),
+        points=None if points is None else frame.back(path[-1][1], points),
+        path=frame.back(states[..., :2], x0),
+        momenta=momenta if geodesic else momenta.expand(steps, *momenta.shape[1:]),
+        x0=x0, sigma=sigma, steps=steps, method=method, geodesic=geodesic,
+    )  # fmt: skip
+
+
+def _like(momenta: Tensor, x: Tensor) -> None:
+    """Refuse momenta (T, ..., n, 2) that are not one for each point of x."""
+    _checks.points(momenta, "momenta")
+    if momenta.shape[1:] != x.shape or (momenta.dtype, momenta.device) != (x.dtype, x.device):
+        wanted = f"one for each point: {tuple(x.shape)} of {x.dtype} on {x.device}, batch axes and all"
+        got = f"{tuple(momenta.shape[1:])} of {momenta.dtype} on {momenta.device}"
+        raise ValueError(f"momenta: needed {wanted}; got {got}; expand or convert one to the other")
+
+
+def _maps(flow: Flow, frame: Frame) -> list[Callable[[Tensor], Tensor]]:
+    """What each step of a flow does to passengers."""
+    q, r = frame.points(flow.path), frame.momenta(flow.momenta)
+    states = torch.cat([q, r], -1) if flow.geodesic else q
+
+    def step(z: Tensor, k: int) -> Tensor:
+        v = _geodesic if flow.geodesic else _driven(r[k])
+        return STEPS[flow.method](v, (states[k], z), 1 / flow.steps)[1]
+
+    return [partial(step, k=k) for k in range(flow.steps)]
+
+
+def _undo(step: Callable[[Tensor], Tensor], y: Tensor, most: int = 200) -> Tensor:
+    """The z with step(z) = y."""
+    z, enough = y, 8 * torch.finfo(y.dtype).eps * (1 + y.abs().max().item())
+    for _ in range(most):
+        rest = y - step(z)
+        z = z + rest
+        if rest.abs().max() <= enough:
+            return z
+    raise ValueError(
+        f"points: needed a step that is one-to-one, got one that {most} iterations do not invert (still off by "
+        f"{rest.abs().max().item():.2g} σ); flow in more steps, `min_steps` says how many"
+    )

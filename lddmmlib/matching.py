@@ -1,0 +1,349 @@
+"""Inexact matching: the flow that carries a template near a target at little cost, and statistics of such flows.
+
+The unknowns are momenta at the template. Close points have momenta that do nearly the same, so the plain problem is
+badly scaled. The search is over z, with p0 = (K + 0.001 I)^(-1/2) z: there the energy is nearly |z|².
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lddmmlib import _checks, currents, flows
+from lddmmlib._shapes import Float
+from lddmmlib.currents import Curve, Curves, widths
+from lddmmlib.flows import Flow, Sigma
+from lddmmlib.kernels import gaussian
+
+MODELS = {"shoot": flows.shoot, "flow": flows.flow}
+RIDGE = 1e-3  # added to K before its inverse root: points that coincide do no harm
+WINDOW = 10  # the steps over which a fall of J is measured
+MEMORY = 10  # the steps whose curvature L-BFGS remembers
+
+
+class Match(NamedTuple):
+    """A template carried near a target.
+
+    momenta: (..., n, 2), p0 or the constant α. deformed: (..., n, 2), the template's end. points: the passengers' end,
+    None without. value: (...,), J of equation 2. n_iter: (...,), evaluations of J. residual: (...,), the share of J
+    that the last ten steps took off. converged: (...,), whether that is within the tolerance.
+    """
+
+    momenta: Tensor
+    deformed: Tensor
+    points: Tensor | None
+    value: Tensor
+    n_iter: Tensor
+    residual: Tensor
+    converged: Tensor
+
+
+class Mean(NamedTuple):
+    """template: (n, 2), from which the momenta to all shapes, (shapes, n, 2), add up to nothing. residual: the V-norm
+    of their mean as a share of their root mean square V-norm. converged: whether it is within the tolerance, and all
+    matches converged."""
+
+    template: Tensor
+    momenta: Tensor
+    n_iter: int
+    residual: float
+    converged: bool
+
+
+class Modes(NamedTuple):
+    """Principal geodesics. mean: (n, 2), the mean momenta. momenta: (k, n, 2), of V-norm 1 and orthogonal in V.
+    deviations: (k,), standard deviations along them, largest first. scores: (shapes, k)."""
+
+    mean: Tensor
+    momenta: Tensor
+    deviations: Tensor
+    scores: Tensor
+
+
+def discrepancy(
+    z: Curve, y: Curve, sigma_w: Sigma | None, beta: float = 0.1, landmarks: bool = True
+) -> Float[Tensor, "*batch"]:
+    """D = β D_c + D_l, how far the deformed z is from the target y.
+
+    z, y: (..., n, 2), one open curve, or Curves, over which D_c is summed. sigma_w: σ_W, a number or one a curve; None
+    leaves D_c away. landmarks: False leaves D_l away, and z, y may have other numbers of points. Returns (...,).
+    Raises what `currents.distance2` and `currents.landmark_discrepancy` do.
+    Paper A, equation 3.
+
+    >>> y = torch.tensor([[0.0, 0.0], [3.0, 4.0]])
+    >>> discrepancy(y.flip(0), y, 2.0).item()  # 0.1 * 100 + 5
+    15.0
+    """
+    total = currents.landmark_discrepancy(_points(z), _points(y)) if landmarks else 0
+    if sigma_w is None:
+        return total
+    d = currents.distance2(z, y, sigma_w)
+    return beta * (d.sum(-1) if isinstance(z, Curves) else d) + total
+
+
+def objective(
+    flow: Flow, target: Curve, sigma_w: Sigma | None, beta: float = 0.1, gamma: float = 0.01, landmarks: bool = True
+) -> Float[Tensor, "*batch"]:
+    """J = γ ∫_0^1 ||v_t||²_V dt + D(φ_1 · C, S), what a matching makes small.
+
+    flow: that of the template C. target: S. The others as in `discrepancy`; gamma from 0 (only the target counts) to
+    1. Returns (...,). Paper A, equation 2.
+
+    >>> still = flows.flow(torch.zeros(1, 2), torch.zeros(1, 2), 2.0)
+    >>> objective(still, torch.tensor([[3.0, 4.0]]), None).item()
+    5.0
+    """
+    end = flow.x0.at(flow.end) if isinstance(flow.x0, Curves) else flow.end
+    return gamma * flows.energy(flow) + discrepancy(end, target, sigma_w, beta, landmarks)
+
+
+def match(
+    template: Curve,
+    target: Curve,
+    sigma_v: Sigma,
+    sigma_w: Sigma | None = None,
+    beta: float = 0.1,
+    gamma: float = 0.01,
+    model: str = "shoot",
+    points: Curve | None = None,
+    *,
+    landmarks: bool = True,
+    steps: int = 10,
+    tol: float = 1e-4,
+    max_iter: int = 200,
+) -> Match:
+    """The momenta that minimise J of equation 2: minimise over p0 or α the `objective` of the template's flow.
+
+    template: (n, 2), or (..., n, 2) as the target. target: (..., n, 2), the same points in the same order, NaN where
+    unlabelled if no curve is asked for; every target is matched on its own, all at once. Plain points are landmarks,
+    and one open curve too where sigma_w is given; Curves are both, by their groups. sigma_v: σ_V of the flow, in the
+    unit of the points; larger moves more together. sigma_w: σ_W; None is σ_V / 2 for Curves, the paper's rule. beta:
+    weight of the curves, gamma, in [0, 1], of the energy: both weigh squared lengths against the length D_l, so they
+    mean something for a unit, here pixels of a face some hundreds wide; where the face is 1 wide, γ holds the flow
+    back hundreds of times less, and J has kinks where landmarks arrive that make the search slow. model:
+    "shoot" or "flow", what the momenta are. points: passengers. landmarks: False matches curves alone; the target
+    may then have other numbers of points. steps: of the midpoint rule. A match has converged when ten steps of
+    L-BFGS lower J by no more than the share tol, within max_iter evaluations.
+
+    Returns a `Match`. One that has not converged says so and is the best found: raise max_iter, gamma or sigma_v.
+    Raises ValueError for gamma outside [0, 1], beta below 0, nothing to match by, and what the terms refuse.
+    Paper A, equations 2 to 5.
+
+    >>> template = torch.tensor([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0]], dtype=torch.float64)
+    >>> found = match(template, template + 0.5, 2.0)
+    >>> bool(found.converged), (found.deformed - template - 0.5).abs().max().item() < 0.01
+    (True, True)
+    """
+    _checks.one_of(model, "model", MODELS)
+    _weights(beta, gamma)
+    _checks.positive(tol, "tol")
+    _checks.positive(max_iter, "max_iter")
+    template, target, sigma_w, points = _pair(template, target, sigma_v, sigma_w, points)
+    if sigma_w is None and not landmarks:
+        raise ValueError("landmarks: needed True, or curves to match by; give sigma_w, or Curves")
+    if landmarks and _points(target).shape != _points(template).shape:
+        got = f"{tuple(_points(template).shape)} and {tuple(_points(target).shape)}"
+        raise ValueError(f"template, target: needed the same points, got {got}; landmarks=False matches curves alone")
+    L, shape = _whitener(template, sigma_v), _points(template).shape
+
+    def J(z: Tensor) -> Tensor:
+        flow = MODELS[model](template, L @ z.reshape(shape), sigma_v, steps)
+        return objective(flow, target, sigma_w, beta, gamma, landmarks).reshape(-1)
+
+    start = torch.zeros_like(_points(template)).reshape(shape[:-2].numel(), -1)
+    z, *report = _lbfgs(J, start, tol, max_iter, _noise(_points(template), beta))
+    momenta = L @ z.reshape(shape)
+    flow = MODELS[model](template, momenta, sigma_v, steps, points=points)
+    return Match(momenta, flow.end, flow.points, *(x.reshape(shape[:-2]) for x in report))
+
+
+def mean(
+    shapes: Curve, sigma_v: Sigma, sigma_w: Sigma | None = None, beta: float = 0.1, gamma: float = 0.01,
+    *, steps: int = 10, tol: float = 0.05, max_iter: int = 10,
+) -> Mean:  # fmt: skip
+    """The Karcher mean: the template from which Σ_b p0_b = 0, with p0_b the geodesic's momenta to shape b.
+
+    shapes: (shapes, n, 2), or Curves of such points. From their arithmetic mean on, match all and shoot the template
+    along the mean momenta, until these are at most the share tol of the momenta's size. The others as in `match`.
+    Returns a `Mean`. Raises what `match` does, and ValueError for other axes.
+
+    >>> square = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]], dtype=torch.float64)
+    >>> two = mean(torch.stack([square, square + 0.2]), 2.0)
+    >>> two.converged, (two.template - square - 0.1).abs().max().item() < 0.01
+    (True, True)
+    """
+    x = _points(shapes)
+    if x.ndim != 3:
+        raise ValueError(f"shapes: needed (shapes, n, 2), got {tuple(x.shape)}; flatten the batch axes into one")
+    template = x.mean(0)
+    for n_iter in range(1, max_iter + 1):  # noqa: B007
+        found = match(_at(shapes, template), shapes, sigma_v, sigma_w, beta, gamma, steps=steps)
+        K, p = _gram(_at(shapes, template), sigma_v), found.momenta
+        sizes = _inner(p, p, K).diagonal().mean().sqrt()
+        residual = (_inner(p.mean(0, keepdim=True), p.mean(0, keepdim=True), K).sqrt() / sizes).nan_to_num(0).item()
+        if residual <= tol:
+            break
+        template = flows.shoot(_at(shapes, template), p.mean(0), sigma_v, steps).end
+    return Mean(template, p, n_iter, residual, residual <= tol and bool(found.converged.all()))
+
+
+def modes(template: Curve, momenta: Float[Tensor, "shapes n 2"], sigma_v: Sigma, k: int | None = None) -> Modes:
+    """Principal geodesic modes: the eigenvectors of the covariance, by <p, p'>_V = Σ_ij k_ij p_i·p'_j.
+
+    template: (n, 2), or Curves. momenta: (shapes, n, 2), of matches from it. k: how many, None for all that are.
+    Returns `Modes`; `shoot(template, mean + deviations[0] * momenta[0], sigma_v)` shows the first. Raises ValueError
+    for fewer than two shapes. Statistics on geodesics, beyond paper A.
+
+    >>> template = torch.tensor([[0.0, 0.0], [9.0, 0.0]])
+    >>> p = torch.tensor([[[2.0, 0.0], [0.0, 1.0]], [[-2.0, 0.0], [0.0, 1.0]]])
+    >>> [round(each, 4) for each in modes(template, p, 1.0).deviations.tolist()]  # 2, -2: variance 8 over n - 1
+    [2.8284]
+    """
+    if momenta.ndim != 3 or len(momenta) < 2:
+        raise ValueError(f"momenta: needed (shapes, n, 2) of two shapes at least, got {tuple(momenta.shape)}")
+    K, centre = _gram(template, sigma_v), momenta.mean(0)
+    p = momenta - centre
+    values, vectors = torch.linalg.eigh(_inner(p, p, K))
+    values, vectors = values.flip(-1), vectors.flip(-1)
+    real = int((values > len(p) * torch.finfo(p.dtype).eps * values[0]).sum())
+    k = real if k is None else min(k, real)
+    size = values[:k].sqrt()
+    directions = torch.einsum("bk,bnd->knd", vectors[:, :k] / size, p)
+    return Modes(centre, directions, size / (len(p) - 1) ** 0.5, vectors[:, :k] * size)
+
+
+# --- parts ---------------------------------------------------------------------------
+
+
+def _points(x: Curve) -> Tensor:
+    return x.points if isinstance(x, Curves) else x
+
+
+def _at(like: Curve, x: Tensor) -> Curve:
+    return like.at(x) if isinstance(like, Curves) else x
+
+
+def _weights(beta: float, gamma: float) -> None:
+    if not 0 <= gamma <= 1:
+        raise ValueError(f"gamma: needed a number in [0, 1], got {gamma}")
+    if not 0 <= beta < float("inf"):
+        raise ValueError(f"beta: needed a number >= 0, got {beta}")
+
+
+def _pair(
+    template: Curve, target: Curve, sigma_v: Sigma, sigma_w: Sigma | None, points: Curve | None
+) -> tuple[Curve, Curve, Sigma | None, Curve | None]:
+    """Template and target as Curves where curves are to be matched, with one batch; σ_W by the paper's rule."""
+    if isinstance(template, Curves):
+        target = target if isinstance(target, Curves) else template.at(target)
+        if sigma_w is None:
+            half = widths(sigma_v, template, "sigma_v") / 2
+            sigma_w = half.flatten() if isinstance(half, Tensor) else half
+    elif sigma_w is not None:
+        template = Curves(template, [slice(None)])
+        target = target if isinstance(target, Curves) else Curves(target, [slice(None)])
+    batch = _points(target).shape[:-2]
+
+    def spread(x: Curve | None) -> Curve | None:
+        if x is None:
+            return None
+        each = _points(x).detach()
+        return _at(x, each if each.ndim > 2 else each.expand(*batch, *each.shape))
+
+    return spread(template), target, sigma_w, spread(points)
+
+
+def _gram(x0: Curve, sigma: Sigma) -> Tensor:
+    """k_V between the points, (..., n, n); 0 between curves that flow alone."""
+    x = _points(x0)
+    scale = flows.frame_of(x0, sigma).sigma
+    if not isinstance(x0, Curves) or x0.coupled:
+        return gaussian(x, x, scale)
+    curve = x0.unpad(torch.arange(len(x0.slices), device=x.device)[:, None, None].expand(*x0.mask().shape))
+    scale = scale.flatten()[curve] if isinstance(scale, Tensor) else scale
+    return gaussian(x / scale, x / scale, 1.0) * (curve == curve.mT)
+
+
+def _whitener(x0: Curve, sigma: Sigma) -> Tensor:
+    """(K + 0.001 I)^(-1/2)."""
+    K = _gram(x0, sigma)
+    values, vectors = torch.linalg.eigh(K + RIDGE * torch.eye(K.shape[-1], dtype=K.dtype, device=K.device))
+    return (vectors * values.rsqrt()[..., None, :]) @ vectors.mT
+
+
+def _noise(x: Tensor, beta: float) -> float:
+    """What rounding does to J: its terms are of the order of a length and of β times its square."""
+    extent = (x - x.mean(-2, keepdim=True)).abs().max().item()
+    return 4 * torch.finfo(x.dtype).eps * (extent + beta * extent**2)
+
+
+def _inner(p: Tensor, q: Tensor, K: Tensor) -> Tensor:
+    """<p_b, q_c>_V for all b, c."""
+    return p.flatten(1) @ (K @ q).flatten(1).mT
+
+
+# --- L-BFGS, many problems at once ---------------------------------------------------
+
+
+def _lbfgs(
+    J: Callable[[Tensor], Tensor], z: Tensor, tol: float, max_iter: int, noise: float = 0.0
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Minimise each J_b, known up to noise, over row b of z (B, D): z, J, evaluations, residual, converged.
+
+    A bisection between steps too long (Armijo fails) and too short (Wolfe fails) suits the kinks of |z_i - y_i|: see
+    Lewis and Overton, Mathematical Programming 141 (2013).
+    """
+
+    def evaluate(z: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.enable_grad():
+            z = z.detach().requires_grad_()
+            value = J(z)
+            return value.detach(), torch.autograd.grad(value.sum(), z)[0]
+
+    value, g = evaluate(z)
+    tiny = torch.finfo(z.dtype).tiny
+    S = Y = z.new_zeros(MEMORY, *z.shape)
+    fall = value.new_full((WINDOW + 1, len(z)), torch.inf)
+    d, t = -g, value / g.square().sum(-1).clamp(min=tiny)
+    low, high = torch.zeros_like(t), torch.full_like(t, torch.inf)
+    n_iter, residual = torch.ones_like(t, dtype=torch.long), torch.where(value > noise, torch.inf, 0.0)
+    for _ in range(max_iter - 1):
+        going = residual > tol
+        if not going.any():
+            break
+        at = z + t[:, None] * d
+        there, g_there = evaluate(at)
+        slope = (g * d).sum(-1)
+        long = ~(there <= value + 1e-4 * t * slope + noise)
+        short = ~long & ((g_there * d).sum(-1) < 0.9 * slope)
+        done = going & ~long & ~short
+        row = done[:, None]
+        S = torch.where(row, torch.cat([S[1:], (at - z)[None]]), S)
+        Y = torch.where(row, torch.cat([Y[1:], (g_there - g)[None]]), Y)
+        z, g, value = torch.where(row, at, z), torch.where(row, g_there, g), torch.where(done, there, value)
+        fall = torch.where(done, torch.cat([fall[1:], value[None]]), fall)
+        share = ((fall[0] - value) / value.clamp(min=tiny)).clamp(min=0)
+        residual = torch.where(done, torch.where(value > noise, share, 0.0), residual)
+        n_iter = n_iter + going
+        low, high = torch.where(short, t, low), torch.where(long, t, high)
+        t = torch.where(done, 1.0, torch.where(high < torch.inf, (low + high) / 2, 2 * t))
+        low, high = low.masked_fill(done, 0.0), high.masked_fill(done, torch.inf)
+        d = torch.where(row, -_curved(g, S, Y), d)
+    return z, value, n_iter, residual, residual <= tol
+
+
+def _curved(g: Tensor, S: Tensor, Y: Tensor) -> Tensor:
+    """The inverse Hessian that the steps S and the changes Y of gradient tell of, times g: the two-loop recursion."""
+    sy = (S * Y).sum(-1)
+    rho = torch.where(sy > 0, 1 / sy, 0.0)
+    a = torch.zeros_like(sy)
+    for i in reversed(range(len(S))):
+        a[i] = rho[i] * (S[i] * g).sum(-1)
+        g = g - a[i][:, None] * Y[i]
+    g = g * torch.where(sy[-1] > 0, sy[-1] / Y[-1].square().sum(-1), 1.0)[:, None]
+    for i in range(len(S)):
+        g = g + (a[i] - rho[i] * (Y[i] * g).sum(-1))[:, None] * S[i]
+    return g

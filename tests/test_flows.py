@@ -1,0 +1,471 @@
+"""Flows against closed forms and quadrature, conservation, orders, inverses, certificates."""
+
+import math
+from inspect import unwrap
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lddmmlib import flows, kernels
+from lddmmlib.currents import Curves
+from tests.oracles import lddmm as oracle
+
+seeds = st.integers(0, 10_000)
+SLICES = [slice(0, 4), [6, 5, 4], [7], range(8, 13)]
+SIGMAS = [1.5, 2.0, 1.0, 3.0]
+MODELS = [flows.flow, flows.shoot]
+
+
+def points(*shape, seed=0, spread=1.5):
+    return spread * torch.randn(*shape, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def row(*pairs):
+    return torch.tensor(pairs, dtype=torch.float64)
+
+
+def face(*batch, seed=0, **options):
+    return Curves(points(*batch, 13, seed=seed), SLICES, **options)
+
+
+def close(a, b, atol=1e-12):
+    torch.testing.assert_close(a, torch.as_tensor(b, dtype=a.dtype), rtol=0, atol=atol)
+
+
+def refused(match, function, *args, error=ValueError, **kwargs):
+    with pytest.raises(error, match=match):
+        unwrap(function)(*args, **kwargs)
+
+
+def along(alpha, x0, sigma, steps=10, method="rk2", points=None):
+    """flow_path with momenta that turn and shrink."""
+    time = torch.linspace(1, 0.3, steps, dtype=alpha.dtype).reshape(-1, *[1] * alpha.ndim)
+    return flows.flow_path(x0, alpha * time, sigma, method, points)
+
+
+# --- closed forms --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("method", flows.METHODS)
+def test_a_lone_landmark_moves_by_its_momentum(model, method):
+    x0, p0 = row((1.0, 2.0)), row((0.6, -0.3))
+    end, momentum = oracle.single_landmark(x0, p0)
+    result = model(x0, p0, 2.0, 3, method)
+    close(result.end, end, atol=1e-15)
+    close(result.momenta[-1], momentum, atol=1e-15)
+
+
+def test_two_landmarks_side_by_side_under_constant_momenta_keep_their_distance():
+    x0, alpha = row((-0.5, 0.0), (0.5, 0.0)), row((0.0, 0.8), (0.0, 0.8))
+    for method in flows.METHODS:
+        end = flows.flow(x0, alpha, 1.5, 2, method).end
+        close(end - x0, row((0.0, 1.0), (0.0, 1.0)) * oracle.constant_parallel_pair(1.0, 0.8, 1.5), atol=1e-14)
+
+
+@pytest.mark.parametrize(("d", "p", "sigma"), [(2.0, 1.0, 2.0), (1.0, 3.0, 1.5), (5.0, 2.0, 1.0)])
+def test_head_on_by_quadrature(d, p, sigma):
+    x0, p0 = row((-d / 2, 0.0), (d / 2, 0.0)), row((p, 0.0), (-p, 0.0))
+    end = flows.shoot(x0, p0, sigma, 400, "rk4").end
+    close(end[1] - end[0], row((oracle.head_on(d, p, sigma), 0.0))[0], atol=1e-9)
+
+
+@pytest.mark.parametrize(("d", "p", "sigma"), [(1.0, 1.0, 1.5), (2.0, 3.0, 2.0)])
+def test_side_by_side_by_quadrature(d, p, sigma):
+    """On a geodesic, unlike under constant momenta, they drift apart."""
+    x0, p0 = row((-d / 2, 0.0), (d / 2, 0.0)), row((0.0, p), (0.0, p))
+    end = flows.shoot(x0, p0, sigma, 400, "rk4").end
+    distance, way = oracle.side_by_side(d, p, sigma)
+    assert distance > 1.02 * d
+    close(end, row((-distance / 2, way), (distance / 2, way)), atol=1e-8)
+
+
+# --- the equations -------------------------------------------------------------------
+
+
+@given(seeds)
+def test_hamilton_is_the_gradient_of_the_hamiltonian(seed):
+    x, p = points(2, 5, seed=seed).requires_grad_(), points(2, 5, seed=seed + 1).requires_grad_()
+    dx, dp = flows.hamilton(x, p, 1.3)
+    by_x, by_p = torch.autograd.grad(flows.hamiltonian(x, p, 1.3).sum(), (x, p))
+    close(by_p, dx)
+    close(-by_x, dp)
+
+
+def test_the_version_that_shoots_is_the_version_to_read(monkeypatch):
+    s = torch.cat([points(2, 9), points(2, 9, seed=1)], -1).requires_grad_()
+    read = torch.cat(flows.hamilton(s[..., :2], s[..., 2:], 1.0), -1)
+    weight = torch.randn(2, 9, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    for at_once in (kernels.AT_ONCE, 50):
+        monkeypatch.setattr(kernels, "AT_ONCE", at_once)
+        fast = flows.Hamilton.apply(s)
+        close(fast, read)
+        gradients = [torch.autograd.grad((weight * x).sum(), s, retain_graph=True)[0] for x in (read, fast)]
+        close(*gradients)
+
+
+def test_derivatives_of_the_right_hand_side_by_finite_differences():
+    s = torch.cat([points(4), points(4, seed=1)], -1).requires_grad_()
+    assert torch.autograd.gradcheck(flows.Hamilton.apply, s)
+    assert torch.autograd.gradgradcheck(flows.Hamilton.apply, s)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_derivatives_of_whole_flows_by_finite_differences(model):
+    x0, p0, z = points(3).requires_grad_(), points(3, seed=1).requires_grad_(), points(2, seed=2).requires_grad_()
+
+    def ends(x0, p0, z):
+        result = model(x0, p0, 1.5, 3, "rk2", z)
+        return result.end, result.points, result.path, result.momenta
+
+    assert torch.autograd.gradcheck(ends, (x0, p0, z))
+    assert torch.autograd.gradgradcheck(lambda *x: ends(*x)[:2], (x0, p0, z))
+
+
+def test_gradients_of_curves_that_flow_alone_by_finite_differences():
+    x0, p0 = points(13).requires_grad_(), points(13, seed=1).requires_grad_()
+    for model in MODELS:
+        assert torch.autograd.gradcheck(
+            lambda x, p: model(Curves(x, SLICES, coupled=False), p, SIGMAS, 2).end,  # noqa: B023
+            (x0, p0),
+        )
+
+
+def test_velocity_is_the_sum_of_equation_6():
+    z, x, alpha = points(3), points(4, seed=1), points(4, seed=2)
+    expected = [[sum(math.exp(-math.dist(a, b) ** 2 / 4) * m[i] for b, m in zip(x.tolist(), alpha.tolist(), strict=True))
+                 for i in (0, 1)] for a in z.tolist()]  # fmt: skip
+    close(flows.velocity(z, x, alpha, 2.0), expected)
+
+
+@pytest.mark.parametrize(("method", "order"), flows.METHODS.items())
+@pytest.mark.parametrize("model", MODELS)
+def test_orders(model, method, order):
+    x0, p0, z = points(6), points(6, seed=1, spread=0.5), points(3, seed=2)
+    exact = model(x0, p0, 1.5, 200, "rk4", z)
+    for one in (0, 1):  # landmarks, passengers
+        errors = [(model(x0, p0, 1.5, n, method, z)[one] - exact[one]).abs().max().item() for n in (10, 20)]
+        assert abs(math.log2(errors[0] / errors[1]) - order) < 0.3
+
+
+# --- the three models ----------------------------------------------------------------
+
+
+def test_a_constant_path_is_constant_momenta():
+    x0, alpha = points(2, 6), points(2, 6, seed=1)
+    one, other = flows.flow(x0, alpha, 1.5, 7), flows.flow_path(x0, alpha.expand(7, 2, 6, 2), 1.5)
+    close(one.path, other.path, atol=0)
+    assert one.momenta.shape == other.momenta.shape == (7, 2, 6, 2)
+    assert one.steps == other.steps == 7
+
+
+def test_the_path_of_a_geodesic_momenta_leads_where_it_does():
+    x0, p0 = points(6), points(6, seed=1, spread=1.0)
+    geodesic = flows.shoot(x0, p0, 1.5, 400, "rk4")
+    middle = (geodesic.momenta[1:] + geodesic.momenta[:-1]) / 2
+    close(flows.flow_path(x0, middle, 1.5).end, geodesic.end, atol=1e-4)
+    assert (flows.flow(x0, p0, 1.5).end - geodesic.end).abs().max() > 0.1  # held constant, the same momenta do not
+
+
+def test_a_geodesic_is_shortest_among_flows_with_its_end():
+    """The constant flow's end, reached by the geodesic between them, costs less."""
+    x0, alpha = points(4, spread=0.7), points(4, seed=1, spread=0.7)
+    target = flows.flow(x0, alpha, 1.5, 20, "rk4")
+    p = alpha.clone().requires_grad_()
+    for _ in range(6):  # Newton's method on the end point
+        jac = torch.autograd.functional.jacobian(lambda p: flows.shoot(x0, p, 1.5, 20, "rk4").end.flatten(), p)
+        rest = (flows.shoot(x0, p, 1.5, 20, "rk4").end - target.end).flatten()
+        p = p.detach() - torch.linalg.solve(jac.reshape(8, 8), rest).reshape(4, 2)
+    geodesic = flows.shoot(x0, p, 1.5, 20, "rk4")
+    close(geodesic.end, target.end, atol=1e-10)
+    assert flows.energy(geodesic) < flows.energy(target) - 1e-3
+
+
+def test_the_layer_of_the_paper_is_two_sums():
+    x0, alpha = points(5), points(5, seed=1, spread=0.3)
+    x = x0
+    for _ in range(2):
+        x = x + 0.5 * kernels.gaussian(x, x, 1.5) @ alpha
+    close(flows.flow(x0, alpha, 1.5, steps=2, method="euler").end, x)
+
+
+# --- what is kept --------------------------------------------------------------------
+
+
+def test_a_geodesic_keeps_energy_and_momenta():
+    x0, p0 = points(2, 6), points(2, 6, seed=1)
+    result = flows.shoot(x0, p0, 1.5, 200, "rk4")
+    H = torch.stack([flows.hamiltonian(*s, 1.5) for s in zip(result.path, result.momenta, strict=True)])
+    close(H, H[0].expand_as(H), atol=1e-7)
+    close(flows.energy(result), 2 * H[0], atol=0)
+    x, p = result.path, result.momenta
+    angular = (x[..., 0] * p[..., 1] - x[..., 1] * p[..., 0]).sum(-1)
+    close(angular, angular[0].expand_as(angular), atol=1e-7)
+    coarse = flows.shoot(x0, p0, 1.5, 3, "euler").momenta.sum(-2)  # total momentum: exactly, by any method
+    close(coarse, p0.sum(-2).expand_as(coarse), atol=1e-13)
+
+
+def test_energy_under_constant_momenta_converges_as_the_square():
+    x0, alpha = points(6), points(6, seed=1, spread=0.5)
+    exact = flows.energy(flows.flow(x0, alpha, 1.5, 400, "rk4"))
+    errors = [abs(flows.energy(flows.flow(x0, alpha, 1.5, n, "rk4")) - exact).item() for n in (10, 20)]
+    assert abs(math.log2(errors[0] / errors[1]) - 2) < 0.1
+    close(flows.energy(flows.flow(row((0.0, 0.0)), row((3.0, 4.0)), 9.0)), 25.0, atol=1e-1)
+
+
+# --- equivariances -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", [*MODELS, lambda x, p, *a: along(p, x, *a)])
+@given(seeds, st.floats(0, 6.3), st.floats(0.2, 5))
+def test_rotation_reflection_translation_scale_permutation(model, seed, angle, scale):
+    x0, p0, z = points(5, seed=seed), points(5, seed=seed + 1, spread=0.5), points(3, seed=seed + 2)
+    c, s = math.cos(angle), math.sin(angle)
+    before = model(x0, p0, 1.5, 4, "rk2", z)
+    for turn in (row((c, s), (-s, c)), row((c, s), (s, -c))):
+        moved = [scale * x @ turn + row((3.0, -7.0)) for x in (x0, z)]
+        after = model(moved[0], scale * p0 @ turn, 1.5 * scale, 4, "rk2", moved[1])
+        close(after.end, scale * before.end @ turn + row((3.0, -7.0)), atol=1e-10)
+        close(after.points, scale * before.points @ turn + row((3.0, -7.0)), atol=1e-10)
+    order = torch.randperm(5, generator=torch.Generator().manual_seed(seed))
+    close(model(x0[order], p0[order], 1.5, 4, "rk2").end, before.end[order])
+
+
+def test_faces_of_a_batch_do_not_see_each_other():
+    x0, p0, z = points(2, 3, 5), points(2, 3, 5, seed=1), points(2, 3, 4, seed=2)
+    for model in MODELS:
+        together = model(x0, p0, 1.5, 3, "rk4", z)
+        alone = model(x0[1, 2], p0[1, 2], 1.5, 3, "rk4", z[1, 2])
+        close(together.end[1, 2], alone.end)
+        close(together.points[1, 2], alone.points)
+        close(together.path[:, 1, 2], alone.path)
+        close(together.momenta[:, 1, 2], alone.momenta)
+
+
+# --- passengers, inverse, Jacobian ---------------------------------------------------
+
+
+@pytest.mark.parametrize("model", [*MODELS, lambda x, p, *a: along(p, x, *a)])
+@pytest.mark.parametrize("method", flows.METHODS)
+def test_passengers_transport_and_inverse(model, method):
+    x0, p0, z = points(2, 5), points(2, 5, seed=1, spread=0.3), points(2, 8, seed=2)
+    result = model(x0, p0, 1.5, 6, method, torch.cat([x0, z], -2))
+    close(result.points[:, :5], result.end)  # a landmark is its own passenger
+    close(flows.transport(result, z), result.points[:, 5:])
+    close(flows.inverse(result, result.points[:, 5:]), z)
+    close(flows.transport(result, flows.inverse(result, z)), z)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_opposite_momenta_lead_back(model):
+    x0, p0 = points(6), points(6, seed=1, spread=0.5)
+    there = model(x0, p0, 1.5, 100, "rk4")
+    back = model(there.end, -there.momenta[-1], 1.5, 100, "rk4")
+    close(back.end, x0, atol=1e-8)
+    close(back.momenta[-1], -p0, atol=1e-8)
+
+
+def test_jacobian_by_finite_differences():
+    x0, p0, z = points(2, 5), points(2, 5, seed=1, spread=0.3), points(2, 4, seed=2)
+    e = 1e-5
+    for model in MODELS:
+        result = model(x0, p0, 1.5)
+        dx, dy = (
+            (flows.transport(result, z + d) - flows.transport(result, z - d)) / (2 * e) for d in row((e, 0), (0, e))
+        )
+        close(flows.jacobian(result, z), dx[..., 0] * dy[..., 1] - dx[..., 1] * dy[..., 0], atol=1e-8)
+
+
+def test_area_under_a_flow_is_the_integral_of_its_jacobian():
+    x0, p0 = points(5), points(5, seed=1, spread=0.5)
+    t = (torch.arange(200, dtype=torch.float64) + 0.5) / 100 - 1
+    grid = torch.cartesian_prod(t, t)
+    angle = torch.linspace(0, 2 * math.pi, 4001, dtype=torch.float64)[:-1]
+    result = flows.shoot(x0, p0, 1.5)
+    rim = flows.transport(result, torch.stack([angle.cos(), angle.sin()], -1))
+    area = (rim[:, 0] * rim.roll(-1, 0)[:, 1] - rim[:, 1] * rim.roll(-1, 0)[:, 0]).sum() / 2
+    inside = (grid.norm(dim=-1) < 1).double()
+    by_jacobian = (flows.jacobian(result, grid) * inside).sum() * math.pi / inside.sum()
+    assert abs(by_jacobian / area - 1).item() < 1e-3
+
+
+def test_jacobian_is_differentiable_where_asked():
+    x0, z = points(3), points(2, seed=2)
+    p0 = points(3, seed=1).requires_grad_()
+    assert torch.autograd.gradcheck(lambda p: flows.jacobian(flows.shoot(x0, p, 1.5, 2), z), p0)
+    assert torch.autograd.gradcheck(
+        lambda z: flows.jacobian(flows.shoot(x0, p0.detach(), 1.5, 2), z), z.requires_grad_()
+    )
+    assert not flows.jacobian(flows.shoot(x0, p0.detach(), 1.5), z.detach()).requires_grad
+    with torch.no_grad():
+        assert not flows.jacobian(flows.shoot(x0, p0, 1.5), z).requires_grad
+
+
+# --- the certificate -----------------------------------------------------------------
+
+LINE = torch.stack([torch.linspace(-4, 4, 801, dtype=torch.float64), torch.zeros(801, dtype=torch.float64)], -1)
+
+
+def folds(result):
+    return flows.jacobian(result, LINE.expand(*result.end.shape[:-2], -1, -1)).min().item() <= 0
+
+
+def test_two_euler_steps_fold_the_plane_beyond_2_33_sigma():
+    """A lone landmark: the threshold is sharp, and the certificate is exactly it."""
+    limit = 2 * oracle.FOLD
+    assert abs(limit - 2.33) < 0.002
+    for share, steps, fold in ((0.99, 2, False), (1.01, 3, True)):
+        alpha = row((share * limit * 0.7, 0.0))
+        assert flows.min_steps(row((0.0, 0.0)), alpha, 0.7, "euler") == steps
+        x0 = row((-1.0, 0.0))
+        assert folds(flows.flow(x0, alpha, 0.7, 2, "euler")) == fold
+        assert not folds(flows.flow(x0, alpha, 0.7, steps, "euler"))
+
+
+def test_a_fold_has_no_inverse():
+    result = flows.flow(row((0.0, 0.0)), row((4.0, 0.0)), 1.0, 2, "euler")
+    refused("one-to-one, got one that 200 iterations do not invert.*min_steps", flows.inverse, result, LINE[::50])
+
+
+@settings(max_examples=15)
+@given(seeds, st.floats(0.1, 3))
+def test_certified_steps_do_not_fold(seed, spread):
+    x0, p0 = points(4, seed=seed), points(4, seed=seed + 1, spread=spread)
+    for method in flows.METHODS:
+        steps = flows.min_steps(x0, p0, 1.0, method)
+        result = flows.flow(x0, p0, 1.0, steps, method)
+        assert not folds(result)
+        z = LINE[::80]
+        close(flows.inverse(result, flows.transport(result, z)), z, atol=1e-9)
+
+
+def test_the_bounds_are_those_of_theory():
+    """The contraction's limits, and the Lipschitz constants bounded by what a field can have."""
+    for method, order in flows.METHODS.items():
+        u = flows.REACH[method]
+        growth = sum(u**k / math.factorial(k) for k in range(1, order + 1))
+        assert 1 - 1e-4 < growth <= 1 + 1e-12
+    x0, p0 = points(5), points(5, seed=1)
+    z = points(4000, seed=2, spread=3).requires_grad_()
+    v = flows.velocity(z, x0, p0, 1.3)
+    rows = torch.stack([torch.autograd.grad(v[:, i].sum(), z, retain_graph=True)[0] for i in (0, 1)], 1)
+    steepest = torch.linalg.matrix_norm(rows, 2).max().item()
+    assert steepest <= math.sqrt(4 * flows.hamiltonian(x0, p0, 1.3).item()) / 1.3
+    assert steepest <= math.sqrt(2 / math.e) * p0.norm(dim=-1).sum().item() / 1.3
+    assert flows.min_steps(x0, p0, 1.3, "euler", geodesic=True) == 1 + math.floor(
+        math.sqrt(4 * flows.hamiltonian(x0, p0, 1.3).item()) / 1.3
+    )
+
+
+def test_steps_for_the_worst_of_a_batch_and_of_the_curves():
+    x0, p0 = points(3, 4), points(3, 4, seed=1)
+    each = [flows.min_steps(x, p, 1.0) for x, p in zip(x0, p0, strict=True)]
+    assert flows.min_steps(x0, p0, 1.0) == max(each) > min(each)
+    curves, p0 = face(coupled=False), points(13, seed=1)
+    for geodesic in (False, True):
+        each = [
+            flows.min_steps(curves.points[list(i)], p0[list(i)], s, "rk4", geodesic)
+            for i, s in zip(curves.indices, SIGMAS, strict=True)
+        ]
+        assert flows.min_steps(curves, p0, SIGMAS, "rk4", geodesic) == max(each)
+    assert flows.min_steps(x0, 0 * x0, 1.0) == 1
+
+
+# --- curves --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("sigma", [2.0, SIGMAS])
+def test_uncoupled_curves_flow_each_alone(model, sigma):
+    curves, p0 = face(2, coupled=False), points(2, 13, seed=1, spread=0.5)
+    riders = Curves(points(2, 6, seed=3), [[0, 1], [2], [5], [4, 3]])
+    together = model(curves, p0, sigma, 3, "rk2", riders)
+    energy = 0
+    for c, (i, r) in enumerate(zip(curves.indices, riders.indices, strict=True)):
+        s = sigma if isinstance(sigma, float) else sigma[c]
+        alone = model(curves.points[:, list(i)], p0[:, list(i)], s, 3, "rk2", riders.points[:, list(r)])
+        close(together.end[:, list(i)], alone.end)
+        close(together.path[:, :, list(i)], alone.path)
+        close(together.momenta[:, :, list(i)], alone.momenta)
+        close(together.points[:, list(r)], alone.points)
+        energy = energy + flows.energy(alone)
+    close(flows.energy(together), energy)
+    ends = riders.at(together.points)
+    close(flows.inverse(together, ends), riders.points)
+    assert (flows.jacobian(together, riders) > 0).all()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_coupled_curves_are_their_points(model):
+    curves, p0, z = face(2), points(2, 13, seed=1), points(2, 3, seed=2)
+    for one, other in zip(
+        model(curves, p0, 2.0, 3, "rk2", z)[:4], model(curves.points, p0, 2.0, 3, "rk2", z)[:4], strict=True
+    ):
+        close(one, other)
+
+
+def test_separate_flows_cross_where_one_flow_cannot():
+    """Two parallel lines, each pushed across the other."""
+    t = torch.linspace(-1, 1, 9, dtype=torch.float64)
+    x0 = torch.cat([torch.stack([t, 0 * t + y], -1) for y in (-0.3, 0.3)])
+    up = torch.zeros_like(x0)
+    up[:9, 1], up[9:, 1] = 0.25, -0.25
+    lines = [slice(0, 9), slice(9, 18)]
+
+    def upside_down(coupled):
+        end = flows.flow(Curves(x0, lines, coupled=coupled), up, 1.0, 40).end
+        return (end[:9, 1] > end[9:, 1]).any().item()
+
+    assert upside_down(coupled=False)
+    assert not upside_down(coupled=True)
+
+
+def test_flows_are_lean(monkeypatch):
+    """The tensors kept for the gradient are of the points' size, not of its square."""
+    x0, p0, kept = points(200).requires_grad_(), points(200, seed=1), []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.numel()) or t, lambda t: t):
+        flows.shoot(x0, p0, 1.5, 5)
+    assert max(kept) <= 6 * 4 * 200  # the path is the largest
+
+
+def test_single_precision():
+    x0, p0 = points(30), points(30, seed=1, spread=0.2)
+    for model in MODELS:
+        exact, single = model(x0 + 100, p0, 1.5).end, model((x0 + 100).float(), p0.float(), 1.5).end
+        assert single.dtype == torch.float32
+        close(single.double(), exact, atol=1e-4)
+
+
+# --- what does not fit ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", [unwrap(model) for model in MODELS])
+def test_input_that_does_not_fit(model):
+    x0, p0 = points(2, 5), points(2, 5, seed=1)
+    for bad in (0.0, -1.0, math.nan):
+        refused("sigma: needed a number > 0", model, x0, p0, bad)
+    refused("sigma: needed one number for one flow.*coupled=False", model, face(), points(13), SIGMAS)
+    refused("sigma: needed one number for one flow", model, x0, p0, [1.0, 2.0])
+    refused("sigma: needed 4 numbers, one a curve; got 2", model, face(coupled=False), points(13), [1.0, 2.0])
+    refused("x0: needed finite coordinates, got nan", model, x0.log(), p0, 1.0)
+    refused("momenta: needed finite coordinates, got nan", model, x0, p0.log(), 1.0)
+    refused(r"momenta: needed one for each point: \(2, 5, 2\).*got \(5, 2\)", model, x0, p0[0], 1.0)
+    refused(r"got \(2, 4, 2\)", model, x0, p0[:, :4], 1.0)
+    refused("got .* of torch.float32", model, x0, p0.float(), 1.0)
+    refused("steps: needed an integer >= 1, got 0", model, x0, p0, 1.0, 0)
+    refused("method: needed one of 'euler', 'rk2', 'rk4'; got 'heun'", model, x0, p0, 1.0, 3, "heun")
+    refused("x0, points: needed the same batch axes", model, x0, p0, 1.0, 3, "rk2", points(7))
+    refused("x0, points: needed one dtype", model, x0, p0, 1.0, 3, "rk2", x0.float())
+    curves, p0 = face(coupled=False), points(13)
+    refused("who rides with which.; got a tensor", model, curves, p0, 1.0, 3, "rk2", points(3))
+    refused("got 1 curves", model, curves, p0, 1.0, 3, "rk2", Curves(points(3), [range(3)]))
+
+
+def test_paths_that_do_not_fit():
+    refused("time first", flows.flow_path, points(5), points(5), 1.0)
+    refused(r"got \(4, 2\)", flows.flow_path, points(5), points(3, 4), 1.0)
+    refused("steps: needed an integer >= 1, got 0", flows.flow_path, points(5), points(0, 5), 1.0)
+    refused("method: needed one of", flows.min_steps, points(5), points(5), 1.0, "heun")
+    refused("momenta: needed one for each", flows.hamiltonian, points(5), points(4), 1.0)
