@@ -42,6 +42,7 @@ from lddmmlib.widgets.collision_explorer import CollisionExplorer
 from lddmmlib.widgets.current_explorer import CurrentExplorer
 from lddmmlib.widgets.face_explorer import FaceExplorer
 from lddmmlib.widgets.flow_explorer import FlowExplorer
+from lddmmlib.widgets.heatmap_explorer import HeatmapExplorer
 from lddmmlib.widgets.metric_explorer import MetricExplorer
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "CurrentExplorer",
     "FaceExplorer",
     "FlowExplorer",
+    "HeatmapExplorer",
     "MetricExplorer",
     "Number",
     "Numbers",
