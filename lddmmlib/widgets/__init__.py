@@ -38,6 +38,7 @@ then show ``Bell(question="Where is half the height?", alt="A bell curve and its
 '''
 
 from lddmmlib.widgets.base import Number, Numbers, StaticWidget
+from lddmmlib.widgets.bias_map import BiasMap
 from lddmmlib.widgets.collision_explorer import CollisionExplorer
 from lddmmlib.widgets.current_explorer import CurrentExplorer
 from lddmmlib.widgets.face_explorer import FaceExplorer
@@ -46,6 +47,7 @@ from lddmmlib.widgets.heatmap_explorer import HeatmapExplorer
 from lddmmlib.widgets.metric_explorer import MetricExplorer
 
 __all__ = [
+    "BiasMap",
     "CollisionExplorer",
     "CurrentExplorer",
     "FaceExplorer",

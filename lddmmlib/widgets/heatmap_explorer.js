@@ -42,7 +42,8 @@ function paintMap(plot, now) {
 }
 /** The values in the row of the peak; as bars what the decoder makes of the columns, or for "taylor" its parabola. */
 function paintProfile(plot, { map, size, point, points, decoder, weights, H }) {
-  const { blue, orange, ink, muted, green } = plot.colour, [, y] = largest(map), upright = (x, look) => plot.line(plot.ys.map(v => [x, v]), look);
+  const { blue, orange, ink, muted, green } = plot.colour, [, y] = largest(map);
+  const upright = (x, look) => plot.line(plot.ys.map(v => [x, v]), look);
   plot.line(plot.xs.map(x => [x, 0]), { colour: muted, width: 1 });
   plot.within(() => {
     if (weights) {
@@ -51,10 +52,10 @@ function paintProfile(plot, { map, size, point, points, decoder, weights, H }) {
         plot.line(bar, { fill: green, alpha: 0.4, close: true });
       });
     }
-    const top = decoder === "taylor" && parabola(map);
-    if (top) {
-      const at = range(121).map(i => i / 20 - 3).map(z => [top.x + z, 100 * Math.exp(top.f + top.g[0] * z + top.xx * z * z / 2) / H]);
-      plot.line(at, { colour: green, width: 3 });
+    const fit = decoder === "taylor" && parabola(map);
+    if (fit) {
+      const value = z => 100 * Math.exp(fit.f + fit.g[0] * z + fit.xx * z * z / 2) / H;
+      plot.line(range(121).map(i => i / 20 - 3).map(z => [fit.x + z, value(z)]), { colour: green, width: 3 });
     }
     upright(point[0], { colour: orange, width: 2 });
     upright(points[decoder][0], { colour: ink, width: 1.6, dash: [5, 4] });

@@ -64,43 +64,38 @@ export const weights = (map, method, state) => WEIGHTS[method]?.(map, state) ?? 
 /** Sums over the rows: a weight for each column. */
 export const across = weights => weights[0].map((_, x) => weights.reduce((sum, row) => sum + row[x], 0));
 
-/** The parabola f + g·z + ½ z·A z of log h in the 3 x 3 cells around [x, y]; null where a value is not above 0. */
+/** The parabola f + g·z + ½ z·A z of log h in the 3 x 3 cells around [x, y], and its top; null where a value is not
+    above 0, or the top is no maximum within 2 cells of the largest value. */
 export function parabola(map) {
-  const [x, y] = largest(map).map(k => Math.min(Math.max(k, 1), map.length - 2));
-  const f = (i, j) => Math.log(map[y + j][x + i]), near = [-1, 0, 1];
+  const peak = largest(map), [x, y] = peak.map(k => Math.min(Math.max(k, 1), map.length - 2)), near = [-1, 0, 1];
   if (!near.every(j => near.every(i => map[y + j][x + i] > 0))) return null;
-  return {
-    x, y, f: f(0, 0), g: [(f(1, 0) - f(-1, 0)) / 2, (f(0, 1) - f(0, -1)) / 2],
-    xx: f(1, 0) - 2 * f(0, 0) + f(-1, 0), yy: f(0, 1) - 2 * f(0, 0) + f(0, -1),
-    xy: (f(1, 1) - f(-1, 1) - f(1, -1) + f(-1, -1)) / 4,
-  };
-}
-function taylor(map) {
-  const peak = largest(map), fit = parabola(map);
-  if (!fit) return peak;
-  const { x, y, g: [u, v], xx, yy, xy } = fit, det = xx * yy - xy * xy;
-  if (!(xx < 0 && det > 0)) return peak;
-  const top = [x + (xy * v - yy * u) / det, y + (xy * u - xx * v) / det];
-  return top.every((t, k) => Math.abs(t - peak[k]) <= 2) ? top : peak;
+  const f = (i, j) => Math.log(map[y + j][x + i]), g = [(f(1, 0) - f(-1, 0)) / 2, (f(0, 1) - f(0, -1)) / 2];
+  const xx = f(1, 0) - 2 * f(0, 0) + f(-1, 0), yy = f(0, 1) - 2 * f(0, 0) + f(0, -1);
+  const xy = (f(1, 1) - f(-1, 1) - f(1, -1) + f(-1, -1)) / 4, det = xx * yy - xy * xy;
+  if (!(xx < 0 && det > 0)) return null;
+  const top = [x + (xy * g[1] - yy * g[0]) / det, y + (xy * g[0] - xx * g[1]) / det];
+  return top.every((t, k) => Math.abs(t - peak[k]) <= 2) ? { x, f: f(0, 0), g, xx, top } : null;
 }
 /** The landmark in a map, by the method of that name; state has the window and tau. */
 export function decode(map, method, state) {
   const each = weights(map, method, state);
-  if (!each) return taylor(map);
+  if (!each) return parabola(map)?.top ?? largest(map);
   const mean = line => line.reduce((sum, v, k) => sum + v * k, 0);
   return [mean(across(each)), mean(each.map(row => row.reduce((a, b) => a + b, 0)))];
 }
 
 // ---------------------------------------------------------------------------------- the bias of the local soft-argmax
 
-/** How far the local soft-argmax is off in x, where the landmark lies t beside a cell's centre in x, and on it in y. */
-export function bias(t, { sigma, tau, window, peak }) {
-  const half = window >> 1, H = height(sigma, peak), near = Math.round(t), g = d => Math.exp(-(d * d) / (2 * sigma ** 2));
+/** How far the local soft-argmax is off in x, where the landmark lies t beside a cell's centre in x, and on it in y; or,
+    on a grid `fine` (odd) times finer, how far the window alone would lead it. */
+export function bias(t, { sigma, tau, window, peak }, fine = 1) {
+  const near = Math.round(t), H = height(sigma, peak), g = d => Math.exp(-(d * d) / (2 * sigma ** 2));
+  const n = window * fine >> 1, most = H * g(near - t); // nearly the largest
   let total = 0, moment = 0;
-  for (let x = -half; x <= half; x++) {
-    const h = H * g(x + near - t);
-    for (let y = 0; y <= half; y++) {
-      const w = (y ? 2 : 1) * Math.exp(tau * (h * g(y) - H));
+  for (let i = -n; i <= n; i++) {
+    const x = i / fine, h = H * g(x + near - t);
+    for (let j = 0; j <= n; j++) {
+      const w = (j ? 2 : 1) * Math.exp(tau * (h * g(j / fine) - most));
       total += w;
       moment += w * x;
     }
@@ -109,12 +104,5 @@ export function bias(t, { sigma, tau, window, peak }) {
 }
 const PLACES = range(16).map(k => (k + 0.5) / 32); // half a cell: the other half mirrors it
 export const worst = state => Math.max(...PLACES.map(t => Math.abs(bias(t, state))));
-/** To first order: the mean of a sampled Gaussian of width s is off. */
+/** How far, to first order, the mean of a Gaussian of width s is off because it is sampled. */
 export const aliasing = (t, s) => -4 * Math.PI * s * s * Math.exp(-2 * (Math.PI * s) ** 2) * Math.sin(2 * Math.PI * t);
-const density = x => Math.exp(-x * x / 2) / Math.sqrt(2 * Math.PI);
-/** And is off because a window cuts it. The law between two bounds is summed by Simpson's rule. */
-export function truncation(t, s, window) {
-  const a = Math.min((window / 2 - t) / s, 9), b = Math.min((window / 2 + t) / s, 9), n = 400, by = (a + b) / n;
-  const mass = range(n + 1).reduce((sum, k) => sum + (k % n === 0 ? 1 : k % 2 ? 4 : 2) * density(k * by - b), 0) * by / 3;
-  return -s * (density((window / 2 - t) / s) - density((window / 2 + t) / s)) / mass;
-}

@@ -22,6 +22,9 @@ export const table = (head, rows, foot = []) => h("table", { class: "sw-table" }
   h("tbody", {}, ...rows), h("tfoot", {}, ...foot));
 export const row = (head, cells) => h("tr", {}, h("th", { scope: "row" }, head), ...cells);
 export const hint = words => h("p", { class: "sw-hint" }, words);
+/** What the lines of a plot are: [class of the colour, words] each. */
+export const key = items => h("p", { class: "sw-hint sw-lines" }, ...items.map(([look, words]) =>
+  h("span", {}, h("span", { class: `sw-swatch ${look}` }), words)));
 
 /** Plain keys pressed in a control are the control's: not the page's next chapter, not the notebook's next cell. */
 function ownKeys(node, signal) {
