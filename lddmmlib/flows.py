@@ -27,7 +27,7 @@ from torch import Tensor
 from lddmmlib import _checks
 from lddmmlib._shapes import Float
 from lddmmlib.currents import Curve, Curves, widths
-from lddmmlib.kernels import Product, blocks, gaussian, product, pull, sums, unit
+from lddmmlib.kernels import Product, blocks, gaussian, join, product, pull, rows, unit
 
 METHODS = {"euler": 1, "rk2": 2, "rk4": 4}  # and their orders
 Sigma = float | Sequence[float] | Tensor
@@ -151,7 +151,7 @@ def hamiltonian(x: Curve, p: Float[Tensor, "*batch n 2"], sigma: Sigma) -> Float
     frame = frame_of(x, sigma)
     _like(p[None], frame.x)
     q, r = frame.points(frame.x), frame.momenta(p)
-    norm2 = frame.sigma**2 * r * Product.apply(q, q, r)
+    norm2 = frame.sigma**2 * (r * Product.apply(q, q, r))
     return norm2.sum((-1, -2) if frame.curves is None else (-1, -2, -3)) / 2
 
 
@@ -171,7 +171,8 @@ def hamilton(
             [ 0.7358,  0.0000]])
     """
     K = gaussian(x, x, sigma)
-    return K @ p, 2 / sigma**2 * pull(K * (p @ p.mT), x, x)
+    W = K * (p @ p.mT)
+    return K @ p, 2 / sigma**2 * (W.sum(-1, keepdim=True) * x - W @ x)
 
 
 def energy(flow: Flow) -> Float[Tensor, "*batch"]:
@@ -275,7 +276,7 @@ def min_steps(
     if geodesic:
         bound = (2 * (r * Product.apply(q, q, r)).sum((-1, -2))).sqrt()
     else:
-        bound = math.sqrt(2 / math.e) * torch.linalg.vector_norm(r, dim=-1).sum(-1)
+        bound = math.sqrt(2 / math.e) * torch.linalg.vector_norm(r, dim=-2).sum(-1)
     return math.floor(bound.max().item() / REACH[method]) + 1
 
 
@@ -283,44 +284,39 @@ def min_steps(
 
 
 class Hamilton(torch.autograd.Function):
-    """`hamilton` of s = (q, p), (..., n, 4), for σ = 1: a kernel evaluation each way, and no matrix kept."""
+    """`hamilton` of s = (q, p), (..., 4, n) in rows, for σ = 1: a kernel evaluation each way, and no matrix kept."""
 
     @staticmethod
     def forward(ctx, s: Tensor) -> Tensor:
         ctx.save_for_backward(s)
-        q, p = s.split(2, -1)
-        rows = []
+        q, p = s.split(2, -2)
+        parts = []
         for q_i, p_i in blocks(q, q, p):
-            K = unit(q_i, q)
-            rows += [sums(K, p), 2 * pull(K * (p_i @ p.mT), q_i, q)]
-        return _join(rows)
+            K = unit(q, q_i)
+            force = 2 * pull(K * (p.mT @ p_i), q_i, q)
+            parts.append(torch.cat([p @ K, force], -2))
+        return join(parts)
 
     @staticmethod
     def backward(ctx, g: Tensor) -> Tensor:
         """The gradient of L = Σ_ij k_ij a_i·p_j + Σ_ij k_ij (p_i·p_j) (q_i - q_j)·(b_i - b_j), g = (a, b)."""
         (s,) = ctx.saved_tensors
-        (q, p), (a, b) = s.split(2, -1), g.split(2, -1)
-        swapped, qb = torch.cat([p, a], -1), (q * b).sum(-1, keepdim=True)
-        one = torch.ones_like(qb)
-        left, right = torch.cat([-q, -b, qb, one], -1), torch.cat([b, q, one, qb], -1)
-        rows = []
-        for q_i, p_i, b_i, g_i, left_i in blocks(q, q, p, b, torch.cat([a, p], -1), left):
-            K = unit(q_i, q)
-            W = K * (p_i @ p.mT)
-            B = left_i @ right.mT  # (q_i - q_j)·(b_i - b_j)
-            T = torch.addcmul(K * (g_i @ swapped.mT), W, B, value=2)  # k_ij (a_i·p_j + p_i·a_j + 2 (p_i·p_j) B_ij)
-            rows += [2 * (pull(W, b_i, b) - pull(T, q_i, q)), sums(K, a) + 2 * sums(K * B, p)]
-        return _join(rows)
-
-
-def _join(rows: list[Tensor]) -> Tensor:
-    """The left and right halves of each block, in turn, as one (..., n, 4)."""
-    return torch.cat([torch.cat(rows[0::2], -2), torch.cat(rows[1::2], -2)], -1)
+        (q, p), (a, b) = s.split(2, -2), g.split(2, -2)
+        qb, bq, ap, pa = torch.cat([q, b], -2), torch.cat([b, q], -2), torch.cat([a, p], -2), torch.cat([p, a], -2)
+        c = (q * b).sum(-2, keepdim=True)
+        parts = []
+        for q_i, p_i, b_i, bq_i, pa_i, c_i in blocks(q, q, p, b, bq, pa, c):
+            K = unit(q, q_i)
+            W = K * (p.mT @ p_i)
+            B = (qb.mT @ -bq_i).add_(c_i).add_(c.mT)  # (q_i - q_j)·(b_i - b_j)
+            T = torch.addcmul(K * (ap.mT @ pa_i), W, B, value=2)  # k_ij (a_i·p_j + p_i·a_j + 2 (p_i·p_j) B_ij)
+            parts.append(torch.cat([2 * (pull(W, b_i, b) - pull(T, q_i, q)), a @ K + 2 * (p @ (K * B))], -2))
+        return join(parts)
 
 
 def _geodesic(s: Tensor, *passengers: Tensor) -> State:
     """The velocity of (q, p) and of the passengers."""
-    return Hamilton.apply(s), *(Product.apply(z, *s.split(2, -1)) for z in passengers)
+    return Hamilton.apply(s), *(Product.apply(z, *s.split(2, -2)) for z in passengers)
 
 
 def _driven(alpha: Tensor) -> Callable[..., State]:
@@ -360,7 +356,7 @@ def _add(s: State, h: float, k: State) -> State:
 
 
 class Frame(NamedTuple):
-    """q = (x - centre) / σ and r = p / σ; `curves`, where each flows alone, are padded into a batch of their own."""
+    """q = (x - centre) / σ and r = p / σ, in rows (..., 2, n); `curves` that flow alone are padded into a batch."""
 
     x: Tensor
     curves: Curves | None
@@ -368,24 +364,24 @@ class Frame(NamedTuple):
     sigma: float | Tensor
 
     def points(self, x: Tensor) -> Tensor:
-        return ((x if self.curves is None else self.curves.pad(x)) - self.centre) / self.sigma
+        return rows(((x if self.curves is None else self.curves.pad(x)) - self.centre) / self.sigma)
 
     def momenta(self, p: Tensor) -> Tensor:
-        return (p if self.curves is None else self.curves.pad(p) * self.curves.mask()) / self.sigma
+        return rows((p if self.curves is None else self.curves.pad(p) * self.curves.mask()) / self.sigma)
 
     def passengers(self, points: Curve) -> Tensor:
         z = _points(points)
         _checks.alike(x0=self.x, points=z)
         if self.curves is None:
-            return (z - self.centre) / self.sigma
+            return rows((z - self.centre) / self.sigma)
         if not isinstance(points, Curves) or len(points.slices) != len(self.curves.slices):
             wanted = f"Curves of {len(self.curves.slices)} curves, like x0: each flows alone, so who rides with which?"
             got = f"{len(points.slices)} curves" if isinstance(points, Curves) else "a tensor"
             raise ValueError(f"points: needed {wanted}; got {got}")
-        return (points.pad(z) - self.centre) / self.sigma
+        return rows((points.pad(z) - self.centre) / self.sigma)
 
     def back(self, q: Tensor, like: Curve | None) -> Tensor:
-        x = q * self.sigma + self.centre
+        x = q.mT * self.sigma + self.centre
         return x if self.curves is None else like.unpad(x)
 
 
@@ -422,18 +418,18 @@ def _run(
     _like(momenta, frame.x)
     q, r = frame.points(frame.x), frame.momenta(momenta)
     passengers = () if points is None else (frame.passengers(points),)
-    path = [(torch.cat([q, r[0]], -1) if geodesic else q, *passengers)]
+    path = [(torch.cat([q, r[0]], -2) if geodesic else q, *passengers)]
     for k in range(steps):
         v = _geodesic if geodesic else _driven(r[k % len(r)])
         path.append(STEPS[method](v, path[-1], 1 / steps))
     states = torch.stack([s for s, *_ in path])
     if geodesic:
-        momenta = states[..., 2:] * frame.sigma
+        momenta = states[..., 2:, :].mT * frame.sigma
         momenta = momenta if frame.curves is None else x0.unpad(momenta)
     return Flow(
-        end=frame.back(path[-1][0][..., :2], x0),
+        end=frame.back(path[-1][0][..., :2, :], x0),
         points=None if points is None else frame.back(path[-1][1], points),
-        path=frame.back(states[..., :2], x0),
+        path=frame.back(states[..., :2, :], x0),
         momenta=momenta if geodesic else momenta.expand(steps, *momenta.shape[1:]),
         x0=x0, sigma=sigma, steps=steps, method=method, geodesic=geodesic,
     )  # fmt: skip
@@ -451,7 +447,7 @@ def _like(momenta: Tensor, x: Tensor) -> None:
 def _maps(flow: Flow, frame: Frame) -> list[Callable[[Tensor], Tensor]]:
     """What each step of a flow does to passengers."""
     q, r = frame.points(flow.path), frame.momenta(flow.momenta)
-    states = torch.cat([q, r], -1) if flow.geodesic else q
+    states = torch.cat([q, r], -2) if flow.geodesic else q
 
     def step(z: Tensor, k: int) -> Tensor:
         v = _geodesic if flow.geodesic else _driven(r[k])

@@ -167,7 +167,8 @@ def mean(
     """The Karcher mean: the template from which Σ_b p0_b = 0, with p0_b the geodesic's momenta to shape b.
 
     shapes: (shapes, n, 2), or Curves of such points. From their arithmetic mean on, match all and shoot the template
-    along the mean momenta, until these are at most the share tol of the momenta's size. The others as in `match`.
+    along the mean momenta, until these are at most the share tol of the momenta's size. The others as in `match`;
+    a gamma so large that no match arrives makes the way to the mean long.
     Returns a `Mean`. Raises what `match` does, and ValueError for other axes.
 
     >>> square = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]], dtype=torch.float64)
@@ -179,14 +180,16 @@ def mean(
     if x.ndim != 3:
         raise ValueError(f"shapes: needed (shapes, n, 2), got {tuple(x.shape)}; flatten the batch axes into one")
     template = x.mean(0)
-    for n_iter in range(1, max_iter + 1):  # noqa: B007
+    for n_iter in range(1, max_iter + 1):
+        if n_iter > 1:
+            template = flows.shoot(_at(shapes, template), p.mean(0), sigma_v, steps).end
         found = match(_at(shapes, template), shapes, sigma_v, sigma_w, beta, gamma, steps=steps)
         K, p = _gram(_at(shapes, template), sigma_v), found.momenta
-        sizes = _inner(p, p, K).diagonal().mean().sqrt()
-        residual = (_inner(p.mean(0, keepdim=True), p.mean(0, keepdim=True), K).sqrt() / sizes).nan_to_num(0).item()
+        centre = p.mean(0, keepdim=True)
+        size2 = _inner(p, p, K).diagonal().mean()
+        residual = (_inner(centre, centre, K) / size2).sqrt().nan_to_num(0).item()
         if residual <= tol:
             break
-        template = flows.shoot(_at(shapes, template), p.mean(0), sigma_v, steps).end
     return Mean(template, p, n_iter, residual, residual <= tol and bool(found.converged.all()))
 
 

@@ -2,6 +2,7 @@
 
 import math
 from inspect import unwrap
+from itertools import pairwise
 
 import pytest
 import torch
@@ -38,7 +39,7 @@ def edges(x, closed=False):
     """[(centre, tangent)] of a polyline, by hand."""
     x = [*x, x[0]] if closed else x
     return [([(a + b) / 2 for a, b in zip(p, q, strict=True)], [b - a for a, b in zip(p, q, strict=True)])
-            for p, q in zip(x, x[1:], strict=False)]  # fmt: skip
+            for p, q in pairwise(x)]  # fmt: skip
 
 
 def inner(a, b, sigma):
@@ -76,7 +77,7 @@ def test_a_straight_line_finely_divided(length):
 
 def test_splitting_the_edges_converges_with_the_fourth_power():
     split = [currents.distance2(wave(n), wave(2 * n), 0.8).item() for n in (40, 80, 160)]
-    orders = [math.log2(a / b) for a, b in zip(split, split[1:], strict=False)]
+    orders = [math.log2(a / b) for a, b in pairwise(split)]
     assert all(abs(order - 4) < 0.05 for order in orders), orders
 
 

@@ -272,17 +272,18 @@ def test_input_that_does_not_fit():
 # --- means and modes -----------------------------------------------------------------
 
 
-def test_the_mean_of_opposite_geodesics_is_their_middle():
-    x, p = wave(9), points(9, seed=1, spread=10)
-    shapes = torch.stack([flows.shoot(x, s * p, 75.0).end for s in (1.0, -1.0, 0.5, -0.5)])
-    found = matching.mean(shapes, 75.0, gamma=0.05, tol=0.02, steps=4)
-    assert found.converged
-    assert found.residual <= 0.02
-    plain = (shapes.mean(0) - x).abs().max().item()
-    assert (found.template - x).abs().max().item() < 0.5 * plain
-    short = matching.mean(shapes, 75.0, gamma=0.05, tol=1e-9, max_iter=1, steps=4)
-    assert not short.converged
-    assert short.n_iter == 1
+def test_at_the_mean_the_momenta_add_up_to_nothing():
+    x, p = wave(9), points(9, seed=1, spread=5)
+    shapes = torch.stack([flows.shoot(x, s * p, 75.0, 4).end for s in (1.5, -1.5, 0.5)])
+    residuals = []
+    for most in (1, 6):
+        found = matching.mean(shapes, 75.0, gamma=1e-3, max_iter=most, steps=3)
+        K = kernels.gaussian(found.template, found.template, 75.0)
+        sizes = [(q * (K @ q)).sum().item() for q in (*found.momenta, found.momenta.mean(0))]
+        assert abs(found.residual - math.sqrt(sizes[3] / (sum(sizes[:3]) / 3))) < 1e-9
+        assert not found.converged or found.residual <= 0.05
+        residuals.append(found.residual)
+    assert residuals[1] < 0.5 * residuals[0]
 
 
 def test_means_of_curves():

@@ -26,6 +26,6 @@ class Experiment(NamedTuple):
 
 def experiments() -> dict[str, Experiment]:
     """Every experiment by its name."""
-    from lddmmlib.experiments import geometry_prior, measuring, yardstick
+    from lddmmlib.experiments import currents_run, geometry_prior, measuring, yardstick
 
-    return measuring.EXPERIMENTS | geometry_prior.EXPERIMENTS | yardstick.EXPERIMENTS
+    return measuring.EXPERIMENTS | geometry_prior.EXPERIMENTS | yardstick.EXPERIMENTS | currents_run.EXPERIMENTS
