@@ -44,6 +44,7 @@ from lddmmlib.widgets.current_explorer import CurrentExplorer
 from lddmmlib.widgets.face_explorer import FaceExplorer
 from lddmmlib.widgets.flow_explorer import FlowExplorer
 from lddmmlib.widgets.heatmap_explorer import HeatmapExplorer
+from lddmmlib.widgets.lars_explorer import LarsExplorer
 from lddmmlib.widgets.metric_explorer import MetricExplorer
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "FaceExplorer",
     "FlowExplorer",
     "HeatmapExplorer",
+    "LarsExplorer",
     "MetricExplorer",
     "Number",
     "Numbers",
