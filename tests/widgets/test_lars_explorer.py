@@ -83,7 +83,7 @@ def test_the_explorer(js, example, share):
     explorer = LarsExplorer(**example, share=share)
     found = js(explorer, "followed", explorer.get_state())
     np.testing.assert_allclose(found["now"]["h"], explorer.fit(), **CLOSE)
-    np.testing.assert_allclose(found["fit"], explorer.fit() @ np.array(explorer.columns), **CLOSE)
+    np.testing.assert_allclose(found["fit"], explorer.fit().numpy() @ explorer.columns, **CLOSE)
     turned = np.array(js(explorer, "view", explorer.get_state()))
     np.testing.assert_allclose(turned @ turned.T, np.eye(len(turned)), atol=1e-12)
     assert np.linalg.det(turned) == pytest.approx(1)
