@@ -54,7 +54,7 @@ def by_budget(train: Tensor, test: Tensor, tau: float) -> tuple[Tensor, dict]:
 def of_rows(h: Tensor, distance: Tensor) -> dict:
     """Means over the rows of H; distance (q, p) in corner distances, weighted by |h|."""
     return {
-        "chosen": (h != 0).double().sum(1).mean().item(),
+        "chosen": (h.abs() > 1e-6).double().sum(1).mean().item(),
         "distance": ((h.abs() * distance).sum(1) / h.abs().sum(1)).mean().item(),
         "norm1": h.abs().sum(1).mean().item(),
         "negative": h.clamp(max=0).sum(1).abs().mean().item(),
@@ -64,7 +64,7 @@ def of_rows(h: Tensor, distance: Tensor) -> dict:
 
 
 class Agreement(NamedTuple):
-    """Over t targets: how many of scikit-learn's paths lack knots, and how far the shared knots' coefficients differ."""
+    """How many of scikit-learn's paths lack knots, and how far the coefficients at shared knots differ."""
 
     short: int
     difference: float
@@ -103,7 +103,8 @@ def beside_scikit_learn(x: Tensor, y: Tensor) -> Agreement:
         fewer = k > len(lambdas)
         short += fewer
         n = min(k, len(lambdas) - fewer)  # where it stops early its last row lies inside a segment
-        worst = max(worst, (found.coefs[:n, :, j] - torch.from_numpy(coefs.T[:n])).abs().max().item())
+        difference = (found.coefs[:n, :, j] - torch.from_numpy(coefs.T[:n])).abs()
+        worst = max(worst, *difference.flatten().tolist()) if n else worst
     return Agreement(short, worst)
 
 
