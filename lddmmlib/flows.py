@@ -284,34 +284,44 @@ def min_steps(
 
 
 class Hamilton(torch.autograd.Function):
-    """`hamilton` of s = (q, p), (..., 4, n) in rows, for σ = 1: a kernel evaluation each way, and no matrix kept."""
+    """`hamilton` of s = (q, p), (..., 4, n) in rows, for σ = 1: a kernel evaluation each way, and no matrix kept.
+
+    Both equations come from one sum over six rows, Σ_j k_ij (p, p_x q, p_y q)_j = (v, u_x, u_y)_i:
+
+        Σ_j k_ij (p_i·p_j) (q_i - q_j) = (p_i·v_i) q_i - p_x,i u_x,i - p_y,i u_y,i.
+    """
 
     @staticmethod
     def forward(ctx, s: Tensor) -> Tensor:
         ctx.save_for_backward(s)
         q, p = s.split(2, -2)
-        parts = []
-        for q_i, p_i in blocks(q, q, p):
-            K = unit(q, q_i)
-            force = 2 * pull(K * (p.mT @ p_i), q_i, q)
-            parts.append(torch.cat([p @ K, force], -2))
-        return join(parts)
+        p_x, p_y = p.split(1, -2)
+        F = torch.cat([p, p_x * q, p_y * q], -2)
+        v, u_x, u_y = join([F @ unit(q, q_i) for (q_i,) in blocks(q, q)]).split(2, -2)
+        return torch.cat([v, 2 * (_dot(p, v) * q - p_x * u_x - p_y * u_y)], -2)
 
     @staticmethod
     def backward(ctx, g: Tensor) -> Tensor:
-        """The gradient of L = Σ_ij k_ij a_i·p_j + Σ_ij k_ij (p_i·p_j) (q_i - q_j)·(b_i - b_j), g = (a, b)."""
+        """L = Σ_i a_i·dq_i + b_i·dp_i, g = (a, b), is Σ_ij k_ij G_i·F_j where G = ∂L/∂(v, u), and q and p stand before
+        the sums as well; those, and the derivative by F, are the same sums of F and of G."""
         (s,) = ctx.saved_tensors
         (q, p), (a, b) = s.split(2, -2), g.split(2, -2)
-        qb, bq, ap, pa = torch.cat([q, b], -2), torch.cat([b, q], -2), torch.cat([a, p], -2), torch.cat([p, a], -2)
-        c = (q * b).sum(-2, keepdim=True)
+        p_x, p_y = p.split(1, -2)
+        b, c = 2 * b, 2 * _dot(q, b)
+        F, G = torch.cat([p, p_x * q, p_y * q], -2), torch.cat([a + c * p, -p_x * b, -p_y * b], -2)
+        FG, GF = torch.cat([F, G], -2), torch.cat([G, F], -2)
         parts = []
-        for q_i, p_i, b_i, bq_i, pa_i, c_i in blocks(q, q, p, b, bq, pa, c):
+        for q_i, GF_i in blocks(q, q, GF):
             K = unit(q, q_i)
-            W = K * (p.mT @ p_i)
-            B = (qb.mT @ -bq_i).add_(c_i).add_(c.mT)  # (q_i - q_j)·(b_i - b_j)
-            T = torch.addcmul(K * (ap.mT @ pa_i), W, B, value=2)  # k_ij (a_i·p_j + p_i·a_j + 2 (p_i·p_j) B_ij)
-            parts.append(torch.cat([2 * (pull(W, b_i, b) - pull(T, q_i, q)), a @ K + 2 * (p @ (K * B))], -2))
-        return join(parts)
+            parts.append(torch.cat([-2 * pull(K * (FG.mT @ GF_i), q_i, q), FG @ K], -2))
+        dq, v, u_x, u_y, dp, d_x, d_y = join(parts).split(2, -2)
+        dq = dq + _dot(p, v) * b + p_x * d_x + p_y * d_y
+        dp = dp + c * v + torch.cat([_dot(q, d_x) - _dot(b, u_x), _dot(q, d_y) - _dot(b, u_y)], -2)
+        return torch.cat([dq, dp], -2)
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return (a * b).sum(-2, keepdim=True)
 
 
 def _geodesic(s: Tensor, *passengers: Tensor) -> State:

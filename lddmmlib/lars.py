@@ -151,25 +151,36 @@ def _follow(gram: Tensor, xy: Tensor, tau: Tensor | None = None) -> tuple[Tensor
     """All knots of all targets (p, t), each until |h|₁ ≥ tau: lambdas (k, t), coefs (k, p, t), n_knots (t,)."""
     pivot = PIVOT if gram.dtype == torch.float64 else 1e-5  # a Gram in single precision is not known better
     sweep = _Sweep(gram.detach().double(), xy.detach().double().T, pivot)
-    running, knots = sweep.i, []
-    limit = None if tau is None else sweep.array(tau.double())
+    running, knots, most = torch.arange(xy.shape[1], device=xy.device), [], 50 * len(xy) + 50
+    limit = torch.inf if tau is None else sweep.array(tau.double())
     with np.errstate(divide="ignore", invalid="ignore"):  # of quotients that are not asked for
-        while len(running):
+        while True:
             lam, h = sweep.knot()
             knots.append((running, lam, h))
-            goes_on = lam > 0 if limit is None else (lam > 0) & (abs(h).sum(1) < limit[running])
+            goes_on = lam > 0 if tau is None else (lam > 0) & (abs(h).sum(-1) < limit)
             if not goes_on.all():
-                running = running[goes_on]
+                if not goes_on.any():
+                    break
+                running, limit = running[goes_on], limit if tau is None else limit[goes_on]
                 sweep.keep(goes_on)
             sweep.pivot()
-            if len(knots) > 50 * len(gram) + 50:
+            if len(knots) > most:
                 raise RuntimeError(f"path: {len(knots)} knots and no end: tied columns; change one of them a little")
-    each, lam, h = (torch.as_tensor(sweep.xp.concatenate(x)) for x in zip(*knots, strict=True))
-    step = torch.repeat_interleave(torch.tensor([len(x) for x, *_ in knots])).to(each)
-    lambdas = gram.new_full((len(knots), xy.shape[1]), torch.nan)
-    coefs = gram.new_full((*lambdas.shape, len(gram)), torch.nan)
-    lambdas[step, each], coefs[step, each] = lam.to(gram), h.to(gram)
-    return lambdas, coefs.mT, (~lambdas.isnan()).sum(0)
+    return _padded(knots, xy)
+
+
+def _padded(knots: list[tuple], xy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Per step (which targets, λ, h) as tensors, NaN where a target has ended."""
+    (p, t), (targets, lam, h) = xy.shape, zip(*knots, strict=True)
+    join = np.concatenate if isinstance(h[0], np.ndarray) else torch.concatenate
+    lambdas = torch.as_tensor(join([x.reshape(-1) for x in lam])).to(xy)
+    coefs = torch.as_tensor(join([x.reshape(-1, p) for x in h])).to(xy)
+    if targets[-1] is not targets[0]:
+        each, step = torch.cat(targets), torch.tensor([k for k, x in enumerate(targets) for _ in range(len(x))])
+        lambdas = xy.new_full((len(knots), t), torch.nan).index_put_((step.to(each), each), lambdas)
+        coefs = xy.new_full((len(knots), t, p), torch.nan).index_put_((step.to(each), each), coefs)
+    lambdas = lambdas.reshape(-1, t)
+    return lambdas, coefs.reshape(-1, t, p).mT, (~lambdas.isnan()).sum(0)
 
 
 class _Sweep:
@@ -180,61 +191,61 @@ class _Sweep:
     so that one product with s and Xᵀy, both 0 off A, gives -d and -u on A, a and G_·A u off A, while its diagonal
     says which columns are left to join. A join or a drop of k is one update of rank 1 (Beaton's sweep operator).
 
-    It is written in what NumPy and PyTorch have in common: on one tableau of a face's size NumPy's calls cost a third
-    of PyTorch's, on many tableaus, and on other devices, PyTorch is the faster.
+    It is written in what NumPy and PyTorch have in common. One target alone has no axis of targets and lives in NumPy,
+    whose calls cost a third of PyTorch's; several live in PyTorch, as does whatever is on another device.
     """
 
     def __init__(self, gram: Tensor, xy: Tensor, pivot: float):
-        t, p = xy.shape
         one, zero, least = torch.ones_like(xy), torch.zeros_like(xy), pivot * gram.diagonal().expand_as(xy)
         # What is known of a variable: s, Xᵀy (0 off A); 1, Xᵀy (0 on A); sides to meet λ on; the least pivot to join.
         joined = [torch.stack([s * one, xy, zero, zero, -s * one, zero, zero - torch.inf], 1) for s in (1, -1)]
         off = torch.stack([zero, zero, one, xy, one, -one, least], 1)  # (t, 7, p)
-        alone = t == 1 and xy.device.type == "cpu"
-        self.xp, self.array = (np, Tensor.numpy) if alone else (torch, torch.as_tensor)
-        self.kinds, self.state = self.array(torch.stack([*joined, off])), self.array(off.clone())
-        self.tensor = gram.expand(t, p, p).clone()
+        alone = len(xy) == 1 and xy.device.type == "cpu"
+        self.xp = np if alone else torch
+        self.array = (lambda x: x[0].numpy()) if alone else torch.as_tensor
+        self.state, self.kinds = self.array(off.clone()), [self.array(x) for x in (*joined, off)]
+        self.kinds = self.xp.stack(self.kinds)  # on A with s = 1, with s = -1; off A
+        self.tensor = gram.expand(len(xy), *gram.shape).clone()
         self.table = self.array(self.tensor)  # the same memory
-        self.i = self.array(torch.arange(t, device=xy.device))
-        self.lam = self.array(torch.full_like(xy[:, 0], torch.inf))
-        self.stop = self.array(STOP * xy.abs().amax(1))
+        self.each = () if alone else (torch.arange(len(xy), device=xy.device),)
+        self.lam, self.stop = self.array(torch.full_like(xy[:, 0], torch.inf)), self.array(STOP * xy.abs().amax(1))
 
     def knot(self) -> tuple[Array, Array]:
         """The next knot, λ (t,) and h (t, p)."""
         xp, state, p = self.xp, self.state, self.table.shape[-1]
-        ab = state[:, :2] @ self.table
-        a, b, sides = ab[:, 0], ab[:, 1], state[:, 4:6]
-        left = self.table.diagonal(0, 1, 2) > state[:, 6]
+        ab = state[..., :2, :] @ self.table
+        a, b, sides = ab[..., 0, :], ab[..., 1, :], state[..., 4:6, :]
+        left = self.table.diagonal(0, -2, -1) > state[..., 6, :]
         # Off A: (σ r) / (1 - σ a) for σ = 1 and -1. On A the same line reads s u / (s d), the λ at which h_j is 0.
-        above, below = sides * (state[:, 3] - b)[:, None], state[:, 2:3] - sides * a[:, None]
-        at = xp.where((below > 0) & left[:, None], above / below, -1.0).reshape(-1, 2 * p)
-        self.event = at.argmax(1)
-        highest = at[self.i, self.event]
+        above = sides * (state[..., 3, :] - b)[..., None, :]
+        below = state[..., 2:3, :] - sides * a[..., None, :]
+        at = xp.where((below > 0) & left[..., None, :], above / below, -1.0).reshape(*left.shape[:-1], 2 * p)
+        self.event = at.argmax(-1)
+        highest = at[*self.each, self.event]
         self.lam = xp.where(highest > self.stop, xp.minimum(highest, self.lam), 0.0)
-        stays = (state[:, 0] != 0) & (at[:, :p] < abs(highest)[:, None])  # who drops is exactly 0
-        return self.lam, xp.where(stays, self.lam[:, None] * a - b, 0.0)
+        stays = (state[..., 0, :] != 0) & (at[..., :p] < abs(highest)[..., None])  # who drops is exactly 0
+        return self.lam, xp.where(stays, self.lam[..., None] * a - b, 0.0)
 
     def pivot(self) -> None:
         """Sweep each tableau on its variable of the last knot, which so joins or drops."""
-        i, p = self.i, self.table.shape[-1]
+        i, p = self.each, self.table.shape[-1]
         k, side = self.event % p, self.event // p  # 0 where c_k = λ, 1 where c_k = -λ
-        row = self.table[i, k]
-        pivot = row[i, k]
-        new = row / pivot[:, None]
-        self.tensor.addcmul_(torch.as_tensor(row[:, :, None]), torch.as_tensor(new[:, None]), value=-1)
+        row = self.table[*i, k] + 0.0
+        pivot = row[*i, k]
+        new = row / pivot[..., None]
+        self.tensor.addcmul_(torch.as_tensor(row[..., None]), torch.as_tensor(new[..., None, :]), value=-1)
         joins = pivot > 0  # off A it is a Schur complement, on A minus the diagonal of an inverse
-        new = self.xp.where(joins[:, None], new, -new)
-        new[i, k] = -1 / pivot
-        self.table[i, k] = new
-        self.table[i, :, k] = new
-        self.state[i, :, k] = self.kinds[self.xp.where(joins, side, 2), i, :, k]
+        new = self.xp.where(joins[..., None], new, -new)
+        new[*i, k] = -1 / pivot
+        self.table[*i, k] = new
+        self.table[*i, :, k] = new
+        self.state[*i, :, k] = self.kinds[self.xp.where(joins, side, 2), *i, :, k]
 
-    def keep(self, some: Array) -> None:
+    def keep(self, some: Tensor) -> None:
         """Go on with some of the targets."""
-        self.tensor = self.tensor[torch.as_tensor(some)]
-        self.table, self.state, self.kinds = self.array(self.tensor), self.state[some], self.kinds[:, some]
+        self.tensor, self.state, self.kinds = self.tensor[some], self.state[some], self.kinds[:, some]
         self.lam, self.stop, self.event = self.lam[some], self.stop[some], self.event[some]
-        self.i = self.i[: len(self.lam)]
+        self.table, self.each = self.tensor, (self.each[0][: len(self.lam)],)
 
 
 def _gap(gram: Tensor, xy: Tensor, h: Tensor, tau: Tensor) -> float:

@@ -26,6 +26,7 @@ class Experiment(NamedTuple):
 
 def experiments() -> dict[str, Experiment]:
     """Every experiment by its name."""
-    from lddmmlib.experiments import currents_run, geometry_prior, measuring, yardstick
+    from lddmmlib.experiments import currents_run, flows_run, geometry_prior, measuring, sparse_completion, yardstick
 
-    return measuring.EXPERIMENTS | geometry_prior.EXPERIMENTS | yardstick.EXPERIMENTS | currents_run.EXPERIMENTS
+    modules = (measuring, geometry_prior, yardstick, currents_run, flows_run, sparse_completion)
+    return {name: e for module in modules for name, e in module.EXPERIMENTS.items()}

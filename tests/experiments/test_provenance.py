@@ -6,7 +6,7 @@ import pytest
 from lddmmlib.experiments import Experiment, __main__, experiments, provenance
 
 NAMES = {"shape_statistics", "annotator_agreement", "shape_spread", "nme_curve_floor", "geometry_prior", "yardstick"}
-NAMES |= {"curve_norm"}
+NAMES |= {"curve_norm", "euler_folds"}
 
 
 @pytest.fixture
