@@ -46,6 +46,7 @@ from lddmmlib.widgets.flow_explorer import FlowExplorer
 from lddmmlib.widgets.heatmap_explorer import HeatmapExplorer
 from lddmmlib.widgets.lars_explorer import LarsExplorer
 from lddmmlib.widgets.metric_explorer import MetricExplorer
+from lddmmlib.widgets.sparse_face_explorer import SparseFaceExplorer
 
 __all__ = [
     "BiasMap",
@@ -58,5 +59,6 @@ __all__ = [
     "MetricExplorer",
     "Number",
     "Numbers",
+    "SparseFaceExplorer",
     "StaticWidget",
 ]
