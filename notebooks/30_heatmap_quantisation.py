@@ -470,8 +470,10 @@ bar = figure.colorbar(shown, ax=axes, label="mean error (cells)")
 bar.set_ticks([-3, -2, -1], labels=["0.001", "0.01", "0.1"])
 plt.show()
 
-# %% [markdown]
-# <!-- # WIDGET: BiasMap -->
+# %%
+from lddmmlib.widgets import BiasMap
+
+BiasMap()
 
 # %% [markdown]
 # With $\tau = 10$ and a window of 5 the error is near zero for $\sigma$ around 2, and nowhere else. The dashed line is the
@@ -492,8 +494,10 @@ assert math.isclose(best["density"], best["one"] * 8 * math.pi, rel_tol=1e-6)
 #
 # ## On a face
 
-# %% [markdown]
-# <!-- # WIDGET: HeatmapExplorer -->
+# %%
+from lddmmlib.widgets import HeatmapExplorer
+
+HeatmapExplorer()
 
 # %% [markdown]
 # A network's map is not clean. Give every cell some noise, a share of the peak's height, and the order of the decoders

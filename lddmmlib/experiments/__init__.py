@@ -33,8 +33,18 @@ def experiments() -> dict[str, Experiment]:
         heatmap_table,
         matching_run,
         measuring,
+        sparse_completion,
         yardstick,
     )
 
-    modules = (measuring, geometry_prior, yardstick, currents_run, flows_run, matching_run, heatmap_table)
+    modules = (
+        measuring,
+        geometry_prior,
+        yardstick,
+        currents_run,
+        flows_run,
+        matching_run,
+        sparse_completion,
+        heatmap_table,
+    )
     return {name: e for module in modules for name, e in module.EXPERIMENTS.items()}

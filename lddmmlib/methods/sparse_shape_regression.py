@@ -1,0 +1,88 @@
+"""Sparse shape regression (paper B): landmarks that a dataset does not define, from a few that it does.
+
+Datasets annotate different landmarks. Those of one, S_i, and those of another, S_j, describe the same face, and a
+matrix H approximates the second by the first, Ŝ_j = H S_i (eq. 7), x and y alike. Each row of H has a budget,
+|h|₁ ≤ τ, which leaves most of it zero: an undefined landmark is represented by a few defined ones.
+
+The rows are not centred. To be right for a face anywhere in the image a row has to sum to 1, which the data teach
+and nothing enforces; with Σh = 1, τ = 1 leaves convex combinations only, and τ = 1.4 a little extrapolation: at most
+0.2 of negative weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lddmmlib import _checks, lars
+from lddmmlib._shapes import Float
+
+
+class SparseMap(NamedTuple):
+    """H (q, p) and, per row, the multiplier lambdas (q,) and the knots passed n_iter (q,); see `lars.Solution`."""
+
+    H: Tensor
+    lambdas: Tensor
+    n_iter: Tensor
+    residual: float
+    converged: bool
+
+
+def fit_h(
+    defined: Float[Tensor, "m p 2"],
+    undefined: Float[Tensor, "m q 2"],
+    tau: float | Tensor = 1.4,
+    use: Sequence[int] | Tensor | None = None,
+) -> SparseMap:
+    """The matrix H of min Σ_I |H S_i(I) - Y(I)|²  subject to  |h^r|₁ ≤ τ for each row, a problem per row:
+
+        h^r = argmin Σ_I |h S_i(I) - y^r(I)|²   subject to  |h|₁ ≤ τ.
+
+    x and y share the row, so that their Grams add up, G = Xxᵀ Xx + Xyᵀ Xy; all rows share G and run in lock-step.
+
+    defined: S_i of m faces (m, p, 2). undefined: Y (m, q, 2), the other landmarks of the same faces: annotated ones, or
+    in the paper's alternation the network's F + S̄. Both in one frame, in any unit. tau: the budget, a number
+    ≥ 0 or one per row (q,); inf: least squares. use: the defined landmarks that may be chosen, all by default; the
+    others' columns of H are 0. Works in double precision; H has the dtype of `defined`.
+
+    Returns a SparseMap. Raises ValueError for NaN (leave such faces out), for m that differ, no face, a landmark in
+    `use` that is none of the p, and what `lars.budget` refuses.
+    Paper B, equations 7 and 12-14.
+
+    >>> x = torch.tensor([[0.0, 0.0], [4.0, 0.0], [0.0, 2.0]]) + torch.arange(4.0)[:, None, None]
+    >>> middle = x[:, :2].mean(1, keepdim=True)  # between the first two
+    >>> fit_h(x, middle, tau=1.0).H.round(decimals=4).tolist()
+    [[0.5, 0.5, 0.0]]
+    """
+    _checks.points(defined, "defined")
+    _checks.points(undefined, "undefined")
+    p = defined.shape[1]
+    if not len(defined) or len(defined) != len(undefined):
+        raise ValueError(f"defined, undefined: needed the same faces, got {len(defined)} and {len(undefined)}")
+    chosen = list(range(p)) if use is None else torch.as_tensor(use).tolist()
+    if not chosen or not set(chosen) <= set(range(p)) or len(set(chosen)) < len(chosen):
+        raise ValueError(f"use: needed different landmarks, each from 0 to {p - 1}, got {chosen}")
+    x, y = defined[:, chosen].double(), undefined.to(defined.device).double()
+    gram, xy = (sum(x[..., k].T @ z[..., k] for k in (0, 1)) for z in (x, y))
+    found = lars.budget(gram, xy, tau)
+    h = defined.new_zeros(y.shape[1], p)
+    h[:, chosen] = found.coefs.T.to(h)
+    return SparseMap(h, found.lambdas.to(h), found.n_iter, found.residual, found.converged)
+
+
+def complete(points: Float[Tensor, "*batch p 2"], H: Float[Tensor, "q p"]) -> Float[Tensor, "*batch n 2"]:
+    """A face in all landmarks, S_H = [S_i; H S_i]: its own p first, then the q approximated ones.
+
+    points: (..., p, 2), NaN where missing: an approximated landmark is NaN if its row takes one that is. H: (q, p).
+    Returns (..., p + q, 2). Raises ValueError for points that are not p. Paper B, equations 7 and 8.
+
+    >>> complete(torch.tensor([[0.0, 0.0], [4.0, 2.0]]), torch.tensor([[0.5, 0.5]])).tolist()
+    [[0.0, 0.0], [4.0, 2.0], [2.0, 1.0]]
+    """
+    _checks.points(points, "points", H.shape[1], nan=True)
+    H = H.to(points)
+    lost = (H != 0).to(points) @ points.isnan().to(points) > 0
+    return torch.cat([points, (H @ points.nan_to_num(nan=0.0)).masked_fill(lost, torch.nan)], -2)
