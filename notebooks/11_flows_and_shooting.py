@@ -404,7 +404,7 @@ for size in (0.125, 0.25, 0.5, 1, 2, 4):
     way = (ends["constant"] - x0).norm(dim=1).max()
     apart = [(end - ends["constant"]).norm(dim=1).max() for end in ends.values()]
     row = f"{way:9.2g}  {apart[1]:10.2g} {apart[2]:9.2g} {apart[3]:12.2g}"
-    print(f"{size:7.3f} {row}")
+    print(f"{size:7g} {row}")
 
 # %% [markdown]
 # For small arrows shooting, constant momenta and two steps agree: what parts them is of second order, a quarter as large
