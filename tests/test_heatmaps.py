@@ -210,16 +210,20 @@ def test_blurred_taylor_is_nearly_exact_on_clean_maps_and_better_under_noise():
     assert blurred < plain / 2
 
 
-def test_taylor_stays_where_there_is_no_parabola():
-    maps = torch.zeros(3, *SIZE)
-    maps[:, 20, 30] = 1.0  # log 0 all around
-    maps[1] += 1e-3 * torch.arange(SIZE[1])  # a slope and a spike: the top is far beyond the stencil
-    maps[1, 20, 29:32] = torch.tensor([0.997, 1.0, 0.9999])
-    maps[2, 20, 31] = -1.0
-    for row in heatmaps.decode(maps[[0, 2]], "taylor"):
-        assert row.tolist() == [30, 20]
-    plain = heatmaps.decode(maps, "argmax")
-    assert ((heatmaps.decode(maps, "taylor") - plain).abs() <= 2).all()
+@pytest.mark.parametrize(
+    ("log_h", "why"),
+    [
+        ([[-9, -9, -9], [-9, 0, -math.inf], [-9, -9, -9]], "a value beneath it is 0"),
+        ([[-0.01, -0.11, -3], [-0.11, 0, -0.09], [-3, -0.09, -0.01]], "a saddle: det < 0"),
+        ([[-0.3, -0.15, -0.68], [-0.15, 0, -0.05], [-0.68, -0.05, -0.3]], "the top is 5 cells away"),
+    ],
+)
+def test_taylor_stays_where_there_is_no_parabola(log_h, why):
+    maps = torch.full(SIZE, math.exp(-9), dtype=torch.float64)
+    maps[19:22, 29:32] = torch.tensor(log_h, dtype=torch.float64).exp()
+    assert heatmaps.decode(maps, "taylor").tolist() == [30, 20], why
+    maps[20, 31] = -0.1
+    assert heatmaps.decode(maps, "taylor").tolist() == [30, 20]
 
 
 # --- strides, flips, batches ---------------------------------------------------------------
@@ -433,3 +437,5 @@ def test_negative_values_are_no_harm_to_the_others():
     maps = heatmaps.encode(points, SIZE, 2.0) - 0.1
     for method in ("argmax", "quarter", "local_soft"):
         close(heatmaps.decode(maps, method), heatmaps.decode(maps + 0.1, method))
+        below = maps - maps.amax((-2, -1), keepdim=True)  # the largest value is 0: not an empty map
+        close(heatmaps.decode(below, method), heatmaps.decode(maps, method))
