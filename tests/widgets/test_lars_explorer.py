@@ -54,7 +54,7 @@ def test_the_events_are_what_becomes_of_the_active_set(js):
                 assert knot["h"][j] == 0  # exactly, of who drops too
                 active ^= {j}
                 dropped += not joins
-    assert dropped > 2
+    assert dropped
 
 
 @pytest.mark.parametrize("tau", [0.0, 0.1, 0.5, 1.3, 1e6])
