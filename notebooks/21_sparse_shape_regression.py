@@ -264,10 +264,11 @@ for tau in (0.9, 1.0):
         errors[tau, away] = metrics.nme(pred, Y[test] + away, d[test]).mean()
         print(f"tau {tau}, {away:3.0f} px away: {100 * errors[tau, away]:6.2f} %")
 assert errors[0.9, 500.0] > 3 * errors[0.9, 0.0]
-assert errors[1.0, 500.0] < 2 * errors[1.0, 0.0]
+assert errors[1.0, 500.0] < errors[0.9, 500.0] / 20
 
 # %% [markdown]
-# The points are pulled towards the origin of the image, the farther the face the more.
+# The points are pulled towards the origin of the image, the farther the face the more. Even $\tau = 1$ pays a little: where a
+# bit of extrapolation is worth more than a sum of exactly one, a row gives up some of the sum.
 
 # %% [markdown]
 # ## Choosing the parameters
@@ -287,8 +288,8 @@ for n in (20, 40, 120):
     print(row)
 
 # %% [markdown]
-# With few faces a budget is worth more than any landmark. With many, least squares has enough to learn from,
-# and the budget costs little. Between the two lies every dataset that you will meet.
+# With few faces a budget is worth more than any landmark, and least squares is worst. With more it catches up; how far, the
+# recorded run shows on real faces.
 #
 # **The landmarks.** `use=` keeps to those that are reliable, or visible, or annotated by the better hand.
 
