@@ -118,6 +118,7 @@ def set_up(torch_index=None) -> None:
 def plain_kernels() -> None:
     """Chapters run in kernels of their own settings: none of the user's start-up files, no note on transport."""
     os.environ["IPYTHONDIR"] = str(BUILD / "ipython")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait leave the cores to others
     profile = BUILD / "ipython" / "profile_default"
     profile.mkdir(parents=True, exist_ok=True)
     (profile / "ipython_kernel_config.py").write_text("c.IPKernelApp.log_level = 40\n", encoding="utf-8")

@@ -200,6 +200,5 @@ def _diracs(curve: Curve, sigma: float | Sequence[float] | Tensor, closed: bool,
 
 
 def _norm2(c: Tensor, tau: Tensor) -> Tensor:
-    c = c - c.detach().mean(-2, keepdim=True)  # changes nothing, but single precision is finest near the origin
     c, tau = rows(c), rows(tau)
     return (tau * Product.apply(c, c, tau)).sum((-1, -2))

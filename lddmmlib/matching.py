@@ -128,6 +128,7 @@ def match(
     may then have other numbers of points. steps: of the midpoint rule. A match has converged when ten steps of
     L-BFGS lower J by no more than the share tol, within max_iter evaluations.
 
+    Landmarks alone stop short of the target where n is large: a lone one of n by 1/(2γn), so lower γ.
     Returns a `Match`. One that has not converged says so and is the best found: raise max_iter, gamma or sigma_v.
     Raises ValueError for gamma outside [0, 1], beta below 0, nothing to match by, and what the terms refuse.
     Paper A, equations 2 to 5.

@@ -404,7 +404,7 @@ for size in (0.125, 0.25, 0.5, 1, 2, 4):
     way = (ends["constant"] - x0).norm(dim=1).max()
     apart = [(end - ends["constant"]).norm(dim=1).max() for end in ends.values()]
     row = f"{way:9.2g}  {apart[1]:10.2g} {apart[2]:9.2g} {apart[3]:12.2g}"
-    print(f"{size:7.3f} {row}")
+    print(f"{size:7g} {row}")
 
 # %% [markdown]
 # For small arrows shooting, constant momenta and two steps agree: what parts them is of second order, a quarter as large
@@ -417,8 +417,10 @@ for size in (0.125, 0.25, 0.5, 1, 2, 4):
 # Nature keeps books. Along the geodesic, three things stay what they were:
 #
 # $$
-# H = \tfrac12 \sum_{i,j} k_{ij}\, p_i \cdot p_j, \qquad P = \sum_i p_i, \qquad
-# L = \sum_i x_i \wedge p_i = \sum_i (x_{i,1}\, p_{i,2} - x_{i,2}\, p_{i,1}),
+# \begin{aligned}
+# H &= \tfrac12 \sum_{i,j} k_{ij}\, p_i \cdot p_j, \qquad P = \sum_i p_i, \\
+# L &= \sum_i x_i \wedge p_i = \sum_i (x_{i,1}\, p_{i,2} - x_{i,2}\, p_{i,1}),
+# \end{aligned}
 # $$ (eq-kept)
 #
 # the energy, because nothing in eq. {eq}`eq-hamilton` depends on time; the total momentum, because nothing depends on
@@ -495,7 +497,7 @@ for name, run in runs.items():
 #
 # $$
 # \frac{dd}{dt} = -q\,(1 - k) = -\sqrt{H\,\bigl(1 - e^{-4 d^2/\sigma^2}\bigr)}
-# \;\approx\; -\frac{2\sqrt H}{\sigma}\, d \quad \text{where } d \ll \sigma.
+# \;\approx\; -\frac{2\sqrt H}{\sigma}\, d \;\; \text{for } d \ll \sigma.
 # $$ (eq-head-on)
 #
 # So the distance falls like $e^{-2\sqrt H t/\sigma}$: it halves, and halves again, and is never zero, while the
@@ -564,7 +566,8 @@ CollisionExplorer()
 # \text{Euler:} \quad & s \leftarrow s + h f(s), \\
 # \text{midpoint (RK2):} \quad & s \leftarrow s + h f\bigl(s + \tfrac h2 f(s)\bigr), \\
 # \text{RK4:} \quad & s \leftarrow s + \tfrac h6 (k_1 + 2 k_2 + 2 k_3 + k_4), \\
-# & k_1 = f(s),\; k_2 = f(s + \tfrac h2 k_1),\; k_3 = f(s + \tfrac h2 k_2),\; k_4 = f(s + h k_3).
+# & k_1 = f(s),\; k_2 = f(s + \tfrac h2 k_1), \\
+# & k_3 = f(s + \tfrac h2 k_2),\; k_4 = f(s + h k_3).
 # \end{aligned}
 # $$ (eq-steps)
 
@@ -671,8 +674,10 @@ assert torch.allclose(
 # $\sqrt{2/e}\,|\alpha|/\sigma$, and slopes add up to no more than their sum. So it is enough that
 #
 # $$
-# n \;>\; \sqrt{\tfrac2e}\; \frac{\sum_j |\alpha_j|}{\sigma_V} \quad\text{(constant momenta)}, \qquad
-# n \;>\; \frac{\sqrt2\,\|v_0\|_V}{\sigma_V} = \frac{2\sqrt{H}}{\sigma_V} \quad\text{(geodesic)}.
+# \begin{aligned}
+# n &> \sqrt{\tfrac2e}\; \frac{\sum_j |\alpha_j|}{\sigma_V} &&\text{(constant momenta)}, \\
+# n &> \frac{\sqrt2\,\|v_0\|_V}{\sigma_V} = \frac{2\sqrt{H}}{\sigma_V} &&\text{(geodesic)}.
+# \end{aligned}
 # $$ (eq-certificate)
 #
 # The midpoint rule needs $u + u^2/2 < 1$ and RK4 $u + u^2/2 + u^3/6 + u^4/24 < 1$, with $u = h\,\mathrm{Lip}(v)$. These are

@@ -26,7 +26,25 @@ class Experiment(NamedTuple):
 
 def experiments() -> dict[str, Experiment]:
     """Every experiment by its name."""
-    from lddmmlib.experiments import currents_run, flows_run, geometry_prior, measuring, sparse_completion, yardstick
+    from lddmmlib.experiments import (
+        currents_run,
+        flows_run,
+        geometry_prior,
+        heatmap_table,
+        matching_run,
+        measuring,
+        sparse_completion,
+        yardstick,
+    )
 
-    modules = (measuring, geometry_prior, yardstick, currents_run, flows_run, sparse_completion)
+    modules = (
+        measuring,
+        geometry_prior,
+        yardstick,
+        currents_run,
+        flows_run,
+        matching_run,
+        sparse_completion,
+        heatmap_table,
+    )
     return {name: e for module in modules for name, e in module.EXPERIMENTS.items()}

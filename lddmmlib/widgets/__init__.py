@@ -38,19 +38,27 @@ then show ``Bell(question="Where is half the height?", alt="A bell curve and its
 '''
 
 from lddmmlib.widgets.base import Number, Numbers, StaticWidget
+from lddmmlib.widgets.bias_map import BiasMap
 from lddmmlib.widgets.collision_explorer import CollisionExplorer
 from lddmmlib.widgets.current_explorer import CurrentExplorer
 from lddmmlib.widgets.face_explorer import FaceExplorer
 from lddmmlib.widgets.flow_explorer import FlowExplorer
+from lddmmlib.widgets.heatmap_explorer import HeatmapExplorer
+from lddmmlib.widgets.lars_explorer import LarsExplorer
 from lddmmlib.widgets.metric_explorer import MetricExplorer
+from lddmmlib.widgets.sparse_face_explorer import SparseFaceExplorer
 
 __all__ = [
+    "BiasMap",
     "CollisionExplorer",
     "CurrentExplorer",
     "FaceExplorer",
     "FlowExplorer",
+    "HeatmapExplorer",
+    "LarsExplorer",
     "MetricExplorer",
     "Number",
     "Numbers",
+    "SparseFaceExplorer",
     "StaticWidget",
 ]

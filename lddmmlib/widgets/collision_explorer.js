@@ -1,6 +1,6 @@
 // Two landmarks heading at one another: their ways, and what of energy and momentum is conserved.
 import { angularMomentum, flow, gaussian, lattice, totalMomentum } from "./lddmm.js";
-import { clamp, decimal, h, hint, range, rounded, row, table, widget } from "./shared.js";
+import { clamp, decimal, h, hint, key, range, rounded, row, table, widget } from "./shared.js";
 
 const HALF = 60; // px from the middle to where each starts
 const WIDE = 110, HIGH = 80; // half the picture, px
@@ -80,9 +80,6 @@ function timePlot(ui, now, { title, label, lines, most }) {
   });
   return plot;
 }
-const key = items => h("p", { class: "sw-hint sw-lines" }, ...items.map(([look, words]) =>
-  h("span", {}, h("span", { class: `sw-swatch ${look}` }), words)));
-
 const ENERGY = [
   { of: (r, { H }) => 100 * r.own / H, colour: "blue", width: 1.6 },
   { of: (r, { H }) => 100 * r.shared / H, colour: "purple", width: 1.6 },

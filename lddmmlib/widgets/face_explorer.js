@@ -1,7 +1,7 @@
 // A head that is turned and moved, with the landmarks of any annotation scheme on it.
 import { curve, dot, faceOf, gaze, headOf, jawPlaces, landmarks, mesh, rotation, toCamera, turnedTo } from "./geometry.js";
 import { depthAt, relief, sheet } from "./relief.js";
-import { decimal, h, range, widget } from "./shared.js";
+import { decimal, h, part, range, widget } from "./shared.js";
 
 /** Arrays by name from one that has them all, one after the other: "a.b" goes to { a: { b } }. */
 export function unpack(numbers, sizes) {
@@ -145,8 +145,7 @@ function shown(ui, head) {
     .filter(([p, q]) => Math.hypot(p[0] - q[0], p[1] - q[1]) > head.standsBefore * face.scale);
   return { ...state, face, mesh: x, points, visible, slid };
 }
-/** One element of a list, or anything else that `read` and `write` make of the state, as the trait of a control. */
-const part = (ui, get, write) => Object.assign(Object.create(ui), { get, set: change => ui.set(write(Object.values(change)[0])) });
+/** One element of a list, as the trait of a control. */
 const element = (ui, name, i) => part(ui, () => ui.get(name)[i], value => ({ [name]: ui.get(name).with(i, value) }));
 
 const signed = (v, digits = 1) => (v > 0 ? "+" : "") + decimal(v, digits);

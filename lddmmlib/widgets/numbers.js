@@ -15,10 +15,11 @@ export function way([dx, dy], digits = 1) {
   const one = (d, back, forth) => `${decimal(Math.abs(d), digits)} px ${d < 0 ? back : forth}`;
   return `${one(dx, "left", "right")}, ${one(dy, "up", "down")}`;
 }
-/** The smallest and the largest of some numbers and of `low` and `high`, widened to round numbers, and a few ticks. */
+/** The smallest and the largest of some numbers and of `low` and `high`, widened to round numbers, a few ticks, and their digits. */
 export function rounded(values, low = 0, high = 0) {
   const least = Math.min(low, ...values), most = Math.max(high, ...values), rough = (most - least || 1) / 3;
   const ten = 10 ** Math.floor(Math.log10(rough)), step = ten * [1, 2, 5, 10].find(s => s * ten >= rough);
   const [from, to] = [Math.floor(least / step), Math.ceil(most / step)];
-  return { y: [from * step, to * step], ticks: range(to - from + 1).map(i => (from + i) * step) };
+  const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+  return { y: [from * step, to * step], ticks: range(to - from + 1).map(i => (from + i) * step), digits };
 }

@@ -22,6 +22,9 @@ export const table = (head, rows, foot = []) => h("table", { class: "sw-table" }
   h("tbody", {}, ...rows), h("tfoot", {}, ...foot));
 export const row = (head, cells) => h("tr", {}, h("th", { scope: "row" }, head), ...cells);
 export const hint = words => h("p", { class: "sw-hint" }, words);
+/** What the lines of a plot are: [class of the colour, words] each. */
+export const key = items => h("p", { class: "sw-hint sw-lines" }, ...items.map(([look, words]) =>
+  h("span", {}, h("span", { class: `sw-swatch ${look}` }), words)));
 
 /** Plain keys pressed in a control are the control's: not the page's next chapter, not the notebook's next cell. */
 function ownKeys(node, signal) {
@@ -62,7 +65,7 @@ function drag(node, { start, move, signal }) {
 
 export const REACH = 20; // CSS pixels within which a press means a point
 /** A canvas with coordinates: x = [left, right], y = [bottom, top] in the data's units, `pad` CSS pixels around.
-    tall() gives { y, ticks } anew at each drawing, where the height of what is shown changes. */
+    tall() gives { y, ticks, digits } anew at each drawing, where the height of what is shown changes. */
 class Plot {
   constructor({ x, y, ratio = 1, pad = 8, label, axes, tall }, paint) {
     Object.assign(this, { xs: x, ys: y, paint, axes, ratio, tall });
@@ -100,8 +103,9 @@ class Plot {
     g.clearRect(0, 0, this.width, this.height);
     this.colour = colours(this.node);
     if (this.tall) {
-      const { y, ticks } = this.tall();
-      [this.ys, this.axes.y.ticks] = [y, ticks];
+      const { y, ...rest } = this.tall();
+      this.ys = y;
+      Object.assign(this.axes.y, rest);
     }
     if (this.axes) this.grid();
     this.paint(this);
@@ -114,7 +118,7 @@ class Plot {
     }
     for (const v of y.ticks) {
       this.line([[this.xs[0], v], [this.xs[1], v]], { colour: line, width: 1, alpha: 0.6 });
-      this.text(decimal(v, 0), [this.xs[0], v], { dx: -7, align: "right", baseline: "middle" });
+      this.text(y.names?.[v] ?? decimal(v, y.digits ?? 0), [this.xs[0], v], { dx: -7, align: "right", baseline: "middle" });
     }
     this.text(y.label, [this.xs[0], this.ys[1]], { dx: -this.pad.left + 2, dy: -14, colour: muted });
     this.text(x.label, [this.xs[1], this.ys[0]], { dy: 31, align: "right", baseline: "top", colour: muted });
@@ -328,6 +332,10 @@ class Ui {
     });
   }
 }
+
+/** A Ui whose controls read and write get() and the changes write(value), what they make of the state, not a trait. */
+export const part = (ui, get, write) =>
+  Object.assign(Object.create(ui), { get, set: change => ui.set(write(Object.values(change)[0])) });
 
 /** The anywidget that `build` describes: build(ui) returns its plots, controls and other nodes, top to bottom. */
 export function widget(build) {

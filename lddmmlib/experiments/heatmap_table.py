@@ -1,0 +1,114 @@
+"""What writing the truth into heatmaps and reading it back costs, by encoder, decoder, σ, noise and peak height.
+
+Errors are in cells for points drawn at random, and normalised for real shapes in 256-px crops with 64 x 64 maps.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from lddmmlib import heatmaps, metrics
+from lddmmlib.experiments import Experiment
+from lddmmlib.experiments.measuring import SHAPES, real_shapes, with_interval
+
+CELLS, STRIDE, FACE = 64, 4, 220.0  # paper C, section 5.1: 256 px, a face of about 220, maps of 64
+SIGMAS = (1.0, 2.0, 3.0)
+NOISES = (0.0, 0.02, 0.05, 0.1)  # standard deviation in each cell, over the height of the peak
+POINTS, AT_ONCE = 2000, 50
+best_tau = cache(heatmaps.best_tau)
+
+
+def decoders(maps: Tensor, sigma: float, stride: float = 1) -> dict[str, Tensor]:
+    """Name -> points read from maps of peak 1, or from the same maps times the density's height ("..., density")."""
+    low = heatmaps.height(sigma, "density") * maps
+    ways = {m: (maps, m, {}) for m in ("argmax", "quarter", "taylor", "soft", "local_soft")}
+    ways["taylor, blurred"] = maps, "taylor", {"blur": sigma}
+    ways["barycentre"] = maps.clamp(min=0), "barycentre", {}
+    ways["local_soft, best tau"] = maps, "local_soft", {"tau": best_tau(sigma)}
+    ways |= {f"{m}, density": (low, m, {}) for m in ("soft", "local_soft")}
+    return {name: heatmaps.decode(x, method, stride=stride, **more) for name, (x, method, more) in ways.items()}
+
+
+def random_points(n: int) -> Tensor:
+    """n points (n, 2), in cells, that keep 16 of 64 cells to each border."""
+    u = torch.rand(n, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    return 15.5 + (CELLS - 32) * u
+
+
+def round_trip(points: Tensor, rounding: str, sigma: float, noise: float) -> dict[str, Tensor]:
+    """Decoder -> errors (n,) in cells. The same noise for every encoder and σ."""
+    maps = heatmaps.encode(points, (CELLS, CELLS), sigma, rounding)
+    if noise:
+        normal = torch.randn(maps.shape, dtype=maps.dtype, generator=torch.Generator().manual_seed(1))
+        maps = maps + noise * normal
+    return {name: (found - points).norm(dim=-1) for name, found in decoders(maps, sigma).items()}
+
+
+def in_crops(shapes: Tensor) -> Tensor:
+    """Each shape scaled and shifted into its crop: its box in the middle, the longer side 220 of 256 px."""
+    low, high = shapes.amin(-2, keepdim=True), shapes.amax(-2, keepdim=True)
+    scale = FACE / (high - low).amax(-1, keepdim=True)
+    return scale * (shapes - (low + high) / 2) + (STRIDE * CELLS - 1) / 2
+
+
+def real_round_trip(shapes: Tensor, rounding: str, sigma: float) -> dict[str, Tensor]:
+    """Decoder -> the shapes (m, n, 2), px, after their maps."""
+    found: dict[str, list[Tensor]] = {}
+    for some in shapes.split(AT_ONCE):
+        maps = heatmaps.encode(some.float(), (CELLS, CELLS), sigma, rounding, stride=STRIDE)
+        for name, points in decoders(maps, sigma, STRIDE).items():
+            found.setdefault(name, []).append(points)
+    return {name: torch.cat(points).double() for name, points in found.items()}
+
+
+def random_part() -> dict:
+    """encoder -> decoder -> σ -> noise -> mean error and its interval."""
+    points = random_points(POINTS)
+    table: dict = {}
+    for rounding in heatmaps.ROUNDINGS:
+        for sigma in SIGMAS:
+            for noise in NOISES:
+                for name, error in round_trip(points, rounding, sigma, noise).items():
+                    cell = table.setdefault(rounding, {}).setdefault(name, {}).setdefault(f"sigma {sigma:g}", {})
+                    cell[f"noise {noise:g}"] = with_interval(error)
+    return table
+
+
+def real_part(shapes: Tensor) -> dict:
+    """The NME of perfect networks, and what the paper's pair saves against round and quarter, shape by shape."""
+    shapes = in_crops(shapes)
+    figures: dict = {"count": len(shapes), "nme_percent": {}, "saved_percent": {}, "left_of_standard": {}}
+    for sigma in SIGMAS[:2]:
+        nme = {
+            rounding: {
+                name: 100 * metrics.nme(x, shapes, "corners", "300w-68")
+                for name, x in real_round_trip(shapes, rounding, sigma).items()
+            }
+            for rounding in heatmaps.ROUNDINGS
+        }
+        key, standard = f"sigma {sigma:g}", nme["round"]["quarter"]
+        figures["nme_percent"][key] = {r: {d: with_interval(e) for d, e in row.items()} for r, row in nme.items()}
+        pair = {"one": nme["none"]["local_soft"], "density": nme["none"]["local_soft, density"]}
+        figures["saved_percent"][key] = {peak: with_interval(standard - e) for peak, e in pair.items()}
+        figures["left_of_standard"][key] = {peak: (e.mean() / standard.mean()).item() for peak, e in pair.items()}
+    return figures
+
+
+def heatmap_table() -> dict:
+    """Both parts."""
+    taus = {f"sigma {s:g}": {peak: heatmaps.best_tau(s, peak=peak) for peak in heatmaps.PEAKS} for s in SIGMAS}
+    return {"points": POINTS, "best_tau": taus, "error_cells": random_part(), "real": real_part(real_shapes())}
+
+
+EXPERIMENTS = {
+    "heatmap_table": Experiment(
+        heatmap_table,
+        "What does it cost to write the truth into heatmaps and to read it back?",
+        f"{POINTS:,} random points; {SHAPES}, scaled into 256-px crops",
+        ("lddmmlib.heatmaps", "lddmmlib.metrics", "lddmmlib.experiments.measuring"),
+        ("C1",),
+    ),
+}
