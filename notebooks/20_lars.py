@@ -59,6 +59,7 @@ plt.show()
 
 # %%
 import math
+from itertools import pairwise
 
 from lddmmlib import lars
 from lddmmlib.notebook import check, result
@@ -225,7 +226,9 @@ for x in size:
 left.set(xlabel="$|h|_1$", ylabel="weight $h_j$")
 right.set(xscale="log", xlabel="price λ", ylabel="pull over price, $|c_j| / λ$")
 right.set_xlim(price[0], found.lambdas[-2] / 5)
-figure.legend(*left.get_legend_handles_labels(), loc="outside right center", fontsize=8)
+figure.legend(
+    *left.get_legend_handles_labels(), loc="outside right center", fontsize=8
+)
 plt.show()
 
 # %% [markdown]
@@ -247,7 +250,7 @@ plt.show()
 
 # %%
 def budget_by_hand(tau):
-    for (_, before), (_, after) in zip(knots, knots[1:], strict=False):
+    for (_, before), (_, after) in pairwise(knots):
         a, b = before.abs().sum(), after.abs().sum()
         if b >= tau:
             return before + (tau - a) / (b - a) * (after - before)
@@ -325,8 +328,12 @@ for ax, tau in zip(axes, (0.5, 1.0, math.inf), strict=True):
         *mean[known].T, s=400 * h.abs(), color=plots.PALETTE[0], edgecolor=edge,
         linewidth=1.6, zorder=4,
     )  # fmt: skip
-    ax.scatter(*mean[[hidden]].T, s=30, color=plots.PALETTE[1], marker="D", zorder=5)
-    ax.set_title(f"τ = {'∞' if tau == math.inf else tau}: {int((h != 0).sum())} of 8")
+    ax.scatter(
+        *mean[[hidden]].T, s=30, color=plots.PALETTE[1], marker="D", zorder=5
+    )
+    ax.set_title(
+        f"τ = {'∞' if tau == math.inf else tau}: {int((h != 0).sum())} of 8"
+    )
 plt.show()
 
 # %% [markdown]
@@ -357,7 +364,9 @@ from sklearn.linear_model import lars_path_gram
 
 
 def knots_of(unit):
-    rows = [torch.cat([faces[:, i::2, 0], faces[:, i::2, 1]]) / unit for i in (0, 1)]
+    rows = [
+        torch.cat([faces[:, i::2, 0], faces[:, i::2, 1]]) / unit for i in (0, 1)
+    ]
     gram, right = rows[0].T @ rows[0], rows[0].T @ rows[1]
     theirs = [
         len(lars_path_gram(c, gram.numpy(), n_samples=600, method="lasso")[0])
@@ -403,7 +412,7 @@ for origin in (0.0, 128.0):
 #   least angle regression algorithm"; which implementation, and how it was stopped at $\tau$, is not said.
 # - **Less, or at most.** Their constraint is $|h|_1 < \tau$, which has no minimiser if it binds; ours is $\le$.
 # - **Plain or lasso.** Least angle regression proper never drops a variable, and then does not solve {eq}`eq-budget`. We take the lasso
-#   modification of {cite:t}`efron2004least`, section 3.1.
+#   modification of {cite:t}`efron2004least`, in their third section.
 # - **A factor of two.** Their problem has no half. That changes $\lambda$, not the solution for a given $\tau$.
 # :::
 
@@ -504,7 +513,9 @@ for noise in (1.0, 10.0):
     wider = torch.cat([X, ninth[:, None]], 1)
     h = lars.budget(wider.T @ wider, wider.T @ y, 1.0).coefs
     weights.append(h[8].item())
-    print(f"noise {noise:2.0f} px: outer {h[3]:.2f}, inner {h[4]:.2f}, ninth {h[8]:.2f}")
+    print(
+        f"noise {noise:2.0f} px: outer {h[3]:.2f}, inner {h[4]:.2f}, ninth {h[8]:.2f}"
+    )
 assert weights[0] > 0.6 > weights[1]
 
 # %% [markdown]
