@@ -220,6 +220,17 @@ def test_collinear_columns_are_optimal_and_explain_as_much():
     close(x @ found.coefs[-1], x[:, :5].numpy() @ best)
 
 
+def test_nearly_collinear_columns_keep_their_digits():
+    """Forty columns that twelve nearly explain, far from centred: hundreds of knots, pivots of 1e-9."""
+    x = 100 + normal(240, 12) @ normal(12, 40, seed=1) + 3e-3 * normal(240, 40, seed=2)
+    y = 100 + x[:, :5].mean(1) + normal(240, seed=3)
+    gram, xy = x.T @ x, x.T @ y
+    found = lars.path(gram, xy)
+    assert found.n_knots > 80
+    assert worst_violation(gram, xy, found) < 2e-11
+    assert worst_violation(gram, xy, lars.path_by_solving(gram, xy)) < 1e-12
+
+
 @few
 @given(some_seed)
 def test_more_variables_than_rows(seed):
