@@ -198,7 +198,7 @@ assert torch.allclose(torch.stack([h for _, h in knots]), found.coefs)
 solved = lars.path_by_solving(G, xy)
 assert torch.allclose(solved.coefs, found.coefs)
 
-# %% tags=["nbval-check-output"]
+# %%
 for (_, h), (what, j) in zip(knots, story, strict=False):
     print(f"|h|_1 = {h.abs().sum():.2f}: {names[j]} {what}")
 
