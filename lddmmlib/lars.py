@@ -59,7 +59,7 @@ class Solution(NamedTuple):
     converged: bool
 
 
-def path(gram: Float[Tensor, "p p"], xy: Float[Tensor, p * t]) -> Path:
+def path(gram: Float[Tensor, "p p"], xy: Float[Tensor, "p ..."]) -> Path:
     """The lasso path, min over h of ½ |y - X h|² + λ |h|₁ at each of its knots, of all targets in lock-step.
 
     gram: XᵀX (p, p); xy: Xᵀy (p,), or XᵀY (p, t) for t targets; both in the unit of X squared. In single
@@ -83,7 +83,7 @@ def path(gram: Float[Tensor, "p p"], xy: Float[Tensor, p * t]) -> Path:
     return Path(lambdas, coefs, n_knots)
 
 
-def budget(gram: Float[Tensor, "p p"], xy: Float[Tensor, p * t], tau: float | Tensor) -> Solution:
+def budget(gram: Float[Tensor, "p p"], xy: Float[Tensor, "p ..."], tau: float | Tensor) -> Solution:
     """The lasso with its budget as a constraint:  min over h of ½ |y - X h|²  subject to  |h|₁ ≤ τ.
 
     Along the path |h|₁ grows, linearly between two knots: the answer lies inside the segment in which it reaches

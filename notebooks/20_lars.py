@@ -339,10 +339,11 @@ plt.show()
 # %% [markdown]
 # Try it with your own two or three variables: move the target, watch the direction that keeps the angles equal, and find a
 # place where a variable that joined has to leave.
-#
-# <!--
-# WIDGET: LarsExplorer
-# -->
+
+# %%
+from lddmmlib.widgets import LarsExplorer
+
+LarsExplorer()
 
 # %% [markdown]
 # ## If it goes wrong

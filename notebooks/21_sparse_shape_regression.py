@@ -245,10 +245,11 @@ plt.show()
 # Everything fits but the pupils. Where somebody looks is not written in the 68 points, and no budget can buy it.
 #
 # Choose any undefined landmark yourself, and see who represents it as $\tau$ moves:
-#
-# <!--
-# WIDGET: SparseFaceExplorer
-# -->
+
+# %%
+from lddmmlib.widgets import SparseFaceExplorer
+
+SparseFaceExplorer()
 
 # %% [markdown]
 # ## If it goes wrong

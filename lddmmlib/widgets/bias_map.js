@@ -15,9 +15,11 @@ export const worstOver = state => between(TENS, ROWS).map(ten =>
   between(SIGMAS, COLUMNS).map(sigma => worst({ ...state, sigma, tau: 10 ** ten })));
 /** The bias over a cell, in thousandths of one: as it is, by aliasing's formula, and from the window alone. */
 export function curves(state) {
-  const s = softmaxWidth(state.sigma, state.tau, state.peak), places = range(101).map(k => (k - 50) / 100.2); // none on the border
+  const s = softmaxWidth(state.sigma, state.tau, state.peak);
+  const places = range(101).map(k => (k - 50) / 100.2); // none on the border
   const line = of => places.map(t => [t, 1000 * of(t)]);
-  return { bias: line(t => bias(t, state)), aliasing: line(t => aliasing(t, s)), window: line(t => bias(t, state, FINE)) };
+  const [now, alias, cut] = [t => bias(t, state), t => aliasing(t, s), t => bias(t, state, FINE)].map(line);
+  return { bias: now, aliasing: alias, window: cut };
 }
 
 // ------------------------------------------------------------------------------------------------- the pictures
@@ -54,11 +56,13 @@ const tens = v => ({ tau: Number((10 ** clamp(v, ...TENS)).toPrecision(2)) });
 function mapPlot(ui, now) {
   const names = Object.fromEntries(range(4).map(k => [k, decimal(10 ** k, 0)]));
   const axes = { x: { ticks: [1, 2, 3, 4], label: "σ (cells)" }, y: { ticks: range(4), names, label: "τ" } };
-  const plot = ui.plot({ x: SIGMAS, y: TENS, axes, ratio: 1.05, label: "The worst bias as colours over σ and τ" }, p => paintMap(p, now()));
+  const label = "The worst bias as colours over σ and τ";
+  const plot = ui.plot({ x: SIGMAS, y: TENS, axes, ratio: 1.05, label }, p => paintMap(p, now()));
   const to = ([s, ten]) => ui.set({ sigma: Math.round(50 * clamp(s, ...SIGMAS)) / 50, ...tens(ten) });
   ui.handle(plot, {
     label: () => "σ and τ",
-    text: () => `σ ${decimal(ui.get("sigma"), 2)} cells, τ ${tau(ui.get("tau"))}: worst bias ${decimal(now().worst, 4)} cells`,
+    text: () => `σ ${decimal(ui.get("sigma"), 2)} cells, τ ${tau(ui.get("tau"))}: ` +
+      `worst bias ${decimal(now().worst, 4)} cells`,
     now: () => ui.get("sigma"),
     at: () => [ui.get("sigma"), Math.log10(ui.get("tau"))],
     to,
@@ -86,8 +90,9 @@ function sums({ sigma, tau: at, worst, H, curves }) {
     `${decimal(sigma / Math.sqrt(at * H), 2)} cells. Worst bias ${decimal(worst, 4)} cells; aliasing's formula says ` +
     `${decimal(alias, 4)}, the window alone makes ${decimal(cut, 4)}.`;
 }
-const legend = () => h("div", { class: "sw-bias-key" },
-  h("span", { class: "sw-viridis" }), h("span", { class: "sw-marks" }, ...["0.0001", "0.001", "0.01", "0.1", "1 cell"].map(v => h("span", {}, v))));
+const MARKS = ["0.0001", "0.001", "0.01", "0.1", "1 cell"];
+const legend = () => h("div", { class: "sw-bias-key" }, h("span", { class: "sw-viridis" }),
+  h("span", { class: "sw-marks" }, ...MARKS.map(words => h("span", {}, words))));
 
 export default widget(ui => {
   let known = null; // the map itself changes with the window and the peak alone
@@ -106,13 +111,15 @@ export default widget(ui => {
     return { ...state, ...mapped(state), curves: curves(state), worst: worst(state), H: height(state.sigma, state.peak) };
   });
   const said = ui.keep(h("p", { class: "sw-hint sw-count" }), () => { said.textContent = sums(now()); });
-  const tenths = part(ui, () => Math.log10(ui.get("tau")), tens);
+  const powers = part(ui, () => Math.log10(ui.get("tau")), tens);
   return [
     h("div", { class: "sw-pair sw-stays" },
       h("div", {}, mapPlot(ui, now).node, legend(),
         hint("The worst bias. Point at the map; drag, or use the arrow keys on the dot. White: the best τ for each σ."),
-        ui.slider({ name: "sigma", label: "σ of the map", min: SIGMAS[0], max: SIGMAS[1], step: 0.02, text: v => `${decimal(v, 2)} cells` }),
-        tenths.slider({ name: "tau", label: "τ", min: TENS[0], max: TENS[1], step: 0.01, text: () => tau(ui.get("tau")) })),
+        ui.slider({ name: "sigma", label: "σ of the map", min: SIGMAS[0], max: SIGMAS[1], step: 0.02,
+          text: v => `${decimal(v, 2)} cells` }),
+        powers.slider({ name: "tau", label: "τ", min: TENS[0], max: TENS[1], step: 0.01,
+          text: () => tau(ui.get("tau")) })),
       h("div", {}, curvePlot(ui, now).node,
         key([["sw-ink", "bias"], ["sw-blue", "aliasing −4πs² exp(−2π²s²) sin 2πt, s = σ/√(τH)"],
           ["sw-orange", "window: the bias on a grid 9 times finer"]]),

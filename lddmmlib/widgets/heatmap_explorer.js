@@ -27,7 +27,8 @@ function paintMap(plot, now) {
   const { blue, orange, ink, paper, line, purple } = plot.colour, { map, size, point, decoder, window } = now;
   const most = Math.max(...map.flat()), side = size - 0.5;
   map.forEach((values, y) => values.forEach((v, x) => {
-    plot.line(square([x, y], 0.5), { fill: v < 0 ? orange : blue, alpha: 0.9 * clamp(Math.abs(v) / most, 0, 1), close: true });
+    const alpha = 0.9 * clamp(Math.abs(v) / most, 0, 1);
+    plot.line(square([x, y], 0.5), { fill: v < 0 ? orange : blue, alpha, close: true });
   }));
   for (const k of range(size + 1)) {
     const at = k - 0.5, grid = { colour: line, width: 0.7 };
@@ -35,7 +36,8 @@ function paintMap(plot, now) {
     plot.line([[-0.5, at], [side, at]], grid);
   }
   const peak = largest(map);
-  if (decoder === "local_soft") plot.line(square(peak, window / 2), { colour: ink, width: 1.6, dash: [5, 4], close: true });
+  const rim = { colour: ink, width: 1.6, dash: [5, 4], close: true };
+  if (decoder === "local_soft") plot.line(square(peak, window / 2), rim);
   plot.line([[-0.5, peak[1]], [side, peak[1]]], { colour: purple, width: 1, dash: [2, 3] });
   cross(plot, now.points[decoder], 6, { colour: paper, width: 5.5 });
   cross(plot, now.points[decoder], 6, { colour: ink, width: 2.4 });
@@ -67,7 +69,6 @@ function paintProfile(plot, { map, size, point, points, decoder, weights, H }) {
 
 // --------------------------------------------------------------------------------------------------- the widget
 
-const cells = v => `${decimal(v, 2)} cells`;
 function mapPlot(ui, now) {
   const size = ui.get("size"), [low, high] = [-0.5, size - 0.5];
   const label = "The heatmap, the window around its largest value, and the decoded point";
@@ -84,15 +85,16 @@ function mapPlot(ui, now) {
 }
 function profilePlot(ui, now) {
   const size = ui.get("size"), ticks = range(Math.floor((size - 1) / 5) + 1).map(k => 5 * k);
-  const axes = { x: { ticks, grid: false, label: "x (cells)" }, y: { ticks: [], label: "% of the peak; % of the weights" } };
+  const x = { ticks, grid: false, label: "x (cells)" }, y = { ticks: [], label: "% of the peak; % of the weights" };
   const label = "Values in the row of the largest one, and the decoder's weights of the columns";
   const tall = () => rounded(now().map[largest(now().map)[1]].map(v => 100 * v / now().H), 0, 100);
-  return ui.plot({ x: [-0.5, size - 0.5], y: [0, 100], ratio: 1.7, axes, tall, label }, p => paintProfile(p, now()));
+  return ui.plot({ x: [-0.5, size - 0.5], y: [0, 100], ratio: 1.7, axes: { x, y }, tall, label }, p => paintProfile(p, now()));
 }
 /** The decoders to choose from, and how far each is off. */
 function decoders(ui, now) {
   const names = Object.keys(DECODERS), radios = ui.radios("decoder", DECODERS);
-  const fields = names.map(() => [h("td"), h("td"), h("td")]), rows = names.map((name, i) => row(radios[name], fields[i]));
+  const fields = names.map(() => [h("td"), h("td"), h("td")]);
+  const rows = names.map((name, i) => row(radios[name], fields[i]));
   return ui.keep(table(["error (cells)", "x", "y", "size"], rows), () => {
     names.forEach((name, i) => {
       const off = now().errors[name];
@@ -102,14 +104,17 @@ function decoders(ui, now) {
   });
 }
 const lost = now => `The encoder's rounding moved the centre by ${decimal(now.lost, 2)} cells. ` +
-  `τH = ${decimal(now.tau * now.H, 1)}: near the peak the softmax has the width σ/√(τH) = ${cells(softmaxWidth(now.sigma, now.tau, now.peak))}.`;
-const told = now => `${DECODERS[now.decoder]}: ${decimal(Math.hypot(...now.errors[now.decoder]), 3)} cells off. ${lost(now)}`;
+  `τH = ${decimal(now.tau * now.H, 1)}: near the peak the softmax has the width ` +
+  `σ/√(τH) = ${decimal(softmaxWidth(now.sigma, now.tau, now.peak), 2)} cells.`;
+const told = now =>
+  `${DECODERS[now.decoder]}: ${decimal(Math.hypot(...now.errors[now.decoder]), 3)} cells off. ${lost(now)}`;
 
 export default widget(ui => {
   const now = ui.memo(() => {
     const state = Object.fromEntries(STATE.map(name => [name, ui.get(name)]));
     return { ...state, ...found(state), H: height(state.sigma, state.peak) };
   });
+  const slider = (name, label, min, max, step, text) => ui.slider({ name, label, min, max, step, text });
   const tens = part(ui, () => Math.log10(ui.get("tau")), v => ({ tau: Number((10 ** v).toPrecision(2)) }));
   const said = ui.keep(h("p", { class: "sw-hint sw-count" }), () => { said.textContent = lost(now()); });
   const another = ui.button("Other noise", () => ui.set({ seed: ui.get("seed") + 1 }));
@@ -118,10 +123,11 @@ export default widget(ui => {
       h("div", {}, mapPlot(ui, now).node,
         hint("Drag the ring, the true point; the cross is the decoded one. Keys: arrows by 0.05 cells (Shift: 0.25), " +
           "Home (a cell's centre). Orange cells are below 0."),
-        ui.slider({ name: "sigma", label: "σ of the map", min: 0.4, max: 3, step: 0.1, text: v => `${decimal(v)} cells` }),
-        ui.slider({ name: "window", label: "window", min: 3, max: 11, step: 2, text: v => `${v} × ${v} cells` }),
-        tens.slider({ name: "tau", label: "τ", min: -0.3, max: 3.7, step: 0.05, text: () => decimal(ui.get("tau"), ui.get("tau") < 10 ? 1 : 0) }),
-        ui.slider({ name: "noise", label: "noise", min: 0, max: 0.3, step: 0.01, text: v => `${decimal(100 * v, 0)} % of the peak` }),
+        slider("sigma", "σ of the map", 0.4, 3, 0.1, v => `${decimal(v)} cells`),
+        slider("window", "window", 3, 11, 2, v => `${v} × ${v} cells`),
+        tens.slider({ name: "tau", label: "τ", min: -0.3, max: 3.7, step: 0.05,
+          text: () => decimal(ui.get("tau"), ui.get("tau") < 10 ? 1 : 0) }),
+        slider("noise", "noise", 0, 0.3, 0.01, v => `${decimal(100 * v, 0)} % of the peak`),
         ui.choice({ name: "rounding", label: "rounding by the encoder", options: ROUNDINGS }),
         ui.choice({ name: "peak", label: "height H of the peak", options: PEAKS })),
       h("div", {}, profilePlot(ui, now).node,

@@ -43,9 +43,10 @@ const shares = weights => {
   const total = weights.flat().reduce((a, b) => a + b, 0);
   return weights.map(row => row.map(v => v / (total || 1)));
 };
-const onNeighbours = (map, step) => {
-  const [px, py] = largest(map), [u, v] = step(map, px, py), on = (d, s) => (d === 0 ? 1 - Math.abs(s) : Math.max(0, d * s));
-  return map.map((row, y) => row.map((_, x) => (Math.abs(x - px) < 2 && Math.abs(y - py) < 2 ? on(x - px, u) * on(y - py, v) : 0)));
+/** The cells' weights of a point less than one from the largest value: bilinear. */
+const stepped = (map, step) => {
+  const [px, py] = largest(map), [u, v] = step(map, px, py), near = d => Math.max(0, 1 - Math.abs(d));
+  return map.map((row, y) => row.map((_, x) => near(x - px - u) * near(y - py - v)));
 };
 /** A quarter of the sign of the difference of the two neighbours; nothing at the border. */
 function quarter(map, x, y) {
@@ -53,8 +54,8 @@ function quarter(map, x, y) {
   return inside ? [map[y][x + 1] - map[y][x - 1], map[y + 1][x] - map[y - 1][x]].map(d => Math.sign(d) / 4) : [0, 0];
 }
 const WEIGHTS = {
-  argmax: map => onNeighbours(map, () => [0, 0]),
-  quarter: map => onNeighbours(map, quarter),
+  argmax: map => stepped(map, () => [0, 0]),
+  quarter: map => stepped(map, quarter),
   soft: (map, { tau }) => shares(softmax(map, tau)),
   local_soft: (map, { tau, window }) => shares(softmax(map, tau, (...d) => d.every(k => Math.abs(k) <= window >> 1))),
   barycentre: map => shares(map.map(row => row.map(v => Math.max(0, v)))), // noise goes below 0
@@ -86,7 +87,7 @@ export function decode(map, method, state) {
 
 // ---------------------------------------------------------------------------------- the bias of the local soft-argmax
 
-/** How far the local soft-argmax is off in x, where the landmark lies t beside a cell's centre in x, and on it in y; or,
+/** How far the local soft-argmax is off in x, where the landmark lies t beside a cell's centre in x and on it in y; or,
     on a grid `fine` (odd) times finer, how far the window alone would lead it. */
 export function bias(t, { sigma, tau, window, peak }, fine = 1) {
   const near = Math.round(t), H = height(sigma, peak), g = d => Math.exp(-(d * d) / (2 * sigma ** 2));

@@ -7,8 +7,8 @@ const total = h => h.reduce((sum, v) => sum + Math.abs(v), 0);
 const dot = (a, b) => a.reduce((sum, v, i) => sum + v * b[i], 0);
 export const correlations = (gram, xy, h) => xy.map((v, j) => v - dot(gram[j], h));
 
-/** The knots of min ½|y - X h|² + λ |h|₁ from h = 0 to least squares, or until |h|₁ reaches `budget`: { lambda, h, size,
-    event }, size = |h|₁, event = { j, joins }, what happens there: null at the end. */
+/** The knots of min ½|y - X h|² + λ |h|₁ from h = 0 to least squares, or until |h|₁ reaches `budget`:
+    { lambda, h, size, event }, size = |h|₁, event = { j, joins }, what happens there: null at the end. */
 export function path(gram, xy, budget = Infinity) {
   const all = range(xy.length), signs = all.map(() => 0), table = gram.map(row => [...row]), knots = [];
   const stop = STOP * Math.max(...xy.map(Math.abs));
@@ -32,9 +32,9 @@ function nearest(gram, xy, table, signs, a, b) {
   const best = { at: -1, drops: {} };
   for (const sign of [1, -1]) {
     for (const j of range(xy.length)) {
-      const on = signs[j], may = on ? sign > 0 && on * a[j] > 0 : table[j][j] > PIVOT * gram[j][j] && 1 - sign * a[j] > 0;
-      if (!may) continue;
-      const at = on ? b[j] / a[j] : sign * (xy[j] - b[j]) / (1 - sign * a[j]);
+      const on = signs[j], below = on ? on * a[j] : 1 - sign * a[j];
+      if (below <= 0 || (on ? sign < 0 : table[j][j] <= PIVOT * gram[j][j])) continue;
+      const at = (on ? on * b[j] : sign * (xy[j] - b[j])) / below;
       if (on) best.drops[j] = at;
       if (at > best.at) Object.assign(best, { at, j, sign });
     }
@@ -55,6 +55,6 @@ export function along(knots, name, value) {
   if (k === 0 || beyond < 0) return { ...knots[k], k };
   const [low, high] = [knots[k - 1], knots[k]], u = (value - low[name]) / (high[name] - low[name]) || 0;
   const mix = (x, y) => x + u * (y - x);
-  return { lambda: mix(low.lambda, high.lambda), size: mix(low.size, high.size), h: low.h.map((v, j) => mix(v, high.h[j])),
-    k: u === 1 ? k : k - 1 };
+  const [lambda, size] = ["lambda", "size"].map(each => mix(low[each], high[each]));
+  return { lambda, size, h: low.h.map((v, j) => mix(v, high.h[j])), k: u === 1 ? k : k - 1 };
 }

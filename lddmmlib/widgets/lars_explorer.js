@@ -42,7 +42,8 @@ function paintArrows(plot, now) {
     plot.arrow(seen(zero), seen(v), { colour: paper, width: 5, head: 12 });
     plot.arrow(seen(zero), seen(v), { colour, width: 2.6, head: 11 });
     const [x, y] = seen(v), size = Math.hypot(x, y) || 1;
-    plot.text(words, [x, y], { dx: 17 * x / size, dy: -17 * y / size, colour, align: "center", baseline: "middle", weight: 700 });
+    const beside = { dx: 17 * x / size, dy: -17 * y / size, align: "center", baseline: "middle" };
+    plot.text(words, [x, y], { ...beside, colour, weight: 700 });
   };
   now.columns.forEach((v, j) => arrow(v, NAMES[j], plot.colour[COLOURS[j]]));
   arrow(now.target, "y", ink);
@@ -61,16 +62,17 @@ function paintArrows(plot, now) {
 function pathPlot(ui, now, { label, title, of, widths = [2.4, 2.4, 2.4], drops }) {
   const shares = { ticks: [0, 0.5, 1], names: { 0.5: "½" }, grid: false, label: "|h|₁, share of its largest" };
   const axes = { x: shares, y: { ticks: [], label: title } };
-  const lines = () => now().columns.map((_, j) => now().knots.map(knot => [knot.size / (now().most || 1), of(knot, now())[j]]));
+  const share = knot => knot.size / (now().most || 1);
+  const lines = () => now().columns.map((_, j) => now().knots.map(knot => [share(knot), of(knot, now())[j]]));
   const tall = () => rounded(lines().flat().map(p => p[1]));
   return ui.plot({ x: [0, 1], y: [0, 1], ratio: 1.9, axes, tall, label }, plot => {
     const { ink, muted, line, paper } = plot.colour, upright = (x, look) => plot.line(plot.ys.map(v => [x, v]), look);
-    for (const knot of now().knots) upright(knot.size / (now().most || 1), { colour: line, width: 1 });
+    for (const knot of now().knots) upright(share(knot), { colour: line, width: 1 });
     plot.line([[0, 0], [1, 0]], { colour: muted, width: 1 });
     lines().forEach((points, j) => plot.line(points, { colour: plot.colour[COLOURS[j]], width: widths[j] }));
     upright(now().share, { colour: ink, width: 1.2, dash: [5, 4] });
     const gone = drops ? now().knots.filter(knot => knot.event && !knot.event.joins) : [];
-    plot.dots(gone.map(knot => [knot.size / now().most, 0]), { colour: paper, radius: 4.5, edge: ink });
+    plot.dots(gone.map(knot => [share(knot), 0]), { colour: paper, radius: 4.5, edge: ink });
   });
 }
 
@@ -83,7 +85,7 @@ function arrowPlot(ui, now) {
   const seen = v => view(now()).slice(0, 2).map(r => dot(r, v));
   const name = i => (i === now().columns.length ? "target y" : `arrow ${NAMES[i]}`);
   const put = (i, v) => ui.set(i === now().columns.length ? { target: v } : { columns: ui.get("columns").with(i, v) });
-  const choose = by => () => ui.set({ selected: (mine() + by + now().columns.length + 1) % (now().columns.length + 1) });
+  const choose = by => () => ui.set({ selected: (mine() + by + tips(now()).length) % tips(now()).length });
   ui.handle(plot, {
     label: () => name(mine()),
     text: () => tips(now())[mine()].map(v => decimal(v, 2)).join(", "),
@@ -93,7 +95,8 @@ function arrowPlot(ui, now) {
     to: at => { // in the plane of the screen, the depth is kept
       const turned = view(now()), old = tips(now())[mine()], from = seen(old);
       const by = [0, 1].map(k => clamp(at[k], -0.93 * WIDE, 0.93 * WIDE) - from[k]);
-      put(mine(), old.map((v, i) => Math.round(1e4 * clamp(v + turned[0][i] * by[0] + turned[1][i] * by[1], -WIDE, WIDE)) / 1e4));
+      const moved = old.map((v, i) => clamp(v + turned[0][i] * by[0] + turned[1][i] * by[1], -WIDE, WIDE));
+      put(mine(), moved.map(v => Math.round(1e4 * v) / 1e4));
     },
     step: [0.05, 0.05],
     keys: { PageDown: choose(1), PageUp: choose(-1) },
@@ -133,6 +136,7 @@ export default widget(ui => {
   const to = size => ({ share: clamp(size / (now().most || 1), 0, 1) });
   const lambda = part(ui, () => (now().now.lambda / (now().knots[0].lambda || 1)), v =>
     to(along(now().knots, "lambda", v * now().knots[0].lambda).size));
+  const whole = { name: "share", min: 0, max: 1, step: 0.005 };
   const step = by => () => {
     const sizes = now().knots.map(knot => knot.size), close = 1e-9 * (now().most || 1);
     const there = by > 0 ? sizes.find(v => v > now().now.size + close) : sizes.findLast(v => v < now().now.size - close);
@@ -147,17 +151,18 @@ export default widget(ui => {
   return [
     h("div", { class: "sw-pair sw-stays" },
       h("div", {}, arrowPlot(ui, now).node,
-        ui.slider({ name: "share", label: "budget |h|₁", min: 0, max: 1, step: 0.005, text: () => decimal(now().now.size, 3) }),
-        lambda.slider({ name: "share", label: "multiplier λ", min: 0, max: 1, step: 0.005, text: () => decimal(now().now.lambda, 3) }),
+        ui.slider({ ...whole, label: "budget |h|₁", text: () => decimal(now().now.size, 3) }),
+        lambda.slider({ ...whole, label: "multiplier λ", text: () => decimal(now().now.lambda, 3) }),
         h("div", { class: "sw-bar" }, ui.button("Knot before", step(-1)), ui.button("Next knot", step(1))),
         turns,
         hint("Drag a tip. Keys move the ringed one: arrows (Shift: five times as far), Page Up and Page Down (the next " +
           "tip). Purple: the way of the fit X h; its arrow: where it goes on. Dashed: what is left, y − X h."),
         h("div", { class: "sw-bar" }, ...examples, ui.reset(...MOVED))),
       h("div", {},
-        pathPlot(ui, now, { label: "Coefficients over the path", title: "coefficients h", of: knot => knot.h, drops: true }).node,
-        pathPlot(ui, now, { label: "Absolute correlations over the path", title: "correlations |c|", widths: [6.5, 3.8, 1.6],
-          of: (knot, { gram, xy }) => correlations(gram, xy, knot.h).map(Math.abs) }).node,
+        pathPlot(ui, now, { label: "Coefficients over the path", title: "coefficients h", drops: true,
+          of: knot => knot.h }).node,
+        pathPlot(ui, now, { label: "Absolute correlations over the path", title: "correlations |c|",
+          widths: [6.5, 3.8, 1.6], of: (knot, { gram, xy }) => correlations(gram, xy, knot.h).map(Math.abs) }).node,
         numbers(ui, now), events(ui, now),
         hint("Correlations c = Xᵀ(y − X h) that are tied lie on each other, as stripes. A ring: an arrow drops."))),
     ui.status(() => told(now())),

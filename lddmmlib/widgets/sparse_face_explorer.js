@@ -32,7 +32,10 @@ function paintFace(plot, { mean, lines, defined, undefined_, selected, weights, 
   const { blue, orange, ink, muted, line, paper, purple } = plot.colour, y = mean[selected];
   for (const curve of lines) plot.line(curve.map(i => mean[i]), { colour: line, width: 1.4 });
   const chosen = defined.map((i, k) => [mean[i], weights[k]]).filter(([, w]) => w !== 0);
-  for (const [p, w] of chosen) plot.line([p, y], { colour: w > 0 ? blue : orange, width: 1 + 3 * Math.abs(w), alpha: clamp(3 * Math.abs(w), 0.12, 0.6) });
+  for (const [p, w] of chosen) {
+    const look = { width: 1 + 3 * Math.abs(w), alpha: clamp(3 * Math.abs(w), 0.12, 0.6) };
+    plot.line([p, y], { colour: w > 0 ? blue : orange, ...look });
+  }
   plot.dots(undefined_.map(i => mean[i]), { colour: paper, radius: 2.8, edge: muted });
   plot.dots(defined.map(i => mean[i]), { colour: ink, radius: 2.4 });
   plot.g.globalAlpha = 0.55;
@@ -41,7 +44,9 @@ function paintFace(plot, { mean, lines, defined, undefined_, selected, weights, 
   plot.line(range(49).map(a => [0, 1].map(k => made[k] + error * [Math.cos, Math.sin][k](a * Math.PI / 24))),
     { colour: purple, width: 1.4, dash: [3, 3] });
   const by = 5 / plot.scaleX;
-  for (const s of [-1, 1]) plot.line([-1, 1].map(d => [made[0] + d * by, made[1] + s * d * by]), { colour: purple, width: 2.4 });
+  for (const s of [-1, 1]) {
+    plot.line([-1, 1].map(d => [made[0] + d * by, made[1] + s * d * by]), { colour: purple, width: 2.4 });
+  }
 }
 
 // --------------------------------------------------------------------------------------------------- the widget
@@ -99,7 +104,8 @@ function numbers(ui, now) {
 }
 /** The weights in words, the largest first. */
 function listed({ defined, weights }, most = 8) {
-  const found = defined.map((i, k) => [weights[k], i]).filter(([w]) => w !== 0).sort((a, b) => Math.abs(b[0]) - Math.abs(a[0]));
+  const found = defined.map((i, k) => [weights[k], i]).filter(([w]) => w !== 0);
+  found.sort((a, b) => Math.abs(b[0]) - Math.abs(a[0]));
   const words = found.slice(0, most).map(([w, i]) => `${decimal(w, 3)} of ${i}`);
   return `${words.join(", ")}${found.length > most ? `, and ${found.length - most} smaller` : ""}.`;
 }
@@ -126,7 +132,8 @@ export default widget(ui => {
         hint("Press a hollow landmark, or use the arrow keys on the ring. Discs: the weights by area, blue positive, " +
           "orange negative. Cross: what they make of the mean face. Dashed: the rms error over real faces.")),
       h("div", {},
-        ui.slider({ name: "tau", label: "budget τ ≥ |h|₁", min: TAUS[0], max: TAUS[1], step: 0.01, text: v => decimal(v, 2) }),
+        ui.slider({ name: "tau", label: "budget τ ≥ |h|₁", min: TAUS[0], max: TAUS[1], step: 0.01,
+          text: v => decimal(v, 2) }),
         numbers(ui, now), words, errorPlot(ui, now).node,
         h("div", { class: "sw-bar" }, ui.reset(...MOVED)))),
     ui.status(() => told(now())),

@@ -18,6 +18,7 @@ STATES = [
     {},
     {"point": [0.0, 15.0], "window": 7},
     {"point": [0.4, 8.51], "sigma": 3.0, "rounding": "round"},
+    {"point": [3.5, 4.5], "rounding": "round"},
     {"point": [14.7, 1.2], "rounding": "floor", "tau": 2.0},
     {"peak": "density", "tau": 200.0, "window": 3},
     {"noise": 0.1, "seed": 7, "sigma": 2.0},

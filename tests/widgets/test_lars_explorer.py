@@ -43,13 +43,18 @@ def test_the_path(js, n, p):
 
 
 def test_the_events_are_what_becomes_of_the_active_set(js):
-    gram, xy = random_problem(3)
-    active = set()
-    for knot in js(LARS, "path", gram, xy):
-        assert {j for j, v in enumerate(knot["h"]) if v} <= active
-        if knot["event"]:
-            assert (knot["event"]["j"] not in active) == knot["event"]["joins"]
-            active ^= {knot["event"]["j"]}
+    dropped = 0
+    for seed in range(6):
+        active = set()
+        for knot in js(LARS, "path", *random_problem(seed)):
+            assert {j for j, v in enumerate(knot["h"]) if v} <= active
+            if knot["event"]:
+                j, joins = knot["event"]["j"], knot["event"]["joins"]
+                assert (j not in active) == joins
+                assert knot["h"][j] == 0  # exactly, of who drops too
+                active ^= {j}
+                dropped += not joins
+    assert dropped
 
 
 @pytest.mark.parametrize("tau", [0.0, 0.1, 0.5, 1.3, 1e6])
@@ -57,6 +62,7 @@ def test_the_budget(js, tau):
     gram, xy = random_problem(1)
     wanted = lars.budget(gram, xy, tau)
     knots = js(LARS, "path", gram, xy, tau)
+    assert all(knot["size"] < tau for knot in knots[:-1])
     found = js(LARS, "along", knots, "size", tau)
     np.testing.assert_allclose(found["h"], wanted.coefs, **CLOSE)
     assert found["lambda"] == pytest.approx(wanted.lambdas.item(), abs=1e-9)
@@ -72,9 +78,15 @@ def test_zero_and_twin_columns(js):
     found = js(LARS, "path", gram, xy)
     np.testing.assert_allclose(coefs_of(found), lars.path(gram, xy).coefs, **CLOSE)
     assert coefs_of(found)[-1, 1] == 0
+    for seed in range(5):
+        gram, xy = random_problem(seed)
+        twice = [*range(8), 2, 5, 7]
+        gram, xy = gram[twice][:, twice], xy[twice]
+        wanted, found = lars.path(gram, xy), js(LARS, "path", gram, xy)
+        np.testing.assert_allclose([knot["lambda"] for knot in found], wanted.lambdas, **CLOSE)
+        np.testing.assert_allclose(coefs_of(found)[:, :8], wanted.coefs[:, :8], **CLOSE)
     nothing = js(LARS, "path", gram, 0 * xy)
-    assert len(nothing) == 1
-    assert nothing[0] == {"lambda": 0, "h": [0, 0, 0, 0], "size": 0, "event": None}
+    assert nothing == [{"lambda": 0, "h": [0] * 11, "size": 0, "event": None}]
 
 
 @pytest.mark.parametrize("example", EXAMPLES.values())
