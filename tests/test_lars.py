@@ -210,6 +210,14 @@ def test_of_two_proportional_columns_one_serves(both):
     close(several.coefs[: found.n_knots, :, 0] @ x.T, found.coefs @ x.T)
 
 
+def test_a_column_that_the_others_nearly_explain_waits_outside():
+    x, y = normal(30, 5), normal(30, seed=1)
+    x[:, 4] = x[:, 1] + 1e-6 * normal(30, seed=2)  # all but 1e-12 of its square
+    for found in (lars.path(x.T @ x, x.T @ y), lars.path_by_solving(x.T @ x, x.T @ y)):
+        assert (found.coefs[:, [1, 4]] != 0).all(1).sum() == 0
+        assert found.coefs.abs().max() < 10
+
+
 def test_collinear_columns_are_optimal_and_explain_as_much():
     x, y = normal(30, 6), normal(30, seed=1)
     x[:, 5] = x[:, :3].sum(1)
