@@ -31,10 +31,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.fft import irfft2, rfft2
+from torch.fft import fft, ifft, irfft, rfft, rfft2
 
 from lddmmlib import _checks, heatmaps
-from lddmmlib._shapes import Bool, Float, Int
+from lddmmlib._shapes import Float
 
 SOLVERS = ("auto", "log", "dense", "fft", "tilted", "separable")
 RANGE = 25.0  # e^-25 is 6e4 times the rounding error of an FFT
@@ -118,7 +118,7 @@ def sinkhorn(
 
 
 def debiased(
-    u: Float[Tensor, "*batch h w"], v: Float[Tensor, "*batch h w"], eps: float, p: int = 1, **options: float
+    u: Float[Tensor, "*batch h w"], v: Float[Tensor, "*batch h w"], eps: float, p: int = 1, **options: float | str
 ) -> Float[Tensor, "*batch"]:
     """Sinkhorn divergence S(u, v) = OT(u, v) - OT(u, u)/2 - OT(v, v)/2: 0 for equal maps. options: of `sinkhorn`.
 
@@ -135,9 +135,7 @@ def debiased(
     return both[0] - (both[1] + both[2]) / 2
 
 
-def w1(
-    u: Float[Tensor, "*batch h w"], v: Float[Tensor, "*batch h w"], tol: float = 0.02, max_iter: int = 2000
-) -> W1:
+def w1(u: Float[Tensor, "*batch h w"], v: Float[Tensor, "*batch h w"], tol: float = 0.02, max_iter: int = 2000) -> W1:
     """W1 without ε: min Σ |m| over flows m with div m = u - v (Beckmann), dual to max ⟨φ, u - v⟩ over |∇φ| ≤ 1.
 
     Mass flows along edges between neighbours; |m| joins a pixel's edges to the right and below. Douglas-Rachford
@@ -247,7 +245,8 @@ def _solve(u: Tensor, v: Tensor, eps: float, p: int, tol: float, max_iter: int, 
     for name in tries:
         phi, last = _phi(name, u, lam, p), name == tries[-1]
         f, g, residual, n_iter = _iterate(phi, u[left], v[left], eps, tol, max_iter, patient=last)
-        lost = _lost(phi, u[left], v[left], f, g, eps)
+        always = name in ("log", "dense", "separable") or _range(u.shape[-2:], eps, p) <= RANGE
+        lost = torch.zeros_like(residual) if always else _lost(phi, u[left], v[left], f, g, eps)
         if last and (lost > tol / 10).any():
             raise ValueError(
                 f"solver: {name!r} needed potentials that vary by at most {RANGE:.0f} eps where there is mass, but "
@@ -269,7 +268,7 @@ def _solve(u: Tensor, v: Tensor, eps: float, p: int, tol: float, max_iter: int, 
 
 
 def _iterate(phi: Phi, u: Tensor, v: Tensor, eps: float, tol: float, max_iter: int, patient: bool) -> tuple:
-    """f, g, residual, n_iter; each pair until its own marginals fit. Who is not patient leaves a pair that looks lost."""
+    """f, g, residual, n_iter; each pair until its marginals fit, or, without patience, while Φ is exact for it."""
     log_u, log_v = u.log(), v.log()
     f, g = torch.zeros_like(u), torch.zeros_like(v)
     residual, n_iter = u.new_full(u.shape[:1], torch.inf), torch.zeros(len(u), dtype=torch.long, device=u.device)
@@ -298,44 +297,47 @@ def _lost(phi: Phi, u: Tensor, v: Tensor, f: Tensor, g: Tensor, eps: float) -> T
 
 
 def _polish(name: str, u: Tensor, v: Tensor, f: Tensor, lam: Tensor, p: int) -> tuple[Tensor, Tensor, Tensor]:
-    """f and g after one more step, and the cost ⟨C, π⟩ = -Σ u ∂Φ/∂λ, λ = 1/ε: the mean of C under each row of π."""
+    """f and g after one more step, and ⟨C, π⟩: the mean of C under a row of π is a quotient of two sums, e^(Φ_C - Φ)."""
     # The iteration reads f and g only where there is mass, but they are the gradient everywhere: there, too, tilt.
     tilt = name == "fft" and _range(u.shape[-2:], 1 / lam.item(), p) > RANGE
     phi = _phi("tilted" if tilt else name, u, lam, p)
     g = -phi(u.log() + f * lam)[0] / lam
     s = v.log() + g * lam
-    _, slope = torch.func.jvp(lambda at: _phi(name, u, at, p)(s)[0], (lam,), (torch.ones_like(lam),))
-    return -phi(s)[0] / lam, g, -(u * slope.where(u > 0, 0.0)).sum((-2, -1))
+    image = phi(s)[0]
+    mean = (_phi(name, u, lam, p, moment=True)(s)[0] - image).exp()
+    return -image / lam, g, (u * mean.where(u > 0, 0.0)).sum((-2, -1))
 
 
-def _phi(name: str, like: Tensor, lam: Tensor, p: int) -> Phi:
-    """Φ of the module's text for maps (k, h, w), λ = 1/ε."""
+def _phi(name: str, like: Tensor, lam: Tensor, p: int, moment: bool = False) -> Phi:
+    """Φ of the module's text for maps (k, h, w), λ = 1/ε; `moment`: Φ_C, with each term of the sum times C."""
     h, w = like.shape[-2:]
     if name in ("fft", "tilted"):
-        return _by_fft(h, w, lam, name == "tilted")
+        return _by_fft(h, w, lam, name == "tilted", moment)
     if name == "separable":
-        return _by_axes(h, w, lam)
+        return _by_axes(h, w, lam, moment)
     y, x = torch.meshgrid(*(torch.arange(k, dtype=lam.dtype, device=lam.device) for k in (h, w)), indexing="ij")
     pixels = torch.stack([x.flatten(), y.flatten()], -1)
-    return (_by_matrix if name == "dense" else _by_log)(pixels, lam, p)
+    return (_by_matrix if name == "dense" else _by_log)(pixels, lam, p, moment)
 
 
-def _by_log(pixels: Tensor, lam: Tensor, p: int) -> Phi:
+def _by_log(pixels: Tensor, lam: Tensor, p: int, moment: bool) -> Phi:
     """The definition: log Σ_y exp(s(y) - λ |x - y|^p), for some x at a time."""
 
     def phi(s: Tensor) -> tuple[Tensor, Tensor]:
         parts = []
         for x in pixels.split(max(1, AT_ONCE // len(pixels))):
             cost = torch.cdist(x, pixels, compute_mode="donot_use_mm_for_euclid_dist") ** p
-            parts.append(torch.stack([torch.logsumexp(row - lam * cost, -1) for row in s.flatten(1)]))
+            kernel = cost.log() - lam * cost if moment else -lam * cost
+            parts.append(torch.stack([torch.logsumexp(row + kernel, -1) for row in s.flatten(1)]))
         out = torch.cat(parts, -1).view_as(s)
         return out, torch.ones_like(out, dtype=torch.bool)
 
     return phi
 
 
-def _by_matrix(pixels: Tensor, lam: Tensor, p: int) -> Phi:
-    kernel = torch.exp(-lam * torch.cdist(pixels, pixels, compute_mode="donot_use_mm_for_euclid_dist") ** p)
+def _by_matrix(pixels: Tensor, lam: Tensor, p: int, moment: bool) -> Phi:
+    cost = torch.cdist(pixels, pixels, compute_mode="donot_use_mm_for_euclid_dist") ** p
+    kernel = torch.exp(-lam * cost) * (cost if moment else 1)
 
     def phi(s: Tensor) -> tuple[Tensor, Tensor]:
         top = s.amax((-2, -1), keepdim=True)
@@ -345,20 +347,27 @@ def _by_matrix(pixels: Tensor, lam: Tensor, p: int) -> Phi:
     return phi
 
 
-def _by_axes(h: int, w: int, lam: Tensor) -> Phi:
+def _by_axes(h: int, w: int, lam: Tensor, moment: bool) -> Phi:
     """|x - y|² is a sum over the axes, so the kernel is a product: sum along x, then along y."""
     rows, columns = (torch.arange(k, dtype=lam.dtype, device=lam.device) for k in (h, w))
-    down, across = (-lam * (k[:, None] - k) ** 2 for k in (rows, columns))
+    dy, dx = ((k[:, None] - k) ** 2 for k in (rows, columns))
+
+    def along(s: Tensor, down: Tensor, across: Tensor) -> Tensor:
+        s = torch.logsumexp(s[..., :, None, :] + across, -1)
+        return torch.logsumexp(s[..., None, :, :] + down[..., None], -2)
 
     def phi(s: Tensor) -> tuple[Tensor, Tensor]:
-        out = torch.logsumexp(s[..., :, None, :] + across, -1)
-        out = torch.logsumexp(out[..., None, :, :] + down[..., None], -2)
+        if moment:
+            parts = along(s, dy.log() - lam * dy, -lam * dx), along(s, -lam * dy, dx.log() - lam * dx)
+            out = torch.logaddexp(*parts)
+        else:
+            out = along(s, -lam * dy, -lam * dx)
         return out, torch.ones_like(out, dtype=torch.bool)
 
     return phi
 
 
-def _by_fft(h: int, w: int, lam: Tensor, tilted: bool) -> Phi:
+def _by_fft(h: int, w: int, lam: Tensor, tilted: bool, moment: bool) -> Phi:
     """|x - y| depends on x - y alone: a convolution, zero-padded to 2h x 2w.
 
     Tilted by a slope t, e^(t·x) Σ_y e^s(y) K(x - y) = Σ_y e^(s(y) + t·y) K(x - y) e^(t·(x - y)): again a convolution,
@@ -370,20 +379,29 @@ def _by_fft(h: int, w: int, lam: Tensor, tilted: bool) -> Phi:
     r = torch.hypot(dy, dx)
     tilts = [(0.0, 0.0)] + [(a, b) for a in (-1, 1) for b in (-1, 1)] * tilted
     slopes = [(lam * a / math.sqrt(2), lam * b / math.sqrt(2)) for a, b in tilts]
-    spectra = [rfft2(torch.exp(-lam * r + a * dy + b * dx)) for a, b in slopes]
+    spectra = [rfft2(torch.exp(-lam * r + a * dy + b * dx) * (r if moment else 1)) for a, b in slopes]
 
-    def phi(s: Tensor) -> tuple[Tensor, Tensor]:
+    def convolve(s: Tensor, spectrum: Tensor) -> Tensor:
+        # rfft2 and irfft2, but for rows that are padding or will be cropped.
+        image = ifft(fft(rfft(s, 2 * w), 2 * h, -2) * spectrum, dim=-2)[..., :h, :]
+        return irfft(image, 2 * w)[..., :w]
+
+    def few(s: Tensor) -> tuple[Tensor, Tensor]:
         best, out = s.new_zeros(()), s.new_zeros(())
         for (a, b), spectrum in zip(slopes, spectra, strict=True):
             ramp = a * rows + b * columns.mT
             top = (s + ramp).amax((-2, -1), keepdim=True)
-            image = irfft2(rfft2((s + ramp - top).exp(), (2 * h, 2 * w)) * spectrum, (2 * h, 2 * w))[..., :h, :w]
+            image = convolve((s + ramp - top).exp(), spectrum)
             peak = image.amax((-2, -1), keepdim=True)
             # Below the machine's ε it is rounding error, of either sign.
             share = (image / peak).clamp(min=torch.finfo(image.dtype).eps)
             there = share.log() + peak.log() + top - ramp
             best, out = share.maximum(best), there.where(share > best, out)
         return out, best >= math.exp(-RANGE)
+
+    def phi(s: Tensor) -> tuple[Tensor, Tensor]:
+        out, exact = zip(*map(few, s.split(8)), strict=True)  # 8 maps stay in the processor's cache
+        return torch.cat(out), torch.cat(exact)
 
     return phi
 
