@@ -144,8 +144,8 @@ def w1(u: Float[Tensor, "*batch h w"], v: Float[Tensor, "*batch h w"], tol: floa
     max |∇φ| a potential (a lower bound): their distance is the gap.
 
     u, v: as in `sinkhorn`. tol: px, on the gap. Returns a W1; value is differentiable in u and v, with gradient φ.
-    The gap is that of the problem on edges: against the sum over pairs of pixels the value is exact along an axis, and
-    off by some hundredths of the distance where mass goes askew.
+    The gap is that of the problem on edges. Against the distance between points the value is exact along an axis and
+    along one diagonal, and up to 8 % too long along the other (right and down), less for smooth maps.
     Raises ValueError for maps that `sinkhorn` refuses, and tol or max_iter not above 0.
     Paper E, equation 3; Beckmann 1952; Li et al., J. Sci. Comput. 2018.
 
@@ -282,12 +282,12 @@ def _iterate(phi: Phi, u: Tensor, v: Tensor, eps: float, tol: float, max_iter: i
             residual[k] = (u[k] * torch.expm1(ratio)).abs().sum((-2, -1))
         going = residual[k] > tol
         if n % 10 == 0 and not patient:
-            going &= (u[k] * ~exact + v[k] * ~exact_g).sum((-2, -1)) <= tol / 10
+            going &= (u[k] * ~exact + v[k] * ~back[1]).sum((-2, -1)) <= tol / 10
         k = k[going]
         if not len(k):
             break
-        image, exact_g = phi(log_u[k] + f[k] / eps)
-        g[k] = -eps * image
+        back = phi(log_u[k] + f[k] / eps)
+        g[k] = -eps * back[0]
     return f, g, residual, n_iter
 
 
