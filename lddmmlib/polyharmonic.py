@@ -1,6 +1,6 @@
 """Polyharmonic splines, and images warped by them: a few points say where they go, the plane follows smoothly.
 
-    f(y) = Σ_k ω_k φ(|z - z_k|) + V z + b,    φ(r) = r, r² log r or r³ for the orders 1, 2 (thin plate) and 3    (D, eq. 1)
+    f(y) = Σ_k ω_k φ(|z - z_k|) + V z + b,   φ(r) = r, r² log r or r³ for order 1, 2 (thin plate) or 3   (D, equation 1)
 
 with z = (y - m)/s, coordinates in which the controls have mean 0 and root mean square distance 1: in pixels the
 equations for ω, V, b are too ill-conditioned. The unit does not show in f, but smoothing and energy are counted in it,
@@ -8,7 +8,7 @@ so that they mean the same on a large face and on a small one.
 
 `fit` chooses ω, V and b such that Σ_k ω_k = 0 and Σ_k ω_k z_kᵀ = 0 (what is affine is left to V and b), and
 
-    f(z_k) = f_k,  or with smoothing λ > 0:  Σ_k |f(z_k) - f_k|² + λ E(f) is least,   E(f) = ± Σ_jk ω_j·ω_k φ(|z_j - z_k|).
+    f(y_k) = f_k, or with smoothing λ > 0:  Σ_k |f(y_k) - f_k|² + λ E(f) is least,  E(f) = ± Σ_jk ω_j·ω_k φ(|z_j - z_k|).
 
 E is what bending costs: 0 for affine f, above 0 for others. Under the side conditions φ = r is *negative* definite, so
 order 1 takes the minus. At order 2, E is 1/8π of the integral of f_xx² + 2 f_xy² + f_yy² over the plane.
@@ -76,8 +76,9 @@ def fit(
     r2 = (z[..., :, None, :] - z[..., None, :, :]).square().sum(-1)
     _general(z.detach(), r2.detach(), smoothing)
     Phi, sign = phi(r2, order), -1 if order == 1 else 1
+    one = torch.eye(z.shape[-2], dtype=z.dtype, device=z.device)
     mean = f.mean(-2, keepdim=True)  # taken out: equal values then leave exactly nothing to bend
-    omega, affine = _solve(Phi + sign * smoothing * unit * torch.eye(*r2.shape[-2:]).to(r2), z, f - mean)
+    omega, affine = _solve(Phi + sign * smoothing * unit * one, z, f - mean)
     energy = sign * unit[..., 0, 0] * (omega * (Phi @ omega)).sum((-2, -1))
     b = affine[..., 0, :] + mean[..., 0, :]
     return Spline(z, omega, affine[..., 1:, :].mT, b, energy, centre[..., 0, :], scale[..., 0, 0], order)
@@ -146,10 +147,10 @@ def warp(
 def coarse_bound(spline: Spline, size: tuple[int, int], step: int) -> Float[Tensor, "*batch"]:
     """The most, in units of the values, by which `step` can change f on an image: |f - I f| <= e/2 Σ_k |ω_k|.
 
-    I f is bilinear between the nodes and e bounds |φ - I φ| on a grid of width d = step/s, no control being further from
-    a node than R: d/√2 at order 1, d²/2 (log(2R/d) + 5/2) at order 2, 3/2 d² R at order 3. φ - I φ has one sign, so that
-    Σ ω_k = 0 gives the ½. (Along a line, φ - I φ is ∫ G φ'' with a hat G of height d/4 at most; φ = r² log(r/R) - 3/2 r²
-    does as well as r² log r, since bilinear interpolation errs on all |y - y_k|² alike.)
+    I f is bilinear between the nodes, and e bounds |φ - I φ| on a grid of width d = step/s where no control is further
+    from a node than R: d/√2 at order 1, d²/2 (log(2R/d) + 5/2) at order 2, 3/2 d² R at order 3. φ - I φ has one sign;
+    so Σ ω_k = 0 gives the ½. (Along a line φ - I φ = -∫ G φ'' with a hat G of height d/4 at most and integral d²/8 at
+    most. At order 2 take r² log(r/R) - 3/2 r² for φ: bilinear interpolation errs alike on every |y - y_k|².)
 
     spline: of `fit`, to pixels. size: (h, w). step: px. Returns (...,); in practice the error is far smaller.
     Raises ValueError for a step that is not a whole number above 0.
@@ -160,7 +161,7 @@ def coarse_bound(spline: Spline, size: tuple[int, int], step: int) -> Float[Tens
     """
     _whole(step)
     h, w = (((k - 2 + step) // step) * step for k in size)
-    corners = torch.tensor([[0, 0], [w, 0], [0, h], [w, h]]).to(spline.centre) - spline.centre[..., None, :]
+    corners = spline.centre.new_tensor([[0, 0], [w, 0], [0, h], [w, h]]) - spline.centre[..., None, :]
     corners = corners / spline.scale[..., None, None]
     R = (corners[..., :, None, :] - spline.controls[..., None, :, :]).norm(dim=-1).amax((-2, -1))
     d = step / spline.scale
@@ -213,7 +214,7 @@ class Radial(torch.autograd.Function):
 
 
 def squares(z: Tensor, y: Tensor) -> Tensor:
-    """|z_k - y_i|², (..., n, m), from differences: |z|² - 2 z·y + |y|² would lose what is small, and order 1 its tip."""
+    """|z_k - y_i|², (..., n, m), from differences: in |z|² - 2 z·y + |y|² what is small would be lost."""
     dx, dy = (z[..., k, :, None] - y[..., k, None, :] for k in (0, 1))
     return dx.square_().addcmul_(dy, dy)
 

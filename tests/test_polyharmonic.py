@@ -1,4 +1,4 @@
-"""Splines and warps against a closed form, SciPy off the controls, finite differences, and what must not change them."""
+"""Splines and warps against a closed form, SciPy off the controls, finite differences, and their invariances."""
 
 import importlib.util
 import math
@@ -187,14 +187,14 @@ def test_gradients(order, smoothing, monkeypatch):
     assert gradcheck(f, (controls, values, points))
 
 
-@pytest.mark.parametrize("order", (2, 3))
+@pytest.mark.parametrize("order", [2, 3])
 def test_gradients_where_points_are_controls(order):
     controls, values = inside(n=5).requires_grad_(), random(5, 2, seed=1).requires_grad_()
     points = controls.detach().clone().requires_grad_()
     assert gradcheck(lambda c, v, y: evaluate(fit(c, v, order), y), (controls, values, points), atol=1e-4)
 
 
-@pytest.mark.parametrize("dtype", (torch.float32, torch.float64))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("order", ORDERS)
 def test_controls_that_move_together_with_the_points_keep_their_values(order, dtype):
     controls, values = inside(n=5).to(dtype).requires_grad_(), random(5, 2, seed=1).to(dtype).requires_grad_()
@@ -205,7 +205,7 @@ def test_controls_that_move_together_with_the_points_keep_their_values(order, dt
     close(values.grad, weight, 1e-12 if dtype == torch.float64 else 1e-4)
 
 
-@pytest.mark.parametrize("step", (1, 3))
+@pytest.mark.parametrize("step", [1, 3])
 @pytest.mark.parametrize("order", ORDERS)
 def test_gradients_of_the_warp(order, step):
     size = (7, 6)
@@ -238,8 +238,8 @@ def test_a_warp_can_be_undone_by_its_gradient():
 # --- the warp ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", (torch.float32, torch.float64))
-@pytest.mark.parametrize("step", (1, 4, 5))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("step", [1, 4, 5])
 @pytest.mark.parametrize("order", ORDERS)
 def test_identity_and_whole_pixels_are_exact(order, step, dtype):
     image, target = random(3, *SIZE).to(dtype), inside().to(dtype)
@@ -279,7 +279,7 @@ def test_batches_of_images():
     close(shown[1, 2], warp(image[1, 2], source[1, 2], target[1, 2]))
 
 
-@pytest.mark.parametrize("step", (2, 4, 7))
+@pytest.mark.parametrize("step", [2, 4, 7])
 @pytest.mark.parametrize("order", ORDERS)
 def test_the_coarse_map_stays_within_its_bound(order, step):
     image, loosest = ramp(), math.inf

@@ -69,7 +69,7 @@ def sample(image, grid):
 
 
 def by_kornia(image, source, target):
-    """kornia's warp under our weights: its own (0.9) come from source-target distances, another map and another picture."""
+    """kornia's warp under right weights: its own (0.9) come from source-target distances, which is another map."""
     from kornia.geometry.transform import warp_image_tps
 
     source, target = (normalised(x, image.shape[-1]).double() for x in (source, target))
@@ -78,7 +78,7 @@ def by_kornia(image, source, target):
 
 
 PEERS = {"PyTorch, by the formula": by_formula} | (
-    {"kornia, our weights": by_kornia} if importlib.util.find_spec("kornia") else {}
+    {"kornia, right weights": by_kornia} if importlib.util.find_spec("kornia") else {}
 )
 
 
