@@ -8,7 +8,7 @@ so that they mean the same on a large face and on a small one.
 
 `fit` chooses ω, V and b such that Σ_k ω_k = 0 and Σ_k ω_k z_kᵀ = 0 (what is affine is left to V and b), and
 
-    f(y_k) = f_k, or with smoothing λ > 0:  Σ_k |f(y_k) - f_k|² + λ E(f) is least,  E(f) = ± Σ_jk ω_j·ω_k φ(|z_j - z_k|).
+    f(y_k) = f_k, or with smoothing λ > 0:  Σ_k |f(y_k) - f_k|² + λ E(f) is least, E(f) = ± Σ_jk ω_jᵀ ω_k φ(|z_j - z_k|).
 
 E is what bending costs: 0 for affine f, above 0 for others. Under the side conditions φ = r is *negative* definite, so
 order 1 takes the minus. At order 2, E is 1/8π of the integral of f_xx² + 2 f_xy² + f_yy² over the plane.
