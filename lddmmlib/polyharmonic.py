@@ -8,7 +8,7 @@ so that they mean the same on a large face and on a small one.
 
 `fit` chooses ω, V and b such that Σ_k ω_k = 0 and Σ_k ω_k z_kᵀ = 0 (what is affine is left to V and b), and
 
-    f(y_k) = f_k, or with smoothing λ > 0:  Σ_k |f(y_k) - f_k|² + λ E(f) is least, E(f) = ± Σ_jk ω_jᵀ ω_k φ(|z_j - z_k|).
+    f(y_k) = f_k, with smoothing λ > 0:  Σ_k |f(y_k) - f_k|² + λ E(f) is least, E(f) = ± Σ_jk ω_jᵀ ω_k φ(|z_j - z_k|).
 
 E is what bending costs: 0 for affine f, above 0 for others. Under the side conditions φ = r is *negative* definite, so
 order 1 takes the minus. At order 2, E is 1/8π of the integral of f_xx² + 2 f_xy² + f_yy² over the plane.
@@ -140,7 +140,8 @@ def warp(
     nodes = torch.cartesian_prod(y, x).flip(-1).expand(*target.shape[:-2], -1, 2)
     move = evaluate(spline, nodes).mT.unflatten(-1, (len(y), len(x)))
     if step > 1:
-        move = _hats(y, image.shape[-2], step) @ move @ _hats(x, image.shape[-1], step).mT
+        base = move[..., :1, :1]  # hats sum to 1 but for rounding; what all nodes share must pass exactly
+        move = base + _hats(y, image.shape[-2], step) @ (move - base) @ _hats(x, image.shape[-1], step).mT
     return _bilinear(image, move)
 
 

@@ -246,7 +246,7 @@ def test_identity_and_whole_pixels_are_exact(order, step, dtype):
     assert torch.equal(warp(image, target, target, order, step=step), image)
     target = target.round()  # so that source - target is the shift, exactly
     for dx, dy in ((3, 0), (0, -2), (-4, 7)):
-        shown = warp(image, target - torch.tensor([dx, dy], dtype=dtype), target, order)
+        shown = warp(image, target - torch.tensor([dx, dy], dtype=dtype), target, order, step=step)
         y, x = ((torch.arange(k) - d).clamp(0, k - 1) for k, d in zip(SIZE, (dy, dx), strict=True))
         assert torch.equal(shown, image[:, y][:, :, x])
 
