@@ -239,7 +239,7 @@ def test_a_warp_can_be_undone_by_its_gradient():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("step", [1, 4, 5])
+@pytest.mark.parametrize("step", [1, 4, 7])
 @pytest.mark.parametrize("order", ORDERS)
 def test_identity_and_whole_pixels_are_exact(order, step, dtype):
     image, target = random(3, *SIZE).to(dtype), inside().to(dtype)
@@ -300,6 +300,16 @@ def test_the_coarse_map_is_exact_at_its_nodes_and_linear_between():
     close(coarse[:, ::4, ::4], exact[:, ::4, ::4])
     close(coarse[:, 8, 10], (exact[:, 8, 8] + exact[:, 8, 12]) / 2)
     assert not coarse_bound(fit(target, source - target), SIZE, 1).any()
+
+
+@pytest.mark.parametrize("step", [2, 5, 16, 100])
+def test_affine_maps_are_right_on_every_grid_up_to_the_last_pixel(step):
+    target = inside()
+    middle = torch.tensor([26.0, 18.0], dtype=torch.float64)
+    source = middle + 0.6 * (target - middle) + 0.1 * (target - middle).flip(-1)  # stays within the picture
+    y, x = ramp().flip(0) - middle.flip(0)[:, None, None]
+    want = torch.stack([26 + 0.6 * x + 0.1 * y, 18 + 0.6 * y + 0.1 * x])
+    close(warp(ramp(), source, target, step=step), want)
 
 
 def test_small_pictures():
