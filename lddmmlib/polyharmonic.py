@@ -1,0 +1,323 @@
+"""Polyharmonic splines, and images warped by them: a few points say where they go, the plane follows smoothly.
+
+    f(y) = Σ_k ω_k φ(|z - z_k|) + V z + b,   φ(r) = r, r² log r or r³ for order 1, 2 (thin plate) or 3   (D, equation 1)
+
+with z = (y - m)/s, coordinates in which the controls have mean 0 and root mean square distance 1: in pixels the
+equations for ω, V, b are too ill-conditioned. The unit does not show in f, but smoothing and energy are counted in it,
+so that they mean the same on a large face and on a small one.
+
+`fit` chooses ω, V and b such that Σ_k ω_k = 0 and Σ_k ω_k z_kᵀ = 0 (what is affine is left to V and b), and
+
+    f(y_k) = f_k, with smoothing λ > 0:  Σ_k |f(y_k) - f_k|² + λ E(f) is least, E(f) = ± Σ_jk ω_jᵀ ω_k φ(|z_j - z_k|).
+
+E is what bending costs: 0 for affine f, above 0 for others. Under the side conditions φ = r is *negative* definite, so
+order 1 takes the minus. At order 2, E is 1/8π of the integral of f_xx² + 2 f_xy² + f_yy² over the plane.
+
+`warp` is an inverse map: f, fitted at the targets, says for each pixel of the result where in the image its colour is.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from lddmmlib import _checks
+from lddmmlib._shapes import Float
+from lddmmlib.kernels import blocks, join, pull, rows
+
+ORDERS = (1, 2, 3)
+APART = 1e-6  # of the controls' extent: what is closer is one point, what is flatter a line
+
+
+class Spline(NamedTuple):
+    """f of equation 1 in double precision: controls z_k (..., n, 2), omega (..., n, k), V (..., k, 2), b (..., k).
+
+    energy: E(f), (...,). centre, scale: m, (..., 2), and s, (...,), in the unit of the points.
+    """
+
+    controls: Tensor
+    omega: Tensor
+    V: Tensor
+    b: Tensor
+    energy: Tensor
+    centre: Tensor
+    scale: Tensor
+    order: int
+
+
+def fit(
+    controls: Float[Tensor, "*batch n 2"], values: Float[Tensor, "*batch n k"], order: int = 2, smoothing: float = 0.0
+) -> Spline:
+    """The spline f with f(y_k) = f_k; with smoothing, near it.
+
+    controls: y_k, (..., n, 2), n >= 3, in any unit. values: f_k, (..., n, k), of one batch, dtype and device with them.
+    order: 1, 2 or 3. smoothing: λ, at least 0. Returns a Spline, differentiable in controls and values.
+    Raises ValueError for controls on one line or, without smoothing, two at one place, or fewer than three; for values
+    that do not fit, what is not finite, other orders, and a negative λ.
+    Paper D, equation 1.
+
+    >>> controls = torch.tensor([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0], [4.0, 4.0]])
+    >>> spline = fit(controls, torch.tensor([[0.0], [0.0], [0.0], [1.0]]))
+    >>> [round(x, 4) for x in evaluate(spline, torch.tensor([[4.0, 4.0], [2.0, 2.0]]))[:, 0].tolist()]
+    [1.0, 0.25]
+    """
+    _fitting(controls, values, order, smoothing)
+    y, f = controls.double(), values.double()
+    centre = y.mean(-2, keepdim=True)
+    extent = (y - centre).square().sum(-1).mean(-1).sqrt()[..., None, None]
+    # f does not depend on the unit but through λ. So the unit is held constant, and λ alone carries its gradient.
+    centre, scale = centre.detach(), extent.detach()
+    unit = (extent / scale) ** order
+    z = (y - centre) / scale
+    r2 = (z[..., :, None, :] - z[..., None, :, :]).square().sum(-1)
+    _general(z.detach(), r2.detach(), smoothing)
+    Phi, sign = phi(r2, order), -1 if order == 1 else 1
+    one = torch.eye(z.shape[-2], dtype=z.dtype, device=z.device)
+    mean = f.mean(-2, keepdim=True)  # taken out: equal values then leave exactly nothing to bend
+    omega, affine = _solve(Phi + sign * smoothing * unit * one, z, f - mean)
+    energy = sign * unit[..., 0, 0] * (omega * (Phi @ omega)).sum((-2, -1))
+    b = affine[..., 0, :] + mean[..., 0, :]
+    return Spline(z, omega, affine[..., 1:, :].mT, b, energy, centre[..., 0, :], scale[..., 0, 0], order)
+
+
+def evaluate(spline: Spline, points: Float[Tensor, "*batch m 2"]) -> Float[Tensor, "*batch m k"]:
+    """f at points, equation 1.
+
+    spline: of `fit`. points: (..., m, 2), in the unit of its controls and of its batch and device. Returns (..., m, k)
+    in the precision of the points, differentiable (once) in them and in what the spline was fitted to. At a control,
+    where order 1 has a cone, its tip counts as flat. Single precision costs a few 1e-6 Σ_k |ω_k|: little for a face,
+    much where close controls disagree, at order 3 most of all; pass double-precision points there, or smooth.
+    Raises ValueError for points that are not finite or do not fit.
+    Paper D, equation 1.
+
+    >>> controls = torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 2.0]])
+    >>> evaluate(fit(controls, 3 * controls + 1), torch.tensor([[1.0, 5.0]]))  # affine stays affine
+    tensor([[ 4., 16.]])
+    """
+    _checks.points(points, "points")
+    if points.shape[:-2] != spline.omega.shape[:-2] or points.device != spline.omega.device:
+        wanted = f"{tuple(spline.omega.shape[:-2])} on {spline.omega.device}, as of the spline"
+        raise ValueError(f"points: needed batch axes {wanted}; got {tuple(points.shape[:-2])} on {points.device}")
+    z = ((points.double() - spline.centre[..., None, :]) / spline.scale[..., None, None]).to(points.dtype)
+    controls, omega, V, b = (x.to(points.dtype) for x in spline[:4])
+    bent = Radial.apply(rows(z), rows(controls), rows(omega), spline.order)
+    return (bent + V @ z.mT + b[..., None]).mT
+
+
+def warp(
+    image: Float[Tensor, "*batch c h w"],
+    source: Float[Tensor, "*batch n 2"],
+    target: Float[Tensor, "*batch n 2"],
+    order: int = 2,
+    smoothing: float = 0.0,
+    step: int = 1,
+) -> Float[Tensor, "*batch c h w"]:
+    """The image X moved such that what was at `source` is shown at `target`: X̂(y) = X(f(y)), with f(target) = source.
+
+    image: (..., c, h, w). source, target: (..., n, 2) px, pixel centres at whole numbers; all of one batch, dtype and
+    device. order, smoothing: of `fit`, which here finds f(y) - y. step: f is computed at every so many pixels and is
+    linear between; 1 is exact, `coarse_bound` says what others cost. Between pixels X is bilinear, outside it is its
+    nearest pixel. Returns (..., c, h, w), differentiable (once) in image, source and target; at whole pixels, where
+    bilinear X has a kink, with the slope towards larger x and y. source = target gives the image back, bit by bit.
+    Raises ValueError for what `fit` refuses, an image that does not fit, and a step that is not a whole number above 0.
+    Paper D, equation 2.
+
+    >>> image = torch.arange(16.0).reshape(1, 4, 4)
+    >>> source = torch.tensor([[0.0, 0.0], [3.0, 0.0], [0.0, 3.0]])
+    >>> warp(image, source, source - torch.tensor([1.0, 0.0]))  # one pixel to the left
+    tensor([[[ 1.,  2.,  3.,  3.],
+             [ 5.,  6.,  7.,  7.],
+             [ 9., 10., 11., 11.],
+             [13., 14., 15., 15.]]])
+    """
+    _warping(image, source, target, step)
+    spline = fit(target, source - target, order, smoothing)
+    x, y = (_nodes(size, step, image) for size in (image.shape[-1], image.shape[-2]))
+    nodes = torch.cartesian_prod(y, x).flip(-1).expand(*target.shape[:-2], -1, 2)
+    move = evaluate(spline, nodes).mT.unflatten(-1, (len(y), len(x)))
+    if step > 1:
+        base = move[..., :1, :1]  # hats sum to 1 but for rounding; what all nodes share must pass exactly
+        move = base + _hats(y, image.shape[-2], step) @ (move - base) @ _hats(x, image.shape[-1], step).mT
+    return _bilinear(image, move)
+
+
+def coarse_bound(spline: Spline, size: tuple[int, int], step: int) -> Float[Tensor, "*batch"]:
+    """The most, in units of the values, by which `step` can change f on an image: |f - I f| <= e/2 Σ_k |ω_k|.
+
+    I f is bilinear between the nodes, and e bounds |φ - I φ| on a grid of width d = step/s where no control is further
+    from a node than R: d/√2 at order 1, d²/2 (log(2R/d) + 5/2) at order 2, 3/2 d² R at order 3. φ - I φ has one sign;
+    so Σ ω_k = 0 gives the ½. (Along a line φ - I φ = -∫ G φ'' with a hat G of height d/4 at most and integral d²/8 at
+    most. At order 2 take r² log(r/R) - 3/2 r² for φ: bilinear interpolation errs alike on every |y - y_k|².)
+
+    spline: of `fit`, to pixels. size: (h, w). step: px. Returns (...,); in practice the error is far smaller.
+    Raises ValueError for a step that is not a whole number above 0.
+
+    >>> spline = fit(torch.tensor([[0.0, 0.0], [8.0, 0.0], [0.0, 8.0]]), torch.zeros(3, 2))
+    >>> coarse_bound(spline, (16, 16), 4).item()  # nothing bends
+    0.0
+    """
+    _whole(step)
+    h, w = (((k - 2 + step) // step) * step for k in size)
+    corners = spline.centre.new_tensor([[0, 0], [w, 0], [0, h], [w, h]]) - spline.centre[..., None, :]
+    corners = corners / spline.scale[..., None, None]
+    R = (corners[..., :, None, :] - spline.controls[..., None, :, :]).norm(dim=-1).amax((-2, -1))
+    d = step / spline.scale
+    e = (d / math.sqrt(2), d**2 / 2 * (torch.log(2 * R / d) + 2.5), 1.5 * d**2 * R)[spline.order - 1]
+    return 0.0 * e if step == 1 else e / 2 * spline.omega.norm(dim=-1).sum(-1)
+
+
+def phi(r2: Tensor, order: int) -> Tensor:
+    """φ(r) from r²; the clamp keeps what is 0 at r = 0 from having an infinite factor, there or in the gradient."""
+    safe = r2.clamp(min=torch.finfo(r2.dtype).tiny)
+    if order == 2:
+        return r2 * safe.log() / 2
+    return safe.sqrt() if order == 1 else r2 * safe.sqrt()
+
+
+def slope(r2: Tensor, order: int) -> Tensor:
+    """φ'(r)/r, the factor of y - y_k in the gradient: 1/r (0 at the tip), 2 log r + 1, 3 r."""
+    safe = r2.clamp(min=torch.finfo(r2.dtype).tiny)
+    if order == 2:
+        return safe.log() + 1
+    return safe.rsqrt() * (r2 > 0) if order == 1 else 3 * r2.sqrt()
+
+
+# As in `kernels`, points and vectors lie in rows below, (..., 2, m) and (..., k, n).
+
+
+class Radial(torch.autograd.Function):
+    """Σ_k ω_k φ(|y_i - z_k|) without keeping φ: the gradient evaluates it again, some points at a time."""
+
+    @staticmethod
+    def forward(ctx, y: Tensor, z: Tensor, omega: Tensor, order: int) -> Tensor:
+        ctx.save_for_backward(y, z, omega)
+        ctx.order = order
+        return join([omega @ phi(squares(z, y_i), order) for (y_i,) in blocks(z, y)])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, g: Tensor) -> tuple[Tensor | None, ...]:
+        """By S_ki = φ'/r g_i·ω_k: dy_i = Σ_k S_ki (y_i - z_k), dz_k = Σ_i S_ki (z_k - y_i), dω_k = Σ_i φ_ki g_i."""
+        y, z, omega = ctx.saved_tensors
+        dy, dz, domega = [], [], []
+        for y_i, g_i in blocks(z, y, g):
+            r2 = squares(z, y_i)
+            S = slope(r2, ctx.order) * (omega.mT @ g_i)
+            if ctx.needs_input_grad[0]:
+                dy.append(pull(S, y_i, z))
+            dz.append(pull(S.mT, z, y_i))
+            domega.append(g_i @ phi(r2, ctx.order).mT)
+        return join(dy) if dy else None, sum(dz[1:], dz[0]), sum(domega[1:], domega[0]), None
+
+
+def squares(z: Tensor, y: Tensor) -> Tensor:
+    """|z_k - y_i|², (..., n, m), from differences: in |z|² - 2 z·y + |y|² what is small would be lost."""
+    dx, dy = (z[..., k, :, None] - y[..., k, None, :] for k in (0, 1))
+    return dx.square_().addcmul_(dy, dy)
+
+
+def _solve(A: Tensor, z: Tensor, f: Tensor) -> tuple[Tensor, Tensor]:
+    """ω and the affine rows (b, Vᵀ) of A ω + P (b, Vᵀ) = f, Pᵀ ω = 0, where P = (1, z)."""
+    P = torch.cat([torch.ones_like(z[..., :1]), z], -1)
+    top = torch.cat([A, P], -1)
+    low = torch.cat([P.mT, P.new_zeros(*P.shape[:-2], 3, 3)], -1)
+    right = torch.cat([f, f.new_zeros(*f.shape[:-2], 3, f.shape[-1])], -2)
+    return torch.linalg.solve(torch.cat([top, low], -2), right).split([z.shape[-2], 3], -2)
+
+
+def _nodes(size: int, step: int, like: Tensor) -> Tensor:
+    """0, step, 2 step, ..., until all pixels 0, ..., size - 1 lie between two."""
+    return torch.arange(0, size + step - 1, step, dtype=like.dtype, device=like.device)
+
+
+def _hats(nodes: Tensor, size: int, step: int) -> Float[Tensor, "size nodes"]:
+    """How much each pixel takes from each node where what is between is linear."""
+    pixels = torch.arange(size, dtype=nodes.dtype, device=nodes.device)
+    return (1 - (pixels[:, None] - nodes).abs() / step).clamp(min=0)
+
+
+def _bilinear(image: Tensor, move: Float[Tensor, "*batch 2 h w"]) -> Tensor:
+    """X(y + move(y)); in pixels throughout, so that a whole pixel remains one, whatever the size."""
+    h, w = image.shape[-2:]
+    x = torch.arange(w, dtype=move.dtype, device=move.device) + move[..., 0, :, :]
+    y = torch.arange(h, dtype=move.dtype, device=move.device)[:, None] + move[..., 1, :, :]
+    (x0, x1, fx), (y0, y1, fy) = (_split(v, size) for v, size in ((x, w), (y, h)))
+    flat = image.flatten(-2)
+
+    def pixel(i: Tensor, j: Tensor) -> Tensor:
+        place = (w * i + j).flatten(-2)[..., None, :].expand(*flat.shape[:-1], -1)
+        return flat.gather(-1, place).unflatten(-1, (h, w))
+
+    fx, fy = fx[..., None, :, :], fy[..., None, :, :]
+    upper, lower = (torch.lerp(pixel(i, x0), pixel(i, x1), fx.expand_as(image)) for i in (y0, y1))
+    return torch.lerp(upper, lower, fy.expand_as(image))
+
+
+def _split(v: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The pixels before and after v, and how far it is from the one to the other; inside the image."""
+    v = v.clamp(0, size - 1)
+    before = v.detach().floor()
+    low = before.long()
+    return low, (low + 1).clamp(max=size - 1), v - before
+
+
+def _fitting(controls: Tensor, values: Tensor, order: object, smoothing: float) -> None:
+    _checks.points(controls, "controls")
+    _floats(controls, "controls")
+    _floats(values, "values")
+    if values.ndim < 2 or values.shape[:-1] != controls.shape[:-1] or values.shape[-1] == 0:
+        wanted = f"{tuple(controls.shape[:-1])} rows, like the controls, of one number or more"
+        raise ValueError(f"values: needed {wanted}; got shape {tuple(values.shape)}")
+    _same(controls=controls, values=values)
+    if not values.isfinite().all():
+        raise ValueError("values: needed finite numbers, got NaN or infinity; drop the missing points first")
+    if controls.shape[-2] < 3:
+        raise ValueError(f"controls: needed three or more, not on one line, got {controls.shape[-2]}")
+    _checks.one_of(order, "order", ORDERS)
+    if not 0 <= smoothing < float("inf"):
+        raise ValueError(f"smoothing: needed a number >= 0, got {smoothing}")
+
+
+def _general(z: Tensor, r2: Tensor, smoothing: float) -> None:
+    """Refuse controls z, of mean 0 and root mean square distance 1, that do not determine a spline."""
+    # All at one place: 0/0. The smaller eigenvalue of the 2 x 2 matrix of moments is the square of how flat they lie.
+    if not z.isfinite().all() or (torch.linalg.svdvals(z)[..., 1] < APART * math.sqrt(z.shape[-2])).any():
+        raise ValueError("controls: needed three or more that are not on one line, got a line; add points beside it")
+    twice = (r2 < APART**2).triu(1)
+    if smoothing == 0 and twice.any():
+        *_, j, k = twice.nonzero()[0].tolist()
+        raise ValueError(f"controls: needed distinct points, got {j} and {k} at one place; drop one, or smoothing > 0")
+
+
+def _warping(image: object, source: Tensor, target: Tensor, step: object) -> None:
+    _floats(image, "image")
+    _checks.alike(source=source, target=target)
+    if source.shape != target.shape:
+        raise ValueError(f"source, target: needed one shape, got {tuple(source.shape)} and {tuple(target.shape)}")
+    if image.ndim < 3 or image.shape[:-3] != source.shape[:-2] or 0 in image.shape[-3:]:
+        wanted = f"(..., c, h, w) with batch axes {tuple(source.shape[:-2])}, as of the points"
+        raise ValueError(f"image: needed {wanted}; got shape {tuple(image.shape)}")
+    _same(source=source, image=image)
+    _whole(step)
+
+
+def _whole(step: object) -> None:
+    if not isinstance(step, int) or isinstance(step, bool) or step < 1:
+        raise ValueError(f"step: needed a whole number of pixels, 1 or more, got {step!r}")
+
+
+def _same(**two: Tensor) -> None:
+    (a, x), (b, y) = two.items()
+    if (x.dtype, x.device) != (y.dtype, y.device):
+        got = f"{x.dtype} on {x.device} and {y.dtype} on {y.device}"
+        raise ValueError(f"{a}, {b}: needed one dtype and device, got {got}; use {b}.to({a})")
+
+
+def _floats(x: object, name: str) -> None:
+    if not isinstance(x, Tensor) or x.dtype not in (torch.float32, torch.float64):
+        got = x.dtype if isinstance(x, Tensor) else type(x).__name__
+        raise TypeError(f"{name}: needed a tensor of single or double precision, got {got}; use {name}.float()")

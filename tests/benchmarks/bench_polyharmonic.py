@@ -1,0 +1,177 @@
+"""One photograph-sized warp by 68 controls, forward and backward, against kornia's thin-plate spline, on one thread.
+
+python tests/benchmarks/bench_polyharmonic.py [--json PATH] [--side N]
+
+A ratio above 1 says that ours is faster than the peer. The plain way, from the formula, is always a peer; kornia is one
+where it is installed. Each is checked to give our picture and our gradients before it is timed.
+"""
+
+import argparse
+import importlib.util
+import json
+import platform
+import time
+from pathlib import Path
+
+import torch
+
+import lddmmlib
+from lddmmlib import polyharmonic
+
+CONTROLS, CHANNELS, STEPS = 68, 3, (1, 4)
+
+
+def scene(side, dtype):
+    """A smooth image, and controls that move by some 2 % of its side."""
+    generator = torch.Generator().manual_seed(0)
+
+    def random(*shape):
+        return torch.rand(*shape, dtype=dtype, generator=generator)
+
+    image = torch.nn.functional.interpolate(random(1, CHANNELS, 12, 12), (side, side), mode="bicubic")
+    target = side * (0.2 + 0.6 * random(1, CONTROLS, 2))
+    middle = target.mean(-2, keepdim=True)
+    source = target + 0.1 * (target - middle).flip(-1) + 0.02 * side * torch.sin(7 * target / side)
+    return image, source, target
+
+
+def normalised(points, side):
+    """Pixels to the frame of grid_sample, align_corners=False."""
+    return (2 * points + 1) / side - 1
+
+
+def kernel(a, b):
+    r2 = (a[:, :, None] - b[:, None]).square().sum(-1)
+    return r2 * r2.clamp(min=torch.finfo(r2.dtype).tiny).log() / 2
+
+
+def weights(source, target):
+    """Equation 1 solved in double precision: the kernel's weights, and the affine ones (1, 3, 2)."""
+    P = torch.cat([torch.ones_like(target[..., :1]), target], -1)
+    top = torch.cat([kernel(target, target), P], -1)
+    A = torch.cat([top, torch.cat([P.mT, P.new_zeros(1, 3, 3)], -1)], -2)
+    return torch.linalg.solve(A, torch.cat([source, source.new_zeros(1, 3, 2)], -2)).split([CONTROLS, 3], -2)
+
+
+def by_formula(image, source, target):
+    """Equations 1 and 2 as they stand: the whole kernel matrix, kept for the gradient."""
+    side, dtype = image.shape[-1], image.dtype
+    source, target = (normalised(x, side).double() for x in (source, target))
+    omega, affine = (x.to(dtype) for x in weights(source, target))
+    k = normalised(torch.arange(side, dtype=dtype), side)
+    pixels = torch.cartesian_prod(k, k).flip(-1)[None]
+    grid = kernel(pixels, target.to(dtype)) @ omega + affine[:, :1] + pixels @ affine[:, 1:]
+    return sample(image, grid.reshape(1, side, side, 2))
+
+
+def sample(image, grid):
+    return torch.nn.functional.grid_sample(image, grid, padding_mode="border", align_corners=False)
+
+
+def by_kornia(image, source, target):
+    """kornia's warp under right weights: its own (0.9) come from source-target distances, which is another map."""
+    from kornia.geometry.transform import warp_image_tps
+
+    source, target = (normalised(x, image.shape[-1]).double() for x in (source, target))
+    omega, affine = (x.to(image.dtype) for x in weights(source, target))
+    return warp_image_tps(image, target.to(image.dtype), omega, affine, align_corners=False, padding_mode="border")
+
+
+PEERS = {"PyTorch, by the formula": by_formula} | (
+    {"kornia, right weights": by_kornia} if importlib.util.find_spec("kornia") else {}
+)
+
+
+def passes(warp, scene):
+    """A picture, and the gradients of its weighted sum in the image and both sets of points."""
+    image, source, target = (x.detach().clone().requires_grad_() for x in scene)
+    out = warp(image, source, target)
+    k = torch.arange(out.numel(), dtype=out.dtype).reshape(out.shape)
+    (out * torch.sin(k / 1000)).sum().backward()
+    return out.detach(), image.grad, source.grad, target.grad
+
+
+def forward(warp, scene):
+    with torch.no_grad():
+        return (warp(*scene),)
+
+
+def once(run):
+    start = time.process_time()
+    run()
+    return time.process_time() - start
+
+
+def fastest(ours, theirs, at_least=1.0, most=15):
+    """The smallest of several processor times of each, taken in turns so that both meet the same neighbours."""
+    a, b = [], []
+    while len(a) < 3 or (sum(a) + sum(b) < at_least and len(a) < most):
+        a.append(once(ours))
+        b.append(once(theirs))
+    return min(a), min(b)
+
+
+def difference(a, b):
+    """The largest relative difference of a picture and its gradients, by norms."""
+    return max(((x - y).norm() / y.norm()).item() for x, y in zip(a, b, strict=True))
+
+
+def measure(side, dtype):
+    """A row per peer, pass and step: seconds of each, their ratio, and how far the coarse map is from the exact one."""
+    data = scene(side, dtype)
+    spline = polyharmonic.fit(data[2], data[1] - data[2])
+    exact = passes(polyharmonic.warp, data)
+    for peer, theirs in PEERS.items():
+        off = difference(passes(theirs, data), exact)
+        assert off < (2e-2 if dtype == torch.float32 else 1e-6), (peer, off)
+        for name, run in (("forward", forward), ("forward + backward", passes)):
+            for step in STEPS:
+
+                def ours(*x, step=step):
+                    return polyharmonic.warp(*x, step=step)
+
+                seconds, peer_seconds = fastest(lambda: run(ours, data), lambda: run(theirs, data))  # noqa: B023
+                yield {
+                    "passes": name,
+                    "dtype": str(dtype).removeprefix("torch."),
+                    "step": step,
+                    "peer": peer,
+                    "seconds": seconds,
+                    "peer_seconds": peer_seconds,
+                    "ratio": peer_seconds / seconds,
+                    "bound": polyharmonic.coarse_bound(spline, (side, side), step).item(),
+                    "peer_difference": off,
+                }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, help="write the table there too")
+    parser.add_argument("--side", type=int, default=256)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    versions = {"python": platform.python_version(), "lddmmlib": lddmmlib.__version__, "torch": torch.__version__}
+    if len(PEERS) > 1:
+        import kornia
+
+        versions["kornia"] = kornia.__version__
+    else:
+        print("kornia is not installed: pip install kornia, and it is measured too")
+    print(f"{options.side} x {options.side} px, {CHANNELS} channels, {CONTROLS} controls, one thread; ", end="")
+    print(", ".join(f"{name} {version}" for name, version in versions.items()))
+    print(f"{'passes':18} {'dtype':8} {'step':>4} {'peer':24} {'ours':>9} {'theirs':>9} {'ratio':>6} {'bound':>9}")
+    rows = []
+    for dtype in (torch.float32, torch.float64):
+        for row in measure(options.side, dtype):
+            rows.append(row)
+            ours, theirs = (f"{1000 * row[key]:6.1f} ms" for key in ("seconds", "peer_seconds"))
+            print(f"{row['passes']:18} {row['dtype']:8} {row['step']:4} {row['peer']:24} ", end="")
+            print(f"{ours:>9} {theirs:>9} {row['ratio']:6.1f} {row['bound']:6.3f} px")
+    if options.json:
+        table = {"benchmark": "polyharmonic", "side": options.side, "controls": CONTROLS, "threads": 1}
+        text = json.dumps(table | {"versions": versions, "rows": rows}, indent=1)
+        options.json.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
