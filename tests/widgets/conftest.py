@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 import torch
+import traitlets
 
 
 def arc(n, x, y, width, height, start, stop):
@@ -144,3 +145,29 @@ def spoken(pages, stage):
         return status.inner_text().replace("−", "-")
 
     return say
+
+
+@pytest.fixture
+def refused():
+    """refused(widget, {name: value}): the trait does not take it, and stays what it was."""
+
+    def check(widget, state):
+        ((name, value),) = state.items()
+        before = getattr(widget, name)
+        with pytest.raises(traitlets.TraitError):
+            setattr(widget, name, value)
+        assert getattr(widget, name) == before
+
+    return check
+
+
+@pytest.fixture
+def small():
+    """small(widget): its picture and its piece of a page, in bytes."""
+
+    def check(widget, picture=60_000, page=150_000):
+        data, _ = widget._repr_mimebundle_()
+        assert len(data["image/png"]) < picture
+        assert len(data["text/html"]) < page
+
+    return check

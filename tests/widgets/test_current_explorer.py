@@ -97,13 +97,8 @@ def split(curve):
         {"sigma": 0.0}, {"sigma": float("nan")}, {"show": "c"}, {"curve": "A"}, {"selected": 5}, {"selected": -1},
     ],
 )  # fmt: skip
-def test_impossible_states_are_refused(state):
-    explorer = CurrentExplorer()
-    name, value = next(iter(state.items()))
-    before = getattr(explorer, name)
-    with pytest.raises(traitlets.TraitError):
-        setattr(explorer, name, value)
-    assert getattr(explorer, name) == before
+def test_impossible_states_are_refused(refused, state):
+    refused(CurrentExplorer(), state)
 
 
 @pytest.mark.parametrize("curve", [torch.zeros(1, 2), torch.zeros(3, 3), torch.full((3, 2), torch.inf), [[0.0, 0.0]]])
@@ -120,10 +115,8 @@ def test_a_shorter_curve_lets_go_of_a_point_that_is_gone():
 
 
 @pytest.mark.parametrize("show", ["difference", "a", "b", "none"])
-def test_picture_and_page_are_small(show):
-    data, _ = CurrentExplorer(show=show)._repr_mimebundle_()
-    assert len(data["image/png"]) < 60_000
-    assert len(data["text/html"]) < 150_000
+def test_picture_and_page_are_small(small, show):
+    small(CurrentExplorer(show=show))
 
 
 # ------------------------------------------------------------------------------------------------ in a browser
@@ -270,19 +263,3 @@ def test_what_it_came_to_is_said(spoken):
         f"Squared norms: A {wanted['a']:.0f}, B {wanted['b']:.0f}. Inner product {wanted['inner']:.0f}. "
         f"Squared distance {wanted['distance']:.0f} px²."
     )
-
-
-@pytest.mark.browser
-def test_the_theme_reaches_the_canvas(hand):
-    it = hand(CurrentExplorer())
-    light = it.pixels()
-    it.page.evaluate("document.documentElement.dataset.theme = 'dark'")
-    assert it.settled().pixels() != light
-    it.page.evaluate("document.documentElement.dataset.theme = 'light'")
-    assert it.settled().pixels() == light
-
-
-@pytest.mark.browser
-@pytest.mark.parametrize("width", [320, 390, 600, 1280])
-def test_fits_its_page(hand, width):
-    hand(CurrentExplorer(), viewport={"width": width, "height": 844}, has_touch=width < 600).fits(width)

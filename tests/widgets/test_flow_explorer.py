@@ -205,14 +205,9 @@ def test_only_shooting_keeps_the_energy(js):
         {"selected": -1}, {"lines": [[0, 20]]}, {"lines": [[0, -1]]}, {"lines": [[0, "a"]]},
     ],
 )  # fmt: skip
-def test_impossible_states_are_refused(state):
-    explorer = FlowExplorer()
-    name, value = next(iter(state.items()))
-    before = getattr(explorer, name)
-    with pytest.raises(traitlets.TraitError):
-        setattr(explorer, name, value)
-    assert getattr(explorer, name) == before
-    if name not in ("points", "lines"):
+def test_impossible_states_are_refused(refused, state):
+    refused(FlowExplorer(), state)
+    if next(iter(state)) not in ("points", "lines"):
         with pytest.raises(traitlets.TraitError):
             FlowExplorer(**state)
 
@@ -244,11 +239,9 @@ def test_own_points_start_at_rest():
     assert explorer.flow().end.tolist() == [[1, 0], [0, 1]]
 
 
-def test_picture_and_page_are_small():
+def test_picture_and_page_are_small(small):
     for explorer in (FlowExplorer(), FlowExplorer(torch.zeros(1, 2))):
-        data, _ = explorer._repr_mimebundle_()
-        assert len(data["image/png"]) < 70_000
-        assert len(data["text/html"]) < 150_000
+        small(explorer, 70_000)
 
 
 # ------------------------------------------------------------------------------------------------ in a browser
@@ -389,22 +382,6 @@ def test_what_it_came_to_is_said(spoken):
     words = spoken(FlowExplorer(), "steps", "ArrowRight")
     assert words.startswith("geodesic shooting, RK2, 11 of 11 steps. Cells: area × 0.")
     assert "no cell folded" in words
-
-
-@pytest.mark.browser
-def test_the_theme_reaches_the_canvas(hand):
-    it = hand(FlowExplorer())
-    light = it.pixels()
-    it.page.evaluate("document.documentElement.dataset.theme = 'dark'")
-    assert it.settled().pixels() != light
-    it.page.evaluate("document.documentElement.dataset.theme = 'light'")
-    assert it.settled().pixels() == light
-
-
-@pytest.mark.browser
-@pytest.mark.parametrize("width", [320, 390, 600, 1280])
-def test_fits_its_page(hand, width):
-    hand(FlowExplorer(), viewport={"width": width, "height": 844}, has_touch=width < 600).fits(width)
 
 
 @pytest.mark.browser

@@ -96,13 +96,8 @@ def test_the_questions_have_answers():
         {"defined": [0, 9]}, {"defined": [0.5]},
     ],
 )  # fmt: skip
-def test_impossible_states_are_refused(state):
-    explorer = SparseFaceExplorer(selected=9)
-    name, value = next(iter(state.items()))
-    before = getattr(explorer, name)
-    with pytest.raises(traitlets.TraitError):
-        setattr(explorer, name, value)
-    assert getattr(explorer, name) == before
+def test_impossible_states_are_refused(refused, state):
+    refused(SparseFaceExplorer(selected=9), state)
 
 
 @pytest.mark.parametrize("defined", [[], [0, 0], [70], list(range(68))])
@@ -117,10 +112,8 @@ def test_an_undefined_landmark_is_selected():
 
 
 @pytest.mark.parametrize("state", [{}, {"selected": 37, "tau": 2.0}, {"defined": [0, 16, 30], "selected": 8}])
-def test_picture_and_page_are_small(state):
-    data, _ = SparseFaceExplorer(**state)._repr_mimebundle_()
-    assert len(data["image/png"]) < 60_000
-    assert len(data["text/html"]) < 150_000
+def test_picture_and_page_are_small(small, state):
+    small(SparseFaceExplorer(**state))
 
 
 # ------------------------------------------------------------------------------------------------ in a browser
@@ -233,19 +226,3 @@ def test_what_it_came_to_is_said(spoken):
     said = SparseFaceExplorer(tau=1.41).values()
     words = spoken(SparseFaceExplorer(), "budget τ ≥", "ArrowRight")
     assert words.startswith(f"Landmark 9, τ 1.41: rms error {said['error']:.2f} %, Σh {said['sum']:.3f}. Weights: 0.6")
-
-
-@pytest.mark.browser
-def test_the_theme_reaches_the_canvas(hand):
-    it = hand(SparseFaceExplorer())
-    light = it.pixels()
-    it.page.evaluate("document.documentElement.dataset.theme = 'dark'")
-    assert it.settled().pixels() != light
-    it.page.evaluate("document.documentElement.dataset.theme = 'light'")
-    assert it.settled().pixels() == light
-
-
-@pytest.mark.browser
-@pytest.mark.parametrize("width", [320, 390, 600, 1280])
-def test_fits_its_page(hand, width):
-    hand(SparseFaceExplorer(), viewport={"width": width, "height": 844}, has_touch=width < 600).fits(width)
