@@ -6,17 +6,15 @@ KeOps takes part where pykeops is installed (a compiler too); without it the tab
 our numbers before they are timed.
 """
 
-import argparse
-import json
 import os
 import platform
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import torch
+from side_by_side import beside, options, show
 
 import lddmmlib
 from lddmmlib import flows, kernels, matching
@@ -144,17 +142,6 @@ def forward(function, *inputs):
         return function(*inputs)
 
 
-def fastest(runs, at_least=1.0, most=40):
-    """For each of several functions the smallest of its processor times, taken in turns."""
-    times = [[] for _ in runs]
-    while len(times[0]) < 3 or (sum(map(sum, times)) < at_least * len(runs) and len(times[0]) < most):
-        for run, seen in zip(runs, times, strict=True):
-            start = time.process_time()
-            run()
-            seen.append(time.process_time() - start)
-    return [min(seen) for seen in times]
-
-
 def extra_memory(name, n):
     """What a first call adds to the most that a fresh process ever held, in MB; None where that is not told."""
     program = f"""
@@ -189,9 +176,8 @@ def shooting(sizes=(68, 194, 1000, 4000)):
             for a, b in zip(their_gradient, gradient, strict=True):
                 torch.testing.assert_close(a, b, rtol=1e-2, atol=1e-2 * b.abs().max().item())
             for way in (forward, both_ways):
-                mine, other = fastest([lambda f=f: way(f, x0, p0) for f in (ours, theirs)])  # noqa: B023
-                name = f"shoot {n}, {'forward' if way is forward else 'both ways'}"
-                yield {"what": name, "peer": peer, "seconds": mine, "peer_seconds": other, "ratio": other / mine}
+                times = beside(*(lambda f=f: way(f, x0, p0) for f in (ours, theirs)), most=40)  # noqa: B023
+                yield {"what": f"shoot {n}, {'forward' if way is forward else 'both ways'}", "peer": peer} | times
             if peer == next(iter(peers)) and memory is not None:
                 peer_memory = extra_memory(theirs.__name__, n)
                 yield {"what": f"shoot {n}, memory", "peer": peer, "mb": memory, "peer_mb": peer_memory}
@@ -208,9 +194,8 @@ def layers(faces=32):
         torch.testing.assert_close(their_end, end, rtol=1e-4, atol=1e-3)
         for a, b in zip(their_gradient, gradient, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3 * b.abs().max().item())
-        mine, other = fastest([lambda f=f: both_ways(f, x0, alpha, sigma) for f in (layer, theirs)])
-        name = f"layer, {faces} faces x 12 curves"
-        yield {"what": name, "peer": peer, "seconds": mine, "peer_seconds": other, "ratio": other / mine}
+        times = beside(*(lambda f=f: both_ways(f, x0, alpha, sigma) for f in (layer, theirs)), most=40)
+        yield {"what": f"layer, {faces} faces x 12 curves", "peer": peer} | times
 
 
 def evaluations(n=68, most=400):
@@ -262,29 +247,12 @@ def line(row):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, help="write the table there too")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    versions = {
-        "python": platform.python_version(),
-        "lddmmlib": lddmmlib.__version__,
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-    }
-    print(f"{STEPS} midpoint steps, single precision, one thread; ", end="")
-    print(", ".join(f"{name} {version}" for name, version in versions.items()))
+    asked = options(__doc__)
     if Vi is None:
         print("without KeOps: pykeops is not installed")
-    print(f"{'what':28} {'peer':26} {'ours':>11} {'theirs':>11} {'ratio':>7}")
-    rows = []
-    for part in (shooting, layers, evaluations):
-        for row in part():
-            rows.append(row)
-            print(line(row), flush=True)
-    if options.json:
-        text = json.dumps({"benchmark": "lddmm", "threads": 1, "versions": versions, "rows": rows}, indent=1)
-        options.json.write_text(text + "\n", encoding="utf-8")
+    columns = f"{'what':28} {'peer':26} {'ours':>11} {'theirs':>11} {'ratio':>7}"
+    rows = (row for part in (shooting, layers, evaluations) for row in part())
+    show(asked, "lddmm", f"{STEPS} midpoint steps, single precision", columns, rows, line, numpy=np)
 
 
 if __name__ == "__main__":
