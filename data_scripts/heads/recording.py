@@ -42,6 +42,8 @@ def write(model: Model, scores: Scores) -> None:
     """All that `faces` needs to know, to the committed file."""
     whole = extension.Extension(model.mean, model.out, model.front)
     learned = torch.stack([whole.extend(mode) for mode in model.identity])
+    # A mode's sign means nothing, and rounding may choose it: those that stand stay, and so do the faces drawn so far.
+    learned = learned * (learned * head.facts()[1][: len(learned)]).sum((1, 2), keepdim=True).sign()
     moves = torch.zeros(len(head.EXPRESSIONS), whole.count, 3, dtype=torch.float64)
     for name, move in zip(hand.EXPRESSIONS, model.expression, strict=True):
         moves[list(head.EXPRESSIONS).index(name)] = whole.extend(move)

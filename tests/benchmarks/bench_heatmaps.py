@@ -9,7 +9,7 @@ import numpy as np
 import scipy
 import torch
 from scipy import ndimage
-from side_by_side import beside, milliseconds, options, show
+from side_by_side import beside, options, show
 
 from lddmmlib import heatmaps
 
@@ -70,20 +70,14 @@ def measure(faces, dtype):
     for what, peer, ours, theirs, within in cases(points, maps):
         if within:
             torch.testing.assert_close(ours(), theirs(), rtol=0, atol=within)
-        yield {"function": what, "dtype": str(dtype).removeprefix("torch."), "peer": peer} | beside(ours, theirs)
-
-
-def line(row):
-    ours, theirs = milliseconds(row)
-    return f"{row['function']:16} {row['dtype']:8} {row['peer']:26} {ours:>10} {theirs:>10} {row['ratio']:7.2f}"
+        yield {"what": f"{what}, {dtype}".replace("torch.", ""), "peer": peer} | beside(ours, theirs)
 
 
 def main():
     asked = options(__doc__, faces=64)
     rows = (row for dtype in (torch.float32, torch.float64) for row in measure(asked.faces, dtype))
     about = f"{asked.faces} faces of {LANDMARKS} maps, {SIDE} x {SIDE}"
-    columns = f"{'function':16} {'dtype':8} {'peer':26} {'ours':>10} {'theirs':>10} {'ratio':>7}"
-    show(asked, "heatmaps", about, columns, rows, line, numpy=np, scipy=scipy)
+    show(asked, "heatmaps", about, rows, scipy=scipy)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ python tests/benchmarks/bench_lars.py [--json PATH]
 import numpy as np
 import sklearn
 import torch
-from side_by_side import beside, milliseconds, options, show
+from side_by_side import beside, options, show
 from sklearn.linear_model import lars_path_gram
 
 from lddmmlib import lars
@@ -15,7 +15,7 @@ SIZE, ROWS = 98, 400
 
 
 def problem(targets):
-    """Correlated columns, so that variables also drop: XᵀX and XᵀY."""
+    """Correlated so that variables also drop: XᵀX and XᵀY."""
     generator = torch.Generator().manual_seed(0)
 
     def normal(*shape):
@@ -39,25 +39,19 @@ def agree(found, theirs):
 
 
 def measure():
-    for targets, rounds, wanted in ((1, 30, 1.5), (SIZE, 4, 3.0)):
+    for targets, rounds, aim in ((1, 30, 1.5), (SIZE, 4, 3.0)):
         gram, xy = problem(targets)
         arrays = gram.numpy(), xy.numpy()
         agree(lars.path(gram, xy), theirs(*arrays))
         one = xy[:, 0] if targets == 1 else xy
         knots = int(lars.path(gram, xy).n_knots.max())
         times = beside(lambda: lars.path(gram, one), lambda: theirs(*arrays), at_least=5.0, most=rounds)  # noqa: B023
-        yield {"targets": targets, "knots": knots, "wanted": wanted} | times
-
-
-def line(row):
-    ours, theirs = milliseconds(row)
-    return f"{row['targets']:7} {row['knots']:6} {ours:>11} {theirs:>11} {row['ratio']:6.2f} {row['wanted']:7.1f}"
+        what = f"{targets} target{'s' * (targets > 1)}, {knots} knots"
+        yield {"what": what, "peer": "scikit-learn lars_path_gram", "aim": aim} | times
 
 
 def main():
-    columns = f"{'targets':>7} {'knots':>6} {'ours':>11} {'theirs':>11} {'ratio':>6} {'wanted':>7}"
-    packages = {"numpy": np, "scikit-learn": sklearn}
-    show(options(__doc__), "lars", f"{SIZE} variables", columns, measure(), line, **packages)
+    show(options(__doc__), "lars", f"{SIZE} variables", measure(), **{"scikit-learn": sklearn})
 
 
 if __name__ == "__main__":

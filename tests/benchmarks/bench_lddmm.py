@@ -12,7 +12,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import torch
 from side_by_side import beside, options, show
 
@@ -27,6 +26,7 @@ except ImportError:
     Vi = None
 
 STEPS, SIGMA = 10, 60.0
+AIMS = {68: 1.2, 194: 2.0, 1000: 10.0}  # both ways, against plain autograd
 # The twelve curves of 300W in the released layer of paper A.
 SLICES = [slice(a, b) for a, b in zip(
     (0, 9, 17, 22, 27, 31, 36, 42, 48, 55, 60, 65), (9, 17, 22, 27, 31, 36, 42, 48, 55, 60, 65, 68), strict=True
@@ -177,10 +177,11 @@ def shooting(sizes=(68, 194, 1000, 4000)):
                 torch.testing.assert_close(a, b, rtol=1e-2, atol=1e-2 * b.abs().max().item())
             for way in (forward, both_ways):
                 times = beside(*(lambda f=f: way(f, x0, p0) for f in (ours, theirs)), most=40)  # noqa: B023
-                yield {"what": f"shoot {n}, {'forward' if way is forward else 'both ways'}", "peer": peer} | times
-            if peer == next(iter(peers)) and memory is not None:
+                aim = {"aim": AIMS[n]} if way is both_ways and theirs is plain and n in AIMS else {}
+                yield {"what": f"shoot {n}, {'forward' if way is forward else 'both ways'}", "peer": peer} | times | aim
+            if peer == next(iter(peers)) and memory:
                 peer_memory = extra_memory(theirs.__name__, n)
-                yield {"what": f"shoot {n}, memory", "peer": peer, "mb": memory, "peer_mb": peer_memory}
+                yield {"what": f"shoot {n}, memory", "peer": peer, "ours": memory, "theirs": peer_memory, "unit": "MB"}
 
 
 def layers(faces=32):
@@ -195,7 +196,8 @@ def layers(faces=32):
         for a, b in zip(their_gradient, gradient, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3 * b.abs().max().item())
         times = beside(*(lambda f=f: both_ways(f, x0, alpha, sigma) for f in (layer, theirs)), most=40)
-        yield {"what": f"layer, {faces} faces x 12 curves", "peer": peer} | times
+        aim = {"aim": 4} if theirs is layer_loop else {}
+        yield {"what": f"layer, {faces} faces x 12 curves", "peer": peer} | times | aim
 
 
 def evaluations(n=68, most=400):
@@ -220,7 +222,8 @@ def evaluations(n=68, most=400):
         best = min(map(min, seen.values()))
         counts = {k: next((i for i, f in enumerate(v, 1) if f <= 1.01 * best), None) for k, v in seen.items()}
         for peer in list(counts)[1:]:
-            yield {"what": f"match {terms}, evaluations", "peer": peer, "n": counts["whitened"], "peer_n": counts[peer]}
+            both = {"ours": counts["whitened"], "theirs": counts[peer], "unit": "calls"}
+            yield {"what": f"match {terms} to 1 %", "peer": peer} | both
 
 
 def torch_lbfgs(J, z, most):
@@ -236,23 +239,12 @@ def torch_lbfgs(J, z, most):
     optimiser.step(closure)
 
 
-def line(row):
-    if "seconds" in row:
-        values = [f"{1000 * row[key]:8.2f} ms" for key in ("seconds", "peer_seconds")] + [f"{row['ratio']:7.1f}"]
-    elif "mb" in row:
-        values = [f"{row[key]:8.1f} MB" for key in ("mb", "peer_mb")] + [""]
-    else:
-        values = [f"{row[key] or 'never':>8}" + "   " for key in ("n", "peer_n")] + [""]
-    return f"{row['what']:28} {row['peer']:26} " + " ".join(values)
-
-
 def main():
     asked = options(__doc__)
     if Vi is None:
         print("without KeOps: pykeops is not installed")
-    columns = f"{'what':28} {'peer':26} {'ours':>11} {'theirs':>11} {'ratio':>7}"
     rows = (row for part in (shooting, layers, evaluations) for row in part())
-    show(asked, "lddmm", f"{STEPS} midpoint steps, single precision", columns, rows, line, numpy=np)
+    show(asked, "lddmm", f"{STEPS} midpoint steps, single precision", rows)
 
 
 if __name__ == "__main__":

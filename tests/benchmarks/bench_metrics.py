@@ -8,7 +8,7 @@ import scipy
 import torch
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
-from side_by_side import beside, milliseconds, options, show
+from side_by_side import beside, options, show
 
 from lddmmlib import metrics
 from lddmmlib.faces import schemes
@@ -97,19 +97,13 @@ def measure(n, dtype):
         for peer, theirs in PEERS[name].items():
             np.testing.assert_allclose(theirs(*arrays), value, rtol=1e-4 if dtype == torch.float32 else 1e-10)
             times = beside(lambda: ours(pred, truth), lambda: theirs(*arrays))  # noqa: B023
-            yield {"function": name, "dtype": str(dtype).removeprefix("torch."), "peer": peer} | times
-
-
-def line(row):
-    ours, theirs = milliseconds(row)
-    return f"{row['function']:10} {row['dtype']:8} {row['peer']:31} {ours:>9} {theirs:>9} {row['ratio']:7.1f}"
+            yield {"what": f"{name}, {dtype}".replace("torch.", ""), "peer": peer} | times
 
 
 def main():
     asked = options(__doc__, faces=10_000)
     rows = (row for dtype in (torch.float32, torch.float64) for row in measure(asked.faces, dtype))
-    columns = f"{'function':10} {'dtype':8} {'peer':31} {'ours':>9} {'theirs':>9} {'ratio':>7}"
-    show(asked, "metrics", f"{asked.faces} faces of {SCHEME.n} points", columns, rows, line, numpy=np, scipy=scipy)
+    show(asked, "metrics", f"{asked.faces} faces of {SCHEME.n} points", rows, scipy=scipy)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,22 @@
-"""What all benchmarks do alike: time functions in turns, name the versions, print a table and keep it."""
+"""What all benchmarks do alike: time functions in turns, print a table of ratios and keep it.
+
+A row says `what` was done, which `peer` did it too, both figures (`ours`, `theirs`) and their `unit`; their quotient
+is the ratio, and `aim` is the least that it should be. A row without a peer has `ours` alone.
+"""
 
 import argparse
 import json
-import platform
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 
-import lddmmlib
+from lddmmlib.experiments import provenance
 
 
 def fastest(*runs, at_least=0.5, most=25):
-    """The smallest processor time of each function, in seconds; in turns, so that a busy moment strikes all.
+    """The smallest processor time of each function, in ms; in turns, so that a busy moment strikes all.
 
     Each runs twice or more, until all have taken `at_least` seconds each on average, and `most` times at the most.
     """
@@ -22,18 +26,13 @@ def fastest(*runs, at_least=0.5, most=25):
             start = time.process_time()
             run()
             spent.append(time.process_time() - start)
-    return [min(spent) for spent in times]
+    return [1000 * min(spent) for spent in times]
 
 
 def beside(ours, theirs, **limits):
-    """A row's seconds, the peer's, and how many times longer the peer's are."""
-    seconds, peer_seconds = fastest(ours, theirs, **limits)
-    return {"seconds": seconds, "peer_seconds": peer_seconds, "ratio": peer_seconds / seconds}
-
-
-def milliseconds(row):
-    """Both times of a row, as they are printed."""
-    return [f"{1000 * row[key]:.1f} ms" for key in ("seconds", "peer_seconds")]
+    """Both times of a row."""
+    mine, other = fastest(ours, theirs, **limits)
+    return {"ours": mine, "theirs": other, "unit": "ms"}
 
 
 def options(doc, **numbers):
@@ -46,17 +45,25 @@ def options(doc, **numbers):
     return parser.parse_args()
 
 
-def show(asked, name, about, columns, rows, line, **modules):
-    """Print each row as it comes, below the versions of the `modules`; write all of it where --json says."""
-    modules = {"lddmmlib": lddmmlib, "torch": torch} | modules
-    versions = {"python": platform.python_version()} | {key: m.__version__ for key, m in modules.items()}
-    print(f"{about}, one thread; " + ", ".join(f"{key} {version}" for key, version in versions.items()))
-    print(columns)
+def figure(value, unit):
+    """Three digits and their unit; nothing where there is no value."""
+    return "" if value is None else f"{value:.3g} {unit}" if value < 100 else f"{value:.0f} {unit}"
+
+
+def show(asked, name, about, rows, **modules):
+    """Print each row as it comes; where --json says, write all of it with the versions of the `modules` as well."""
+    print(f"{about}, one thread")
+    print(f"{'what':36} {'peer':32} {'ours':>12} {'theirs':>12} {'ratio':>8} {'aim':>5}")
     kept = []
     for row in rows:
-        kept.append(row)
-        print(line(row), flush=True)
+        row |= {"ratio": row["theirs"] / row["ours"]} if row.get("theirs") else {}
+        kept.append({key: value for key, value in row.items() if value is not None})
+        figures = [figure(row.get(key), row["unit"]) for key in ("ours", "theirs")] + [figure(row.get("ratio"), "")]
+        ends = "{:>12} {:>12} {:>8}".format(*figures)
+        print(f"{row['what']:36} {row.get('peer', ''):32} {ends} {row.get('aim', ''):>5}", flush=True)
     if asked.json:
-        settings = {key: value for key, value in vars(asked).items() if key != "json"}
-        table = {"benchmark": name, "about": about, "threads": 1} | settings | {"versions": versions, "rows": kept}
-        asked.json.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+        versions = {key: module.__version__ for key, module in modules.items()}
+        told = provenance.environment() | versions | {"date": datetime.now(UTC).date().isoformat()}
+        table = {"benchmark": name, "about": about, "provenance": told, "rows": provenance.rounded(kept)}
+        asked.json.parent.mkdir(parents=True, exist_ok=True)
+        asked.json.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
