@@ -17,8 +17,8 @@ from torch import Tensor
 from lddmmlib import _checks
 from lddmmlib._shapes import Float
 
-LOG2_E = 1 / math.log(2)
 AT_ONCE = 2**17  # kernel values held at a time: half a megabyte in single precision, for the cache of a core
+LOG2_E = 1 / math.log(2)
 
 
 def gaussian(
@@ -97,7 +97,10 @@ class Product(torch.autograd.Function):
 
 
 def unit(b: Tensor, a: Tensor) -> Tensor:
-    """exp(-|b_j - a_i|²), (..., m, n). From differences, not |b|² - 2 b·a + |a|²: as quick, and nothing cancels."""
+    """exp(-|b_j - a_i|²), (..., m, n). From differences, not |b|² - 2 b·a + |a|²: as quick, and nothing cancels.
+
+    As a power of 2, in which torch is up to four times as fast as in one of e.
+    """
     x, y = (b[..., k, :, None] - a[..., k, None, :] for k in (0, 1))
     return x.square_().addcmul_(y, y).mul_(-LOG2_E).exp2_()
 
