@@ -104,7 +104,7 @@ def layer(x0, alpha, sigma):
 
 
 def layer_loop(x0, alpha, sigma):
-    """A curve at a time, every pair's difference, as released."""
+    """A curve at a time, every pair's difference."""
     ends = []
     for s, curve in zip(sigma, SLICES, strict=True):
         x, a = x0[:, curve], alpha[:, curve]
@@ -113,6 +113,23 @@ def layer_loop(x0, alpha, sigma):
             x = x + 0.5 * K @ a
         ends.append(x)
     return torch.cat(ends, 1)
+
+
+def layer_masked(x0, alpha, sigma):
+    """Every pair of a face's points, those across curves masked: what the released layer computes."""
+    mask, width = torch.zeros(68, 68, 1), torch.empty(68, 1)
+    for s, curve in zip(sigma, SLICES, strict=True):
+        mask[curve, curve], width[curve] = 1, s
+    x, alpha = x0, alpha[:, None] * mask
+    for _ in range(2):
+        K = torch.exp(-((x[:, :, None] * mask - x[:, None] * mask) ** 2).sum(-1) / width**2)
+        x = x + 0.5 * (K[..., None] * alpha).sum(-2)
+    return x
+
+
+def layer_loop_of_faces(x0, alpha, sigma):
+    """A curve of a face at a time."""
+    return torch.cat([layer_loop(x, a, sigma) for x, a in zip(x0.split(1), alpha.split(1), strict=True)])
 
 
 def layer_loop_of_ours(x0, alpha, sigma):
@@ -190,7 +207,13 @@ def layers(faces=32):
     alpha = torch.randn(faces, 68, 2, generator=generator)
     sigma = torch.linspace(8, 30, 12).tolist()
     end, gradient = both_ways(layer, x0, alpha, sigma)
-    for peer, theirs in {"loop over curves": layer_loop, "loop, our flows": layer_loop_of_ours}.items():
+    peers = {
+        "loop over curves": layer_loop,
+        "loop, our flows": layer_loop_of_ours,
+        "all pairs, masked": layer_masked,
+        "loop over faces and curves": layer_loop_of_faces,
+    }
+    for peer, theirs in peers.items():
         their_end, their_gradient = both_ways(theirs, x0, alpha, sigma)
         torch.testing.assert_close(their_end, end, rtol=1e-4, atol=1e-3)
         for a, b in zip(their_gradient, gradient, strict=True):
