@@ -1,10 +1,12 @@
 """HRNetV2: the published sizes, its start, and what its branches tell each other."""
 
+from inspect import unwrap
+
 import pytest
 import torch
 from torch import nn
 
-from lddmmlib.networks import CoordinateHead, HeatmapHead, HRNetV2, hrnet
+from lddmmlib.networks import CoordinateHead, HeatmapHead, HRNetV2, heads, hrnet
 
 
 def parameters(net):
@@ -53,11 +55,20 @@ def pyramid(widths=(2, 4, 8)):
 
 def test_a_branch_keeps_what_it_knows():
     """With every path between branches silent, only the ReLU of the branch itself is left."""
-    exchange = hrnet.Exchange((2, 4, 8), blocks=0)
+    exchange = hrnet.Exchange((2, 4, 8), blocks=2)
     for p in exchange.parameters():
         nn.init.zeros_(p)
     for before, after in zip(pyramid(), exchange(pyramid()), strict=True):
         torch.testing.assert_close(after, before.relu())
+
+
+@pytest.mark.parametrize("make", [lambda: hrnet.Residual(8), lambda: heads.Bottleneck(8, 2)])
+def test_a_residual_block_rectifies_the_sum(make):
+    block, x = make(), pyramid()[2]
+    norm = block.body[-1][-1]
+    nn.init.zeros_(norm.weight)
+    nn.init.constant_(norm.bias, -0.5)
+    torch.testing.assert_close(block(x), (x - 0.5).relu())
 
 
 @pytest.mark.parametrize("source", range(3))
@@ -96,6 +107,13 @@ def test_a_coordinate_head_starts_from_its_start(pyramidal):
     torch.testing.assert_close(head(xs), start.expand(len(xs[0]), 5, 2))
 
 
+def test_a_coordinate_head_takes_the_mean_over_the_image():
+    torch.manual_seed(0)
+    head = CoordinateHead(torch.rand(5, 2), (4,), pyramid=False, hidden=16).eval()
+    left, right = torch.randn(2, 1, 4, 8, 8)
+    torch.testing.assert_close(head([torch.cat([left, right], 3)]), (head([left]) + head([right])) / 2)
+
+
 def test_a_coordinate_head_refuses_a_shapeless_start():
-    with pytest.raises(Exception, match="start"):
-        CoordinateHead(torch.zeros(5, 3), (2, 4))
+    with pytest.raises(ValueError, match="start: needed points"):
+        unwrap(CoordinateHead.__init__)(CoordinateHead.__new__(CoordinateHead), torch.zeros(5, 3), (2, 4))

@@ -164,9 +164,9 @@ def test_standardises_by_the_colours_of_imagenet():
 @pytest.mark.parametrize(
     ("make", "steps", "rate"),
     [
-        (lambda mean: HRNetV2(width=8, modules=(1, 1, 1), blocks=1), 220, 3e-3),
-        (lambda mean: StackedHourglass(blocks=1, channels=32, depth=3), 300, 3e-3),
-        (lambda mean: DAN(mean, size=32, width=8), 220, 2e-3),
+        (lambda mean: HRNetV2(width=8, modules=(1, 1, 1), blocks=1), 200, 3e-3),
+        (lambda mean: StackedHourglass(blocks=1, channels=32, depth=2), 200, 5e-3),
+        (lambda mean: DAN(mean, size=32, width=8), 200, 2e-3),
     ],
     ids=["hrnet", "hourglass", "dan"],
 )
