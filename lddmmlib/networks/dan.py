@@ -1,6 +1,6 @@
 """DAN, the Deep Alignment Network: each stage sees the whole face, turned upright by what the last one found.
 
-Kowalski, Naruniewicz and Trzcinski, CVPR workshops 2017. A stage estimates how far the landmarks are from where they
+Kowalski, Naruniec and Trzcinski, CVPR workshops 2017. A stage estimates how far the landmarks are from where they
 are thought to be. Between two stages the connection layers
 
 1. fit the similarity T that brings the landmarks S onto the mean shape S̄,
@@ -85,7 +85,7 @@ def resample(images: Float[Tensor, "b c h w"], T: Similarity) -> Float[Tensor, "
 def landmark_image(points: Float[Tensor, "b n 2"], size: int) -> Float[Tensor, "b 1 size size"]:
     """H(x) = 1 / (1 + min_i |x - s_i|) within 8 px of a landmark, to each side, and 0 elsewhere.
 
-    points: s, (b, n, 2) px; those outside show as much as reaches in. size: px a side. Kowalski, equation 6.
+    points: s, (b, n, 2) px; those outside show as much as reaches in. size: px a side. Kowalski: landmark heatmap.
 
     >>> landmark_image(torch.tensor([[[1.0, 1.0]]]), 3)[0, 0].round(decimals=3)
     tensor([[0.4140, 0.5000, 0.4140],
@@ -141,9 +141,10 @@ class DAN(nn.Module):
         width: channels of the first convolutions; the others have 2, 4 and 8 times as many.
 
     With 68 landmarks, 112 px and width 64 the first stage has 11,144,136 parameters, each later one 11,951,246. The
-    network sees grey. Kowalski standardises by the training images' mean image; here it is by constants.
+    network sees grey. Kowalski standardises by the training images' mean image; here it is by constants. Paper A says
+    VGG11; Kowalski's blocks, and ours, are of two convolutions each, as in VGG13 without its last block.
     Stages are trained in turn: `net(images, stages=1)` stops after the first. The unit of the loss is Kowalski's
-    eye-centre distance, so `metrics.nme(..., "pupils")`. The dropout between stages is 1/2.
+    eye-centre distance, so `metrics.nme(..., "pupils")`. Half of what the convolutions see is dropped in training.
 
     Raises:
         ValueError: a size that is no multiple of 16, stages beyond those there are, and all from `Standardise`.

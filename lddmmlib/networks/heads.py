@@ -92,7 +92,7 @@ class CoordinateHead(nn.Module):
     """Points, or momenta: start + what is read off the mean over the image, as in HRNet's classification network.
 
     Its four branches are first widened by a bottleneck each and summed going down, halved in size at each step;
-    a hourglass has no such pyramid, its stacks' features come side by side (paper A).
+    an hourglass has no such pyramid, its stacks' features come side by side (paper A).
 
     Args:
         start: (n, 2), what an untrained network is near: the mean shape, px. Zeros for momenta.
@@ -100,7 +100,7 @@ class CoordinateHead(nn.Module):
         pyramid: branch i is half the size of branch i - 1 (HRNet); False: all are of one size.
         hidden: channels before the mean.
 
-    Branches (b, c_i, h_i, w_i) -> (b, n, 2), in the unit of `start`. Paper A, section 3.3: "momenta estimator".
+    Branches (b, c_i, h_i, w_i) -> (b, n, 2), in the unit of `start`. Paper A, section 4.1.
 
     >>> head = CoordinateHead(torch.zeros(5, 2), (4, 8), hidden=16)
     >>> head([torch.zeros(2, 4, 16, 12), torch.zeros(2, 8, 8, 6)]).shape

@@ -22,7 +22,7 @@ class StackedHourglass(nn.Module):
         stacks: hourglasses one after the other.
         blocks: residual blocks at each place.
         channels: of the features, even; the stem has a quarter and half of them.
-        depth: how often a hourglass halves its map.
+        depth: how often an hourglass halves its map.
 
     Sides are multiples of `multiple` = 4 · 2^depth px (64 as published). `stride` = 4 px a cell.
 

@@ -29,6 +29,17 @@ def test_the_next_stack_sees_features_and_maps(way):
     assert not torch.allclose(second, other)
 
 
+def test_what_a_stack_found_is_added_to_what_it_saw():
+    """Where nothing is added, an equal second stack finds the same."""
+    torch.manual_seed(0)
+    net = StackedHourglass(5, 2, blocks=1, channels=8, depth=2).eval()
+    for p in net.back.parameters():
+        nn.init.zeros_(p)
+    net.glasses[1], net.scores[1] = net.glasses[0], net.scores[0]
+    first, second = net(torch.rand(1, 3, 32, 32))
+    torch.testing.assert_close(first, second)
+
+
 def test_silent_blocks_pass_what_they_get_and_add_the_largest_of_each_square():
     """With R(x) = x the recursion is G_d(x) = x + up(G_{d-1}(max of 2 x 2)), and G_0(x) = x."""
     glass = hourglass.Hourglass(4, 1, depth=2)

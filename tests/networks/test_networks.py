@@ -29,7 +29,7 @@ def test_maps_have_the_stride_that_the_network_says(small, name, size):
     assert maps.shape == (2, 5, size[0] // net.stride, size[1] // net.stride)
 
 
-def test_a_hourglass_gives_maps_of_each_stack(small):
+def test_an_hourglass_gives_maps_of_each_stack(small):
     net = small("hourglass")
     images = random(1, 3, 32, 48)
     maps = net(images)
@@ -133,7 +133,7 @@ def test_coordinates_break_that(small):
 )
 def test_refuses(images, error, says):
     with pytest.raises(error, match=re.escape(says)):
-        unwrap(Standardise.forward)(Standardise(32), images)
+        unwrap(Standardise._check)(Standardise(32), images)
 
 
 @pytest.mark.parametrize(
