@@ -26,7 +26,6 @@ SMALL = {
     "points": lambda: hrnet(head=CoordinateHead(SIDE * random(5, 2), (4, 8, 16, 32), hidden=16)),
     "dan": lambda: DAN(SIDE * random(5, 2), size=SIDE, width=4),
 }
-MAPS = ("hrnet", "hourglass", "coordconv")
 
 
 @pytest.fixture

@@ -40,6 +40,15 @@ def test_what_a_stack_found_is_added_to_what_it_saw():
     torch.testing.assert_close(first, second)
 
 
+def test_each_convolution_of_a_block_sees_what_is_rectified():
+    block, seen = hourglass.Block(4, 8), []
+    for layer in block.body:
+        if isinstance(layer, nn.Conv2d):
+            layer.register_forward_pre_hook(lambda layer, given: seen.append(given[0].min().item()))
+    block(torch.randn(2, 4, 8, 8))
+    assert seen == [0.0, 0.0, 0.0]
+
+
 def test_silent_blocks_pass_what_they_get_and_add_the_largest_of_each_square():
     """With R(x) = x the recursion is G_d(x) = x + up(G_{d-1}(max of 2 x 2)), and G_0(x) = x."""
     glass = hourglass.Hourglass(4, 1, depth=2)
