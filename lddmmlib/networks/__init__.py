@@ -1,7 +1,7 @@
 """The networks of the papers, each a plain `torch.nn.Module` that can be read in one sitting.
 
 **In**: float images (b, 3, h, w) in [0, 1], red green blue. Each network standardises them itself, by the mean and
-deviation of ImageNet; h and w are multiples of its `multiple`, or it refuses. **Out**:
+deviation of ImageNet; h and w are multiples of its `multiple` (DAN: they are its `size`), or it refuses. **Out**:
 
 | network | `net(images)` | |
 |---|---|---|

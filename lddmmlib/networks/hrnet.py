@@ -36,7 +36,8 @@ class HRNetV2(nn.Module):
     | `HRNetV2(width=8)` | 2.21 million |
     | `HRNetV2(width=8, modules=(1, 1, 1), blocks=2)`, for a processor | 0.75 million |
 
-    Convolutions start at N(0, 0.001²), as published for faces; linear layers and biases as torch has them.
+    Convolutions start at N(0, 0.001²), as published for faces; linear layers and biases as torch has them. So small are
+    they that an untrained network in eval mode, not normalised by the batch, lets hardly any signal through.
 
     Raises:
         TypeError, ValueError: from `Standardise`.
