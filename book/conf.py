@@ -13,6 +13,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 import api  # noqa: E402  (beside this file)
 import chapters  # noqa: E402
+import ledger  # noqa: E402
 import speed  # noqa: E402
 
 project = "lddmmlib"
@@ -166,6 +167,7 @@ def write_copies(app, exception) -> None:
 def setup(app) -> None:
     app.add_directive("api", api.Api)
     app.add_directive("speed", speed.Speed)
+    app.add_directive("ledger", ledger.Ledger)
     app.add_role("run-time", run_time)
     app.connect("builder-inited", place_mathjax)
     app.connect("env-get-outdated", outdated)

@@ -7,13 +7,13 @@ from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
-RESULTS = Path(__file__).parent / "results" / "speed"
+RESULTS = Path(__file__).parent / "benchmarks"
 HEAD = ["| what | peer | ours | theirs | ratio | aim |", "|:--|:--|--:|--:|--:|--:|"]
 HOW = ("commit", "date", "machine")  # the rest of a table's provenance are versions
 
 
 class Speed(SphinxDirective):
-    """``{speed} lddmm``: what book/results/speed/lddmm.json says."""
+    """``{speed} lddmm``: what book/benchmarks/lddmm.json says."""
 
     required_arguments = 1
 

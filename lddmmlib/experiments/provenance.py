@@ -14,10 +14,15 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+import torch
+
+from lddmmlib import _checks
 from lddmmlib.experiments import Experiment
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "book" / "results"
+RUNS = ROOT / "runs"  # checkpoints of runs under way; not in git
 DIGITS = 4  # no figure here is known to more
 
 
@@ -60,11 +65,21 @@ def bare(text: str) -> str:
     return "\n".join(line for line in lines if line and line.strip() and not line.lstrip().startswith("#"))
 
 
-def run(name: str, experiment: Experiment, results: Path = RESULTS) -> Path:
-    """Measure, and write figures and provenance to ``results``/NAME.json."""
-    code, where = code_hashes(experiment), environment()  # before: what ran, not what was written meanwhile
-    start = time.perf_counter()
-    figures = experiment.measure()
+def full_name(name: str, scale: str = "") -> str:
+    """The name of a result: NAME, or NAME.SCALE."""
+    return f"{name}.{scale}" if scale else name
+
+
+def run(
+    name: str, experiment: Experiment, results: Path = RESULTS, scale: str = "", device: str = "cpu", seeds: int = 3
+) -> Path:
+    """Measure, and write figures and provenance to ``results``/NAME.json or NAME.SCALE.json."""
+    _checks.one_of(scale, "scale", experiment.scales or ("",))
+    code, where = code_hashes(experiment), environment(device)  # before: what ran, not what was written meanwhile
+    start, whole = time.perf_counter(), full_name(name, scale)
+    sized = {"scale": scale, "device": device, "seeds": seeds, "folder": RUNS / whole} if scale else {}
+    figures = experiment.measure(**sized)
+    errors = figures.pop("errors", {})
     record = {
         "name": name,
         "question": experiment.question,
@@ -75,19 +90,22 @@ def run(name: str, experiment: Experiment, results: Path = RESULTS) -> Path:
             "date": datetime.now(UTC).date().isoformat(),
             "seconds": round(time.perf_counter() - start, 1),
             **where,
+            **({"scale": scale, "seeds": seeds} if scale else {}),
             "code": code,
         },
     }
     results.mkdir(parents=True, exist_ok=True)
-    path = results / f"{name}.json"
+    path = results / f"{whole}.json"
+    if errors:  # three digits do
+        np.savez_compressed(path.with_suffix(".npz"), **{k: np.asarray(v, dtype=np.float16) for k, v in errors.items()})
     text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8", newline="\n")
     return path
 
 
-def status(name: str, experiment: Experiment, results: Path = RESULTS) -> str:
+def status(name: str, experiment: Experiment, results: Path = RESULTS, scale: str = "") -> str:
     """``present``, ``missing``, or ``stale`` with the modules that have changed."""
-    path = results / f"{name}.json"
+    path = results / f"{full_name(name, scale)}.json"
     if not path.exists():
         return "missing"
     then = json.loads(path.read_text(encoding="utf-8"))["provenance"]["code"]
@@ -115,17 +133,17 @@ def rounded(figure: object) -> object:
     raise TypeError(f"figures: needed numbers, strings, lists or dicts, got {type(figure).__name__}; use .item()")
 
 
-def environment() -> dict[str, str]:
+def environment(device: str = "cpu") -> dict[str, str]:
     """Commit, versions and kind of machine; nothing that names a person, a host or a path."""
-    import numpy
-    import torch
-
+    machine = f"{_processor()}, {os.cpu_count()} cores, {platform.system()}"
+    if device.startswith("cuda"):
+        machine = f"{torch.cuda.get_device_name(device)}; {machine}"
     return {
         "commit": _commit(),
         "python": platform.python_version(),
-        "numpy": numpy.__version__,
+        "numpy": np.__version__,
         "torch": torch.__version__,
-        "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()}",
+        "machine": machine,
     }
 
 

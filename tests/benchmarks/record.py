@@ -1,4 +1,4 @@
-"""Run the benchmarks and keep their tables in book/results/speed, where the book's page on speed reads them.
+"""Run the benchmarks and keep their tables in book/benchmarks, where the book's page on speed reads them.
 
 python tests/benchmarks/record.py [NAME ...]
 
@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-RESULTS = HERE.parents[1] / "book" / "results" / "speed"
+RESULTS = HERE.parents[1] / "book" / "benchmarks"
 NAMES = ("lddmm", "lars", "heatmaps", "optimal_transport", "polyharmonic", "metrics")
 
 

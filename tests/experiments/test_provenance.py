@@ -1,6 +1,7 @@
 import json
 import sys
 
+import numpy as np
 import pytest
 
 from lddmmlib.experiments import Experiment, __main__, experiments, provenance
@@ -129,3 +130,28 @@ def test_recorded_results_say_where_they_come_from_and_name_no_path(name):
     assert record["figures"]
     assert record["provenance"]["code"].keys() == {*declared.reads, declared.measure.__module__}
     assert not any(word in text for word in ("/home", "/work", "/root", "/tmp", "\\\\"))
+
+
+def trains(scale, device, seeds, folder):
+    return {"told": [scale, device, seeds, folder.name], "errors": {"ours": [[0.031, 0.12]] * seeds}}
+
+
+def test_an_experiment_of_scales_has_a_result_of_each(declared, tmp_path, monkeypatch):
+    monkeypatch.setattr(trains, "__module__", "lddmmlib.experiments.provenance")
+    sized = Experiment(trains, "How much?", "nothing real", ("read_by_experiment",), ("A1",), ("notebook", "full"))
+    path = provenance.run("trial", sized, tmp_path, scale="full", seeds=2)
+    assert path == tmp_path / "trial.full.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    assert record["figures"] == {"told": ["full", "cpu", 2, "trial.full"]}
+    assert (record["provenance"]["scale"], record["provenance"]["seeds"]) == ("full", 2)
+    with np.load(path.with_suffix(".npz")) as errors:
+        np.testing.assert_allclose(errors["ours"], [[0.031, 0.12]] * 2, rtol=1e-3)
+    assert provenance.status("trial", sized, tmp_path, "full") == "present"
+    assert provenance.status("trial", sized, tmp_path, "notebook") == "missing"
+    with pytest.raises(ValueError, match="scale: needed one of 'notebook', 'full'; got ''"):
+        provenance.run("trial", sized, tmp_path)
+
+
+def test_a_scale_that_is_not_there_is_refused_by_the_command(capsys):
+    assert __main__.main(["run", "curve_norm", "--scale", "full"]) == 2
+    assert "needed no --scale, got 'full'" in capsys.readouterr().err

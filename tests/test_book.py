@@ -1,0 +1,70 @@
+"""The book's own tables: the ledger of claims and the page on speed say what the recorded results say, and no more."""
+
+import json
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from lddmmlib.experiments import experiments
+
+BOOK = Path(__file__).parents[1] / "book"
+sys.path.insert(0, str(BOOK))
+import ledger  # noqa: E402  (beside the book's pages)
+import speed  # noqa: E402
+
+CLAIMS = tomllib.loads((BOOK / "claims.toml").read_text(encoding="utf-8"))
+RECORDS = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((BOOK / "results").glob("*.json"))]
+
+
+def record(verdicts, scale=""):
+    return {"figures": {"verdicts": verdicts}, "provenance": {"scale": scale} if scale else {}}
+
+
+def test_all_claims_are_there_and_every_experiment_names_one_of_them():
+    assert len(CLAIMS) == 31
+    assert all(set(claim) - {"headline"} == {"claim", "figures", "judged"} for claim in CLAIMS.values())
+    assert {name for name, claim in CLAIMS.items() if claim.get("headline")} == {
+        *("A1", "A4", "B2", "C1", "C2", "D1", "D6", "E1", "E4")
+    }
+    assert {claim for each in experiments().values() for claim in each.claims} <= set(CLAIMS)
+
+
+def test_a_claim_without_a_result_is_not_run():
+    rows = ledger.markdown(CLAIMS, [], "C")[2:-1]
+    assert len(rows) == 4
+    assert all(row.count(ledger.NOT_RUN) == 3 for row in rows)
+
+
+def test_a_verdict_stands_where_it_belongs():
+    one = {"difference": -0.4567, "low": -0.61, "high": -0.2, "verdict": "holds"}
+    rows = ledger.markdown(CLAIMS, [record({"C2": {"real": {"window": one}}}, "full")], "C")[2:-1]
+    told = [row for row in rows if "window (full): **holds** -0.457 [-0.61, -0.2]" in row]
+    assert len(told) == 1
+    assert told[0].startswith("| **C2** |")
+    synthetic, real = told[0].split("|")[4:6]
+    assert synthetic.strip() == ledger.NOT_RUN
+    assert "holds" in real
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda r: r["name"])
+def test_recorded_verdicts_are_of_the_ledgers_kind(record):
+    for claim, kinds in record["figures"].get("verdicts", {}).items():
+        assert claim in record["claims"]
+        assert set(kinds) <= {"synthetic", "real"}
+        assert all(each["verdict"] in ("holds", "contradicted", "inconclusive", "reported")
+                   for kind in kinds.values() for each in kind.values())  # fmt: skip
+
+
+def test_a_ratio_is_bold_where_it_reaches_its_aim():
+    row = {"what": "a", "peer": "b", "ours": 2.0, "theirs": 6.0, "unit": "ms", "ratio": 3.0}
+    assert speed.line(row | {"aim": 2.5}) == "| a | b | 2 ms | 6 ms | **3 ×** | 2.5 × |"
+    assert speed.line(row | {"aim": 3.5}) == "| a | b | 2 ms | 6 ms | 3 × | 3.5 × |"
+    assert speed.line({"what": "a", "ours": 1234.5, "unit": "ms"}) == "| a |  | 1234 ms |  |  |  |"
+
+
+def test_every_benchmark_has_its_recorded_table():
+    recorded = {path.stem for path in (BOOK / "benchmarks").glob("*.json")}
+    page = (BOOK / "speed.md").read_text(encoding="utf-8")
+    assert {line.split()[1] for line in page.splitlines() if line.startswith("```{speed}")} == recorded
