@@ -130,6 +130,9 @@ EXPERIMENTS = {
         warp_accuracy,
         "How far off is a spline through 68 landmarks elsewhere on the face, and when does it fold?",
         f"{PAIRS} pairs of drawn faces of each of two splits, {' and '.join(SPLITS)}, {SIZE} px",
-        ("lddmmlib.polyharmonic", "lddmmlib.faces.curves", "lddmmlib.faces.synthetic", "lddmmlib.faces.statistics"),
+        (
+            "lddmmlib.polyharmonic",
+            *(f"lddmmlib.faces.{name}" for name in ("curves", "geometry", "statistics", "synthetic")),
+        ),
     ),
 }
