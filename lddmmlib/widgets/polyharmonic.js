@@ -36,7 +36,7 @@ export const evaluate = ({ controls, omega, V, b, centre, scale, order }, points
 export function field({ controls, omega, V, b, centre, scale, order }, size) {
   const n = controls.length, column = (x, k) => Float64Array.from(x, p => p[k]);
   const X = column(controls, 0), Y = column(controls, 1), A = column(omega, 0), B = column(omega, 1);
-  const [u, v, det] = range(3).map(() => new Float64Array(size * size)), more = order === 2 ? 1 : 0;
+  const [u, v, det] = range(3).map(() => new Float64Array(size * size));
   for (let i = 0, at = 0; i < size; i++) {
     const y = (i - centre[1]) / scale;
     for (let j = 0; j < size; j++, at++) {
@@ -46,9 +46,9 @@ export function field({ controls, omega, V, b, centre, scale, order }, size) {
       for (let k = 0; k < n; k++) {
         const dx = x - X[k], dy = y - Y[k], r2 = dx * dx + dy * dy;
         if (r2 === 0) continue; // φ is 0 there, and its slope counts as 0
-        const value = order === 2 ? r2 * Math.log(r2) / 2 : order === 1 ? Math.sqrt(r2) : r2 * Math.sqrt(r2);
-        const slope = order * value / r2 + more, a = A[k] * slope, c = B[k] * slope; // φ'(r) / r
+        const value = phi(r2, order), slope = order * value / r2, a = A[k] * slope, c = B[k] * slope;
         f += A[k] * value; g += B[k] * value;
+        // φ'/r is this slope, and at order 2 one more: which sums to Σ ω (y - z)ᵀ = 0
         fx += a * dx; fy += a * dy; gx += c * dx; gy += c * dy;
       }
       u[at] = f; v[at] = g;

@@ -71,6 +71,15 @@ def test_maps_and_pictures(js, order, smoothing, pinned):
     assert (shown[3] == 255).all()
 
 
+@pytest.mark.parametrize("order", ORDERS)
+def test_points_that_change_places_fold_the_plane(js, order):
+    explorer = small_one(order=order)
+    explorer.target = [*reversed(explorer.source[:2]), *explorer.source[2:]]
+    share = (explorer.determinants() <= 0).double().mean().item()
+    assert share > 0.01
+    assert js(explorer, "mapped", js_state(explorer))["folded"] == share
+
+
 def test_no_warp_is_the_picture_itself(js):
     explorer = small_one()
     explorer.target = explorer.source
