@@ -40,6 +40,7 @@ def experiments() -> dict[str, Experiment]:
         matching_run,
         measuring,
         sparse_completion,
+        warp_run,
         yardstick,
     )
 
@@ -52,5 +53,6 @@ def experiments() -> dict[str, Experiment]:
         matching_run,
         sparse_completion,
         heatmap_table,
+        warp_run,
     )
     return {name: e for module in modules for name, e in module.EXPERIMENTS.items()}

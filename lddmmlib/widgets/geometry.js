@@ -1,5 +1,5 @@
 // lddmmlib.faces for the widgets: the same head, camera, outline, mesh and visibility. A point is [x, y, z].
-import { clamp, range } from "./numbers.js";
+import { clamp, range, solver } from "./numbers.js";
 
 export const dot = (a, b) => a.reduce((sum, v, k) => sum + v * b[k], 0);
 const add = (a, b, s = 1) => a.map((v, k) => v + s * b[k]);
@@ -9,35 +9,7 @@ const product = (a, b) => a.map(row => transposed(b).map(column => dot(row, colu
 const cross = ([a, b, c], [d, e, f]) => [b * f - c * e, c * d - a * f, a * e - b * d];
 const unit = p => p.map(v => v / Math.hypot(...p));
 
-// -------------------------------------------------------------------------------------- linear systems, splines
-
-/** Square matrix (n, n), row by row -> right sides (each n) -> solutions; by Gauss with row pivots. */
-export function solver(matrix, n) {
-  const lu = Float64Array.from(matrix), order = range(n);
-  for (let k = 0; k < n; k++) {
-    let best = k;
-    for (let i = k + 1; i < n; i++) if (Math.abs(lu[i * n + k]) > Math.abs(lu[best * n + k])) best = i;
-    if (best !== k) {
-      const row = lu.slice(k * n, k * n + n);
-      lu.copyWithin(k * n, best * n, best * n + n);
-      lu.set(row, best * n);
-      [order[k], order[best]] = [order[best], order[k]];
-    }
-    for (let i = k + 1; i < n; i++) {
-      const f = (lu[i * n + k] /= lu[k * n + k]);
-      if (f !== 0) for (let j = k + 1; j < n; j++) lu[i * n + j] -= f * lu[k * n + j];
-    }
-  }
-  return right => {
-    const x = Float64Array.from(order, i => right[i]);
-    for (let i = 0; i < n; i++) for (let j = 0; j < i; j++) x[i] -= lu[i * n + j] * x[j];
-    for (let i = n - 1; i >= 0; i--) {
-      for (let j = i + 1; j < n; j++) x[i] -= lu[i * n + j] * x[j];
-      x[i] /= lu[i * n + i];
-    }
-    return x;
-  };
-}
+// ------------------------------------------------------------------------------------------------------ splines
 
 /** Values at the knots -> second derivatives there, of the natural cubic spline: its columns. */
 function bends(at) {
