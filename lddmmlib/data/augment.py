@@ -8,7 +8,7 @@ Then come blur, contrast, brightness, colour and noise, which move nothing.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -51,7 +51,7 @@ LUMA = np.float32([0.299, 0.587, 0.114])  # of red, green, blue
 class Crops(Dataset):
     """Faces as crops: ``[i]`` is canonical, ``draw(i, rng)`` augmented. `training.fit` draws, `evaluate` does not.
 
-    faces: of each, image (3, h, w) uint8, landmarks (n, 2) px and visible (n,) come first, as in `faces.synthetic`.
+    faces: has a length, and of each face, image (3, h, w) uint8, landmarks (n, 2) px and visible (n,) come first, as in `faces.synthetic`.
 
     >>> from lddmmlib.faces import synthetic
     >>> faces = Crops(synthetic.Faces(2, "studio", size=64), "300w-68", size=32)
@@ -60,9 +60,7 @@ class Crops(Dataset):
     (torch.Size([3, 32, 32]), True)
     """
 
-    def __init__(
-        self, faces: Dataset, scheme: str, size: int, how: Recipe = RECIPE, margin: float = crops.MARGIN
-    ) -> None:
+    def __init__(self, faces: Any, scheme: str, size: int, how: Recipe = RECIPE, margin: float = crops.MARGIN) -> None:
         self.faces, self.scheme, self.size, self.how, self.margin = faces, scheme, size, how, margin
 
     def __len__(self) -> int:

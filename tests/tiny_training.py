@@ -1,0 +1,70 @@
+"""A training of seconds: one dot on 12 x 12 pixels, found by a small network. Also a program, to be killed and resumed:
+
+python tests/tiny_training.py FOLDER RESULT [name=value ...]
+"""
+
+import ast
+import sys
+import time
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from lddmmlib import training
+
+
+class Sample(NamedTuple):
+    image: torch.Tensor
+    landmarks: torch.Tensor
+
+
+class Dots:
+    """Sample i has its own dot; `draw` moves it. ``broken``: that sample's image is NaN."""
+
+    def __init__(self, count=26, broken=None, seconds=0.0):
+        self.count, self.broken, self.seconds = count, broken, seconds
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, index):
+        return self.at(index, torch.tensor([3.0 + index % 7, 2.0 + index % 5]))
+
+    def draw(self, index, rng):
+        return self.at(index, self[index].landmarks[0] + torch.from_numpy(rng.uniform(-1, 1, 2)).float())
+
+    def at(self, index, place):
+        time.sleep(self.seconds)
+        y, x = torch.meshgrid(torch.arange(12.0), torch.arange(12.0), indexing="ij")
+        image = torch.exp(-((x - place[0]) ** 2 + (y - place[1]) ** 2) / 4)[None]
+        return Sample(image * torch.nan if index == self.broken else image, place[None])
+
+
+def network(dropout=0.2):
+    torch.manual_seed(5)
+    features = nn.Conv2d(1, 8, 3, 2, 1), nn.GroupNorm(2, 8), nn.ReLU(), nn.Conv2d(8, 8, 3, 2, 1), nn.ReLU()
+    return nn.Sequential(*features, nn.Flatten(), nn.Dropout(dropout), nn.Linear(72, 2))
+
+
+def loss(model, batch):
+    return (model(batch.image) - batch.landmarks[:, 0]).square().mean()
+
+
+def train(folder, model=None, data=None, loss=loss, **how):
+    """(weights, run) after 4 epochs of 6 steps."""
+    model = network() if model is None else model
+    how = {"epochs": 4, "batch": 4, "lr": 0.01, "save_seconds": 1e9, "progress": False} | how
+    run = training.fit(model, loss, Dots() if data is None else data, folder=folder, **how)
+    return model.state_dict(), run
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    folder, result, *words = sys.argv[1:]
+    options = {name: ast.literal_eval(value) for name, value in (word.split("=", 1) for word in words)}
+    data = Dots(broken=options.pop("broken", None), seconds=options.pop("seconds", 0.0))
+    weights, run = train(folder, network(options.pop("dropout", 0.2)), data, **options)
+    if training.dist.is_initialized() and training.dist.get_rank():
+        sys.exit()
+    torch.save({"weights": weights, "losses": [row["loss"] for row in run.rows]}, result)
