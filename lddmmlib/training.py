@@ -17,7 +17,6 @@ import atexit
 import contextlib
 import math
 import os
-import pickle
 import signal
 import sys
 import threading
@@ -40,7 +39,6 @@ from lddmmlib import _checks, metrics
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 ROW = ("epoch", "step", "rate", "loss", "seconds", "samples_per_second", "waiting")
-DAMAGED = (zipfile.BadZipFile, pickle.UnpicklingError, RuntimeError, EOFError)
 
 
 class History(NamedTuple):
@@ -257,7 +255,9 @@ def load_checkpoint(folder: str | Path) -> dict | None:
     for path in filter(Path.exists, paths):
         try:
             state = _read(path)
-        except DAMAGED as error:
+        except (MemoryError, PermissionError):
+            raise
+        except Exception as error:  # a damaged file raises anything
             trouble[path] = str(error)
             continue
         for damaged, why in trouble.items():
@@ -362,7 +362,7 @@ def _mean_of_processes(values: list[float], world: int, device: torch.device) ->
 
 @contextlib.contextmanager
 def _interrupts() -> Iterator[list[float]]:
-    """What Ctrl-C fills, instead of breaking off. A second one breaks off, a second later: torchrun repeats the first."""
+    """What Ctrl-C fills, instead of breaking off. A second one, a second later, does: torchrun repeats the first."""
     asked: list[float] = []
 
     def ask(number: int, frame: object) -> None:

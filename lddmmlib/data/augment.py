@@ -51,7 +51,8 @@ LUMA = np.float32([0.299, 0.587, 0.114])  # of red, green, blue
 class Crops(Dataset):
     """Faces as crops: ``[i]`` is canonical, ``draw(i, rng)`` augmented. `training.fit` draws, `evaluate` does not.
 
-    faces: has a length, and of each face, image (3, h, w) uint8, landmarks (n, 2) px and visible (n,) come first, as in `faces.synthetic`.
+    faces: has a length and ``faces[i]``, of which image (3, h, w) uint8, landmarks (n, 2) px and visible (n,) come
+    first, as in `faces.synthetic.Faces`.
 
     >>> from lddmmlib.faces import synthetic
     >>> faces = Crops(synthetic.Faces(2, "studio", size=64), "300w-68", size=32)
