@@ -126,10 +126,10 @@ def fit(
     net = model if world == 1 else nn.parallel.DistributedDataParallel(model, broadcast_buffers=False)
     per_epoch = len(data) // batch
     total, share = epochs * per_epoch, partial(_share, len(data), batch, seed, rank, world)
-    show = _bar(run, total) if progress and rank == 0 else lambda loss: None
     with (
         contextlib.closing(_batches(data, map(share, range(run.step, total)), seed, workers, device)) as batches,
         torch.random.fork_rng([device] if device.type == "cuda" else []),  # the caller's chance goes on as before
+        _bar(run, total, progress and rank == 0) as show,
         _interrupts() as asked,
     ):
         while run.step < total:
@@ -195,19 +195,19 @@ class _Run:
     def __init__(self, folder: Path, parts: dict[str, Any], settings: dict) -> None:
         self.folder, self.parts, self.settings = folder, parts, settings
         self.step, self.saved, self.rows = 0, time.perf_counter(), []
-        self.sums = {"loss": 0.0, "seconds": 0.0, "waited": 0.0}  # of this epoch
+        self.sums = [0.0, 0.0, 0.0]  # of this epoch: losses, seconds, and seconds of waiting for data
 
     def count(self, *values: float) -> None:
-        """A step is made: its loss, seconds, and seconds of waiting for data."""
+        """A step is made: its loss, its seconds, and those of waiting."""
         self.step += 1
-        self.sums = {name: total + v for (name, total), v in zip(self.sums.items(), values, strict=True)}
+        self.sums = [total + v for total, v in zip(self.sums, values, strict=True)]
 
     def end_epoch(self, steps: int, batch: int, rate: float) -> None:
         """An epoch's row: of the ``waiting`` for data the share of all time, without validation."""
-        loss, seconds, waited = self.sums.values()
+        loss, seconds, waited = self.sums
         row = (self.step // steps, self.step, rate, loss / steps, seconds, steps * batch / seconds, waited / seconds)
         self.rows.append(dict(zip(ROW, row, strict=True)))
-        self.sums = dict.fromkeys(self.sums, 0.0)
+        self.sums = [0.0, 0.0, 0.0]
 
     def save(self) -> None:
         """Write the checkpoint aside, then move it into place: at any moment one is whole."""
@@ -380,16 +380,20 @@ def _interrupts() -> Iterator[list[float]]:
             signal.signal(number, handler or signal.SIG_DFL)
 
 
-def _bar(run: _Run, total: int) -> Callable[[float], None]:
-    """Shows on a progress bar the loss, the last figures of `validate`, and the share of time spent waiting."""
+@contextlib.contextmanager
+def _bar(run: _Run, total: int, shown: bool) -> Iterator[Callable[[float], None]]:
+    """Shows the loss, the share of time spent waiting, and the last figures of `validate`."""
+    if not shown:
+        yield lambda loss: None
+        return
     from tqdm import tqdm
 
-    bar = tqdm(total=total, initial=run.step, unit="step")
+    with tqdm(total=total, initial=run.step, unit="step") as bar:
 
-    def show(loss: float) -> None:
-        told = {"loss": loss, "waiting": run.sums["waited"] / (run.sums["seconds"] or 1)}
-        told |= {k: v for row in run.rows[-1:] for k, v in row.items() if k not in ROW}
-        bar.set_postfix({k: f"{v:.3g}" for k, v in told.items()}, refresh=False)
-        bar.update()
+        def show(loss: float) -> None:
+            told = {"loss": loss, "waiting": run.sums[2] / (run.sums[1] or 1)}
+            told |= {k: v for row in run.rows[-1:] for k, v in row.items() if k not in ROW}
+            bar.set_postfix({k: f"{v:.3g}" for k, v in told.items()}, refresh=False)
+            bar.update()
 
-    return show
+        yield show
