@@ -187,6 +187,15 @@ def test_shares_are_shares(field, other):
     assert share == pytest.approx(0.3, abs=0.06)
 
 
+def test_gray_and_things_have_their_shares():
+    pixels = rng().random((16, 16, 3), dtype=np.float32)
+    how = STILL._replace(gray=0.3, hidden=0.3)
+    gray = [np.ptp(augment.relight(pixels, rng(s), how), -1).max() < 1e-6 for s in range(600)]
+    laid = [augment.occlude(pixels, spread(), rng(s), how)[0] is not pixels for s in range(600)]
+    assert np.mean(gray) == pytest.approx(0.3, abs=0.06)
+    assert np.mean(laid) == pytest.approx(0.3, abs=0.06)
+
+
 def test_gray_is_gray_and_colour_stays_in_bounds():
     pixels = rng().random((32, 32, 3), dtype=np.float32)
     gray = augment.relight(pixels, rng(1), STILL._replace(gray=1.0))
@@ -230,3 +239,19 @@ def test_another_scheme_is_refused():
         augment.augment(
             torch.zeros(3, 9, 9).byte(), torch.ones(5, 2), torch.ones(5).bool(), identity, 9, "aflw-19", rng()
         )
+
+
+def test_visible_is_what_no_thing_covers():
+    """On the whole face: landmarks on pixels, and those whose pixel changed are hidden."""
+    x, y = np.meshgrid(np.linspace(4, 60, 5).round(), np.linspace(3, 57, 4).round())
+    points = torch.from_numpy(np.c_[x.ravel(), y.ravel()][:19])
+    seen, gray = torch.arange(19) % 5 != 0, torch.full((3, 64, 64), 128, dtype=torch.uint8)
+    covered = 0
+    for seed in range(8):
+        how = (torch.eye(2, 3).double(), 64, SCHEME.name, rng(seed), STILL._replace(hidden=1.0))
+        face = augment.augment(gray, points, seen, *how)
+        at = face.landmarks.long()
+        changed = (face.image != 128).any(0)[at[:, 1], at[:, 0]]
+        assert torch.equal(face.visible, seen & ~changed)
+        covered += changed.sum().item()
+    assert covered > 4
