@@ -13,6 +13,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 import api  # noqa: E402  (beside this file)
 import chapters  # noqa: E402
+import speed  # noqa: E402
 
 project = "lddmmlib"
 author = "The lddmmlib authors"
@@ -164,6 +165,7 @@ def write_copies(app, exception) -> None:
 
 def setup(app) -> None:
     app.add_directive("api", api.Api)
+    app.add_directive("speed", speed.Speed)
     app.add_role("run-time", run_time)
     app.connect("builder-inited", place_mathjax)
     app.connect("env-get-outdated", outdated)

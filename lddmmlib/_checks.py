@@ -30,12 +30,25 @@ def alike(**tensors: Tensor) -> None:
     points(x, first)
     for name, y in others:
         points(y, name)
-        if (y.dtype, y.device) != (x.dtype, x.device):
-            got = f"{x.dtype} on {x.device} and {y.dtype} on {y.device}"
-            raise ValueError(f"{first}, {name}: needed one dtype and device, got {got}; use {name}.to({first})")
+        same(**{first: x, name: y})
         if y.shape[:-2] != x.shape[:-2]:
             got = f"{tuple(x.shape[:-2])} and {tuple(y.shape[:-2])} (shapes {tuple(x.shape)} and {tuple(y.shape)})"
             raise ValueError(f"{first}, {name}: needed the same batch axes, got {got}; expand one to the other")
+
+
+def floats(x: object, name: str) -> None:
+    """Refuse what is not a tensor of single or double precision."""
+    if not isinstance(x, Tensor) or x.dtype not in (torch.float32, torch.float64):
+        got = x.dtype if isinstance(x, Tensor) else type(x).__name__
+        raise TypeError(f"{name}: needed a tensor of single or double precision, got {got}; use {name}.float()")
+
+
+def same(**two: Tensor) -> None:
+    """Refuse two tensors that are not of one dtype and device."""
+    (a, x), (b, y) = two.items()
+    if (x.dtype, x.device) != (y.dtype, y.device):
+        got = f"{x.dtype} on {x.device} and {y.dtype} on {y.device}"
+        raise ValueError(f"{a}, {b}: needed one dtype and device, got {got}; use {b}.to({a})")
 
 
 def positive(value: float, name: str) -> None:

@@ -62,7 +62,7 @@ def encode(
              [0.5353, 0.8825, 0.5353]]])
     """
     _checks.points(points, "points", nan=True)
-    _floats(points, "points")
+    _checks.floats(points, "points")
     if not isinstance(size, tuple) or len(size) != 2 or not all(isinstance(k, int) and k > 0 for k in size):
         raise ValueError(f"size: needed a tuple (h, w) of whole numbers above 0, got {size}")
     _checks.one_of(rounding, "rounding", ROUNDINGS)
@@ -334,17 +334,11 @@ def _smoothed(maps: Tensor, peak: Tensor, blur: float) -> tuple[Tensor, Tensor, 
 
 def _maps(maps: object, method: str) -> None:
     _checks.one_of(method, "method", METHODS)
-    _floats(maps, "maps")
+    _checks.floats(maps, "maps")
     if maps.ndim < 2 or maps.numel() == 0:
         raise ValueError(f"maps: needed (..., h, w), at least one map; got shape {tuple(maps.shape)}")
     if method in ("quarter", "taylor") and min(maps.shape[-2:]) < 3:
         raise ValueError(f"maps: needed 3 cells or more each way for {method!r}, got {tuple(maps.shape[-2:])}")
-
-
-def _floats(x: object, name: str) -> None:
-    if not isinstance(x, Tensor) or x.dtype not in (torch.float32, torch.float64):
-        got = x.dtype if isinstance(x, Tensor) else type(x).__name__
-        raise TypeError(f"{name}: needed a tensor of single or double precision, got {got}; use {name}.float()")
 
 
 def _odd(window: int) -> None:

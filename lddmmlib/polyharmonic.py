@@ -267,12 +267,12 @@ def _split(v: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
 
 def _fitting(controls: Tensor, values: Tensor, order: object, smoothing: float) -> None:
     _checks.points(controls, "controls")
-    _floats(controls, "controls")
-    _floats(values, "values")
+    _checks.floats(controls, "controls")
+    _checks.floats(values, "values")
     if values.ndim < 2 or values.shape[:-1] != controls.shape[:-1] or values.shape[-1] == 0:
         wanted = f"{tuple(controls.shape[:-1])} rows, like the controls, of one number or more"
         raise ValueError(f"values: needed {wanted}; got shape {tuple(values.shape)}")
-    _same(controls=controls, values=values)
+    _checks.same(controls=controls, values=values)
     if not values.isfinite().all():
         raise ValueError("values: needed finite numbers, got NaN or infinity; drop the missing points first")
     if controls.shape[-2] < 3:
@@ -294,30 +294,17 @@ def _general(z: Tensor, r2: Tensor, smoothing: float) -> None:
 
 
 def _warping(image: object, source: Tensor, target: Tensor, step: object) -> None:
-    _floats(image, "image")
+    _checks.floats(image, "image")
     _checks.alike(source=source, target=target)
     if source.shape != target.shape:
         raise ValueError(f"source, target: needed one shape, got {tuple(source.shape)} and {tuple(target.shape)}")
     if image.ndim < 3 or image.shape[:-3] != source.shape[:-2] or 0 in image.shape[-3:]:
         wanted = f"(..., c, h, w) with batch axes {tuple(source.shape[:-2])}, as of the points"
         raise ValueError(f"image: needed {wanted}; got shape {tuple(image.shape)}")
-    _same(source=source, image=image)
+    _checks.same(source=source, image=image)
     _whole(step)
 
 
 def _whole(step: object) -> None:
     if not isinstance(step, int) or isinstance(step, bool) or step < 1:
         raise ValueError(f"step: needed a whole number of pixels, 1 or more, got {step!r}")
-
-
-def _same(**two: Tensor) -> None:
-    (a, x), (b, y) = two.items()
-    if (x.dtype, x.device) != (y.dtype, y.device):
-        got = f"{x.dtype} on {x.device} and {y.dtype} on {y.device}"
-        raise ValueError(f"{a}, {b}: needed one dtype and device, got {got}; use {b}.to({a})")
-
-
-def _floats(x: object, name: str) -> None:
-    if not isinstance(x, Tensor) or x.dtype not in (torch.float32, torch.float64):
-        got = x.dtype if isinstance(x, Tensor) else type(x).__name__
-        raise TypeError(f"{name}: needed a tensor of single or double precision, got {got}; use {name}.float()")

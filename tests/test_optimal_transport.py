@@ -247,6 +247,27 @@ def test_extreme_maps_give_numbers(seed):
     assert flow.value.isfinite().all()
 
 
+def extremes(count, h, w):
+    """Maps of every kind: flat, sharp, a single pixel, with zeros, and of very small and very large mass."""
+    generator = torch.Generator().manual_seed(count)
+    sharp = 10 ** (4 * torch.rand(count, 1, generator=generator, dtype=torch.float64) - 1)
+    maps = (sharp * torch.randn(count, h * w, generator=generator, dtype=torch.float64)).softmax(-1)
+    maps[::4] *= torch.rand(len(maps[::4]), h * w, generator=generator) < 0.2
+    maps[::4, 0] += 1e-12
+    maps[1::8] = torch.eye(h * w, dtype=torch.float64)[torch.randint(h * w, (len(maps[1::8]),), generator=generator)]
+    mass = 10 ** (60 * torch.rand(count, 1, generator=generator, dtype=torch.float64) - 30)
+    return (maps * mass).view(count, h, w)
+
+
+@pytest.mark.parametrize("eps", [0.05, 1.0, 30.0])
+@pytest.mark.parametrize("p", [1, 2])
+def test_ten_thousand_pairs_give_numbers(p, eps):
+    u, v = (x.requires_grad_() for x in extremes(20_000, 7, 8).chunk(2))
+    found = transport.sinkhorn(u, v, eps, p, max_iter=8)
+    assert all(x.isfinite().all() for x in found[:4])
+    assert all(x.isfinite().all() for x in torch.autograd.grad((found.value * 1e-30).sum(), (u, v)))
+
+
 @given(some_seed)
 @few
 def test_symmetries(seed):

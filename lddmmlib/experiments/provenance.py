@@ -130,14 +130,14 @@ def environment() -> dict[str, str]:
 
 
 def _commit() -> str:
-    """The commit of the checkout, and whether the package differs from it; "unknown" outside of one."""
+    """The commit of the checkout, and whether its code differs from it; "unknown" outside of one."""
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(ROOT), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        changed = git("status", "--porcelain", "--", "lddmmlib")
+        changed = git("status", "--porcelain", "--", "lddmmlib", "data_scripts")
         return git("rev-parse", "HEAD") + (" with changes" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

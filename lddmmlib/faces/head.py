@@ -5,7 +5,7 @@ the picture's right, y down, z to the camera. Knots are linear in the parameters
 
     x(a, e) = m + Σ_k a_k B_k + Σ_j e_j E_j,
 
-where m, B, E come from the file of facts (experiment `geometry_prior`). What must not be linear follows: lids travel
+where m, B, E come from the file of facts (`data_scripts/heads`). What must not be linear follows: lids travel
 over the eyeball and meet without crossing (`lids`), lips touch without crossing (`part`), gaze turns the eyes.
 Everything here takes leading batch axes and is differentiable.
 """

@@ -5,7 +5,7 @@ most mouths are closed, who laughs opens it. They are drawn by a Gaussian copula
 
     z ~ N(0, C),    value_j = Q_j(Φ(z_j)),
 
-with the correlations C and the quantile functions Q_j of 2,800 fitted faces (experiment `geometry_prior`).
+with the correlations C and the quantile functions Q_j of 2,800 fitted faces (`data_scripts/heads`).
 """
 
 from __future__ import annotations

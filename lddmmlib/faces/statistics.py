@@ -133,7 +133,7 @@ def covariance(aligned: Float[Tensor, "k n 2"], mean: Float[Tensor, "n 2"]) -> F
 def modes(cov: Float[Tensor, "d d"], count: int | None = None) -> Modes:
     """The eigenvectors of a covariance (2n, 2n) and the square roots of its eigenvalues; ``count`` leading ones.
 
-    Each vector's largest entry is positive. Variance below zero by rounding counts as none.
+    Of each vector's largest entries the first is positive. Variance below zero by rounding counts as none.
 
     >>> found = modes(torch.diag(torch.tensor([1.0, 9.0, 4.0, 0.0])), 2)
     >>> found.deviations.tolist(), found.vectors[0].tolist()
@@ -141,8 +141,9 @@ def modes(cov: Float[Tensor, "d d"], count: int | None = None) -> Modes:
     """
     values, vectors = torch.linalg.eigh(cov)
     vectors = vectors.T.flip(0)[:count]
-    largest = vectors.gather(1, vectors.abs().argmax(1, keepdim=True))
-    vectors = vectors * largest.sign()
+    # A mode that is its own mirror image has its largest entry twice; rounding must not choose between them.
+    large = vectors.abs() >= 0.9 * vectors.abs().amax(1, keepdim=True)
+    vectors = vectors * vectors.gather(1, large.byte().argmax(1, keepdim=True)).sign()
     return Modes(vectors.unflatten(1, (-1, 2)), values.flip(0)[:count].clamp(min=0).sqrt())
 
 

@@ -5,18 +5,12 @@ python tests/benchmarks/bench_heatmaps.py [--json PATH] [--faces N]
 A ratio above 1 says that ours is faster than the peer; for decoders the peer is `torch.argmax` over each map.
 """
 
-import argparse
-import json
-import platform
-import time
-from pathlib import Path
-
 import numpy as np
 import scipy
 import torch
 from scipy import ndimage
+from side_by_side import beside, options, show
 
-import lddmmlib
 from lddmmlib import heatmaps
 
 SIDE, SIGMA, LANDMARKS = 64, 2.0, 68
@@ -49,21 +43,6 @@ def taylor_of_blurred_maps(maps):
     return torch.tensor(np.array(found), dtype=maps.dtype).reshape(*maps.shape[:-2], 2)
 
 
-def once(run):
-    start = time.process_time()
-    run()
-    return time.process_time() - start
-
-
-def fastest(ours, theirs, at_least=1.0, most=25):
-    """The smallest of several processor times of each, taken in turns so that both meet the same neighbours."""
-    a, b = [], []
-    while len(a) < 2 or (sum(a) + sum(b) < at_least and len(a) < most):
-        a.append(once(ours))
-        b.append(once(theirs))
-    return min(a), min(b)
-
-
 def cases(points, maps):
     """(what, peer, ours, theirs, how far their results may be apart)."""
     yield (
@@ -91,43 +70,14 @@ def measure(faces, dtype):
     for what, peer, ours, theirs, within in cases(points, maps):
         if within:
             torch.testing.assert_close(ours(), theirs(), rtol=0, atol=within)
-        seconds, peer_seconds = fastest(ours, theirs)
-        yield {
-            "function": what,
-            "dtype": str(dtype).removeprefix("torch."),
-            "peer": peer,
-            "seconds": seconds,
-            "peer_seconds": peer_seconds,
-            "ratio": peer_seconds / seconds,
-        }
+        yield {"what": f"{what}, {dtype}".replace("torch.", ""), "peer": peer} | beside(ours, theirs)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, help="write the table there too")
-    parser.add_argument("--faces", type=int, default=64)
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    versions = {
-        "python": platform.python_version(),
-        "lddmmlib": lddmmlib.__version__,
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "scipy": scipy.__version__,
-    }
-    print(f"{options.faces} faces of {LANDMARKS} maps, {SIDE} x {SIDE}, one thread; ", end="")
-    print(", ".join(f"{name} {version}" for name, version in versions.items()))
-    print(f"{'function':16} {'dtype':8} {'peer':26} {'ours':>10} {'theirs':>10} {'ratio':>7}")
-    rows = []
-    for dtype in (torch.float32, torch.float64):
-        for row in measure(options.faces, dtype):
-            rows.append(row)
-            ours, theirs = (f"{1000 * row[key]:7.1f} ms" for key in ("seconds", "peer_seconds"))
-            print(f"{row['function']:16} {row['dtype']:8} {row['peer']:26} {ours:>10} {theirs:>10} {row['ratio']:7.2f}")
-    if options.json:
-        table = {"benchmark": "heatmaps", "faces": options.faces, "maps": LANDMARKS, "side": SIDE, "threads": 1}
-        text = json.dumps(table | {"versions": versions, "rows": rows}, indent=1)
-        options.json.write_text(text + "\n", encoding="utf-8")
+    asked = options(__doc__, faces=64)
+    rows = (row for dtype in (torch.float32, torch.float64) for row in measure(asked.faces, dtype))
+    about = f"{asked.faces} faces of {LANDMARKS} maps, {SIDE} x {SIDE}"
+    show(asked, "heatmaps", about, rows, scipy=scipy)
 
 
 if __name__ == "__main__":

@@ -6,17 +6,14 @@ KeOps takes part where pykeops is installed (a compiler too); without it the tab
 our numbers before they are timed.
 """
 
-import argparse
-import json
 import os
 import platform
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import numpy as np
 import torch
+from side_by_side import beside, options, show
 
 import lddmmlib
 from lddmmlib import flows, kernels, matching
@@ -29,6 +26,7 @@ except ImportError:
     Vi = None
 
 STEPS, SIGMA = 10, 60.0
+AIMS = {68: 1.2, 194: 2.0, 1000: 10.0}  # both ways, against plain autograd
 # The twelve curves of 300W in the released layer of paper A.
 SLICES = [slice(a, b) for a, b in zip(
     (0, 9, 17, 22, 27, 31, 36, 42, 48, 55, 60, 65), (9, 17, 22, 27, 31, 36, 42, 48, 55, 60, 65, 68), strict=True
@@ -106,7 +104,7 @@ def layer(x0, alpha, sigma):
 
 
 def layer_loop(x0, alpha, sigma):
-    """A curve at a time, every pair's difference, as released."""
+    """A curve at a time, every pair's difference."""
     ends = []
     for s, curve in zip(sigma, SLICES, strict=True):
         x, a = x0[:, curve], alpha[:, curve]
@@ -115,6 +113,23 @@ def layer_loop(x0, alpha, sigma):
             x = x + 0.5 * K @ a
         ends.append(x)
     return torch.cat(ends, 1)
+
+
+def layer_masked(x0, alpha, sigma):
+    """Every pair of a face's points, those across curves masked: what the released layer computes."""
+    mask, width = torch.zeros(68, 68, 1), torch.empty(68, 1)
+    for s, curve in zip(sigma, SLICES, strict=True):
+        mask[curve, curve], width[curve] = 1, s
+    x, alpha = x0, alpha[:, None] * mask
+    for _ in range(2):
+        K = torch.exp(-((x[:, :, None] * mask - x[:, None] * mask) ** 2).sum(-1) / width**2)
+        x = x + 0.5 * (K[..., None] * alpha).sum(-2)
+    return x
+
+
+def layer_loop_of_faces(x0, alpha, sigma):
+    """A curve of a face at a time."""
+    return torch.cat([layer_loop(x, a, sigma) for x, a in zip(x0.split(1), alpha.split(1), strict=True)])
 
 
 def layer_loop_of_ours(x0, alpha, sigma):
@@ -142,17 +157,6 @@ def both_ways(function, *inputs):
 def forward(function, *inputs):
     with torch.no_grad():
         return function(*inputs)
-
-
-def fastest(runs, at_least=1.0, most=40):
-    """For each of several functions the smallest of its processor times, taken in turns."""
-    times = [[] for _ in runs]
-    while len(times[0]) < 3 or (sum(map(sum, times)) < at_least * len(runs) and len(times[0]) < most):
-        for run, seen in zip(runs, times, strict=True):
-            start = time.process_time()
-            run()
-            seen.append(time.process_time() - start)
-    return [min(seen) for seen in times]
 
 
 def extra_memory(name, n):
@@ -189,12 +193,12 @@ def shooting(sizes=(68, 194, 1000, 4000)):
             for a, b in zip(their_gradient, gradient, strict=True):
                 torch.testing.assert_close(a, b, rtol=1e-2, atol=1e-2 * b.abs().max().item())
             for way in (forward, both_ways):
-                mine, other = fastest([lambda f=f: way(f, x0, p0) for f in (ours, theirs)])  # noqa: B023
-                name = f"shoot {n}, {'forward' if way is forward else 'both ways'}"
-                yield {"what": name, "peer": peer, "seconds": mine, "peer_seconds": other, "ratio": other / mine}
-            if peer == next(iter(peers)) and memory is not None:
+                times = beside(*(lambda f=f: way(f, x0, p0) for f in (ours, theirs)), most=40)  # noqa: B023
+                aim = {"aim": AIMS[n]} if way is both_ways and theirs is plain and n in AIMS else {}
+                yield {"what": f"shoot {n}, {'forward' if way is forward else 'both ways'}", "peer": peer} | times | aim
+            if peer == next(iter(peers)) and memory:
                 peer_memory = extra_memory(theirs.__name__, n)
-                yield {"what": f"shoot {n}, memory", "peer": peer, "mb": memory, "peer_mb": peer_memory}
+                yield {"what": f"shoot {n}, memory", "peer": peer, "ours": memory, "theirs": peer_memory, "unit": "MB"}
 
 
 def layers(faces=32):
@@ -203,14 +207,20 @@ def layers(faces=32):
     alpha = torch.randn(faces, 68, 2, generator=generator)
     sigma = torch.linspace(8, 30, 12).tolist()
     end, gradient = both_ways(layer, x0, alpha, sigma)
-    for peer, theirs in {"loop over curves": layer_loop, "loop, our flows": layer_loop_of_ours}.items():
+    peers = {
+        "loop over curves": layer_loop,
+        "loop, our flows": layer_loop_of_ours,
+        "all pairs, masked": layer_masked,
+        "loop over faces and curves": layer_loop_of_faces,
+    }
+    for peer, theirs in peers.items():
         their_end, their_gradient = both_ways(theirs, x0, alpha, sigma)
         torch.testing.assert_close(their_end, end, rtol=1e-4, atol=1e-3)
         for a, b in zip(their_gradient, gradient, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3 * b.abs().max().item())
-        mine, other = fastest([lambda f=f: both_ways(f, x0, alpha, sigma) for f in (layer, theirs)])
-        name = f"layer, {faces} faces x 12 curves"
-        yield {"what": name, "peer": peer, "seconds": mine, "peer_seconds": other, "ratio": other / mine}
+        times = beside(*(lambda f=f: both_ways(f, x0, alpha, sigma) for f in (layer, theirs)), most=40)
+        aim = {"aim": 4} if theirs is layer_loop else {}
+        yield {"what": f"layer, {faces} faces x 12 curves", "peer": peer} | times | aim
 
 
 def evaluations(n=68, most=400):
@@ -235,7 +245,8 @@ def evaluations(n=68, most=400):
         best = min(map(min, seen.values()))
         counts = {k: next((i for i, f in enumerate(v, 1) if f <= 1.01 * best), None) for k, v in seen.items()}
         for peer in list(counts)[1:]:
-            yield {"what": f"match {terms}, evaluations", "peer": peer, "n": counts["whitened"], "peer_n": counts[peer]}
+            both = {"ours": counts["whitened"], "theirs": counts[peer], "unit": "calls"}
+            yield {"what": f"match {terms} to 1 %", "peer": peer} | both
 
 
 def torch_lbfgs(J, z, most):
@@ -251,40 +262,12 @@ def torch_lbfgs(J, z, most):
     optimiser.step(closure)
 
 
-def line(row):
-    if "seconds" in row:
-        values = [f"{1000 * row[key]:8.2f} ms" for key in ("seconds", "peer_seconds")] + [f"{row['ratio']:7.1f}"]
-    elif "mb" in row:
-        values = [f"{row[key]:8.1f} MB" for key in ("mb", "peer_mb")] + [""]
-    else:
-        values = [f"{row[key] or 'never':>8}" + "   " for key in ("n", "peer_n")] + [""]
-    return f"{row['what']:28} {row['peer']:26} " + " ".join(values)
-
-
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, help="write the table there too")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    versions = {
-        "python": platform.python_version(),
-        "lddmmlib": lddmmlib.__version__,
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-    }
-    print(f"{STEPS} midpoint steps, single precision, one thread; ", end="")
-    print(", ".join(f"{name} {version}" for name, version in versions.items()))
+    asked = options(__doc__)
     if Vi is None:
         print("without KeOps: pykeops is not installed")
-    print(f"{'what':28} {'peer':26} {'ours':>11} {'theirs':>11} {'ratio':>7}")
-    rows = []
-    for part in (shooting, layers, evaluations):
-        for row in part():
-            rows.append(row)
-            print(line(row), flush=True)
-    if options.json:
-        text = json.dumps({"benchmark": "lddmm", "threads": 1, "versions": versions, "rows": rows}, indent=1)
-        options.json.write_text(text + "\n", encoding="utf-8")
+    rows = (row for part in (shooting, layers, evaluations) for row in part())
+    show(asked, "lddmm", f"{STEPS} midpoint steps, single precision", rows)
 
 
 if __name__ == "__main__":

@@ -3,19 +3,13 @@
 python tests/benchmarks/bench_metrics.py [--json PATH] [--faces N]
 """
 
-import argparse
-import json
-import platform
-import time
-from pathlib import Path
-
 import numpy as np
 import scipy
 import torch
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
+from side_by_side import beside, options, show
 
-import lddmmlib
 from lddmmlib import metrics
 from lddmmlib.faces import schemes
 
@@ -92,16 +86,6 @@ OURS = {
 }
 
 
-def fastest(run, at_least=0.5, most=15):
-    """The smallest of several processor times: until they add up, but twice at least and not for ever."""
-    times = []
-    while len(times) < 2 or (sum(times) < at_least and len(times) < most):
-        start = time.process_time()
-        run()
-        times.append(time.process_time() - start)
-    return min(times)
-
-
 def measure(n, dtype):
     """A row per function and peer: our seconds, theirs, and how many times longer theirs are."""
     generator = torch.Generator().manual_seed(0)
@@ -109,46 +93,17 @@ def measure(n, dtype):
     pred = truth + 2 * torch.randn(n, SCHEME.n, 2, dtype=dtype, generator=generator)
     arrays = pred.numpy(), truth.numpy()
     for name, ours in OURS.items():
-        value, seconds = ours(pred, truth).numpy(), fastest(lambda: ours(pred, truth))  # noqa: B023
+        value = ours(pred, truth).numpy()
         for peer, theirs in PEERS[name].items():
             np.testing.assert_allclose(theirs(*arrays), value, rtol=1e-4 if dtype == torch.float32 else 1e-10)
-            peer_seconds = fastest(lambda: theirs(*arrays))  # noqa: B023
-            yield {
-                "function": name,
-                "dtype": str(dtype).removeprefix("torch."),
-                "peer": peer,
-                "seconds": seconds,
-                "peer_seconds": peer_seconds,
-                "ratio": peer_seconds / seconds,
-            }
+            times = beside(lambda: ours(pred, truth), lambda: theirs(*arrays))  # noqa: B023
+            yield {"what": f"{name}, {dtype}".replace("torch.", ""), "peer": peer} | times
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, help="write the table there too")
-    parser.add_argument("--faces", type=int, default=10_000)
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    versions = {
-        "python": platform.python_version(),
-        "lddmmlib": lddmmlib.__version__,
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "scipy": scipy.__version__,
-    }
-    print(f"{options.faces} faces of {SCHEME.n} points, one thread; ", end="")
-    print(", ".join(f"{name} {version}" for name, version in versions.items()))
-    print(f"{'function':10} {'dtype':8} {'peer':31} {'ours':>9} {'theirs':>9} {'ratio':>7}")
-    rows = []
-    for dtype in (torch.float32, torch.float64):
-        for row in measure(options.faces, dtype):
-            rows.append(row)
-            ours, theirs = (f"{1000 * row[key]:6.1f} ms" for key in ("seconds", "peer_seconds"))
-            print(f"{row['function']:10} {row['dtype']:8} {row['peer']:31} {ours:>9} {theirs:>9} {row['ratio']:7.1f}")
-    if options.json:
-        table = {"benchmark": "metrics", "faces": options.faces, "points": SCHEME.n, "threads": 1}
-        text = json.dumps(table | {"versions": versions, "rows": rows}, indent=1)
-        options.json.write_text(text + "\n", encoding="utf-8")
+    asked = options(__doc__, faces=10_000)
+    rows = (row for dtype in (torch.float32, torch.float64) for row in measure(asked.faces, dtype))
+    show(asked, "metrics", f"{asked.faces} faces of {SCHEME.n} points", rows, scipy=scipy)
 
 
 if __name__ == "__main__":

@@ -6,19 +6,15 @@ A ratio above 1 says that ours is faster than the peer. The plain way, from the 
 where it is installed. Each is checked to give our picture and our gradients before it is timed.
 """
 
-import argparse
 import importlib.util
-import json
-import platform
-import time
-from pathlib import Path
 
 import torch
+from side_by_side import beside, options, show
 
-import lddmmlib
 from lddmmlib import polyharmonic
 
 CONTROLS, CHANNELS, STEPS = 68, 3, (1, 4)
+AIMS = {1: 1.4, 4: 6.0}  # forward and backward, against kornia
 
 
 def scene(side, dtype):
@@ -96,28 +92,13 @@ def forward(warp, scene):
         return (warp(*scene),)
 
 
-def once(run):
-    start = time.process_time()
-    run()
-    return time.process_time() - start
-
-
-def fastest(ours, theirs, at_least=1.0, most=15):
-    """The smallest of several processor times of each, taken in turns so that both meet the same neighbours."""
-    a, b = [], []
-    while len(a) < 3 or (sum(a) + sum(b) < at_least and len(a) < most):
-        a.append(once(ours))
-        b.append(once(theirs))
-    return min(a), min(b)
-
-
 def difference(a, b):
     """The largest relative difference of a picture and its gradients, by norms."""
     return max(((x - y).norm() / y.norm()).item() for x, y in zip(a, b, strict=True))
 
 
 def measure(side, dtype):
-    """A row per peer, pass and step: seconds of each, their ratio, and how far the coarse map is from the exact one."""
+    """A row per peer, pass and step: both times, and how far the coarse map is from the exact one at the most."""
     data = scene(side, dtype)
     spline = polyharmonic.fit(data[2], data[1] - data[2])
     exact = passes(polyharmonic.warp, data)
@@ -130,47 +111,25 @@ def measure(side, dtype):
                 def ours(*x, step=step):
                     return polyharmonic.warp(*x, step=step)
 
-                seconds, peer_seconds = fastest(lambda: run(ours, data), lambda: run(theirs, data))  # noqa: B023
-                yield {
-                    "passes": name,
-                    "dtype": str(dtype).removeprefix("torch."),
-                    "step": step,
-                    "peer": peer,
-                    "seconds": seconds,
-                    "peer_seconds": peer_seconds,
-                    "ratio": peer_seconds / seconds,
-                    "bound": polyharmonic.coarse_bound(spline, (side, side), step).item(),
-                    "peer_difference": off,
-                }
+                times = beside(lambda: run(ours, data), lambda: run(theirs, data), most=15)  # noqa: B023
+                bound = polyharmonic.coarse_bound(spline, (side, side), step).item()
+                what = f"{name}, {dtype}, " + (f"step {step}" if step > 1 else "exact")
+                aim = {"aim": AIMS[step]} if "kornia" in peer and run is passes else {}
+                yield {"what": what.replace("torch.", ""), "peer": peer, "bound_px": bound} | times | aim
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, help="write the table there too")
-    parser.add_argument("--side", type=int, default=256)
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    versions = {"python": platform.python_version(), "lddmmlib": lddmmlib.__version__, "torch": torch.__version__}
+    asked = options(__doc__, side=256)
+    packages = {}
     if len(PEERS) > 1:
         import kornia
 
-        versions["kornia"] = kornia.__version__
+        packages["kornia"] = kornia
     else:
         print("kornia is not installed: pip install kornia, and it is measured too")
-    print(f"{options.side} x {options.side} px, {CHANNELS} channels, {CONTROLS} controls, one thread; ", end="")
-    print(", ".join(f"{name} {version}" for name, version in versions.items()))
-    print(f"{'passes':18} {'dtype':8} {'step':>4} {'peer':24} {'ours':>9} {'theirs':>9} {'ratio':>6} {'bound':>9}")
-    rows = []
-    for dtype in (torch.float32, torch.float64):
-        for row in measure(options.side, dtype):
-            rows.append(row)
-            ours, theirs = (f"{1000 * row[key]:6.1f} ms" for key in ("seconds", "peer_seconds"))
-            print(f"{row['passes']:18} {row['dtype']:8} {row['step']:4} {row['peer']:24} ", end="")
-            print(f"{ours:>9} {theirs:>9} {row['ratio']:6.1f} {row['bound']:6.3f} px")
-    if options.json:
-        table = {"benchmark": "polyharmonic", "side": options.side, "controls": CONTROLS, "threads": 1}
-        text = json.dumps(table | {"versions": versions, "rows": rows}, indent=1)
-        options.json.write_text(text + "\n", encoding="utf-8")
+    rows = (row for dtype in (torch.float32, torch.float64) for row in measure(asked.side, dtype))
+    about = f"{asked.side} x {asked.side} px, {CHANNELS} channels, {CONTROLS} controls"
+    show(asked, "polyharmonic", about, rows, **packages)
 
 
 if __name__ == "__main__":

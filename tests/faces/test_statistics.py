@@ -133,8 +133,19 @@ def test_covariance_and_modes_are_scikit_learns():
     found, pca = statistics.modes(covariance, 4), PCA(4).fit(x.flatten(1).numpy())
     np.testing.assert_allclose(found.deviations.square(), pca.explained_variance_ * 39 / 40, rtol=1e-9)
     np.testing.assert_allclose(np.abs((found.vectors.flatten(1).numpy() * pca.components_).sum(1)), 1, rtol=1e-9)
-    largest = found.vectors.flatten(1).abs().argmax(1)
-    assert (found.vectors.flatten(1)[range(4), largest] > 0).all()
+    for vector in found.vectors.flatten(1):
+        large = vector[vector.abs() >= 0.9 * vector.abs().max()]
+        assert large[0] > 0
+
+
+def test_rounding_does_not_choose_the_sign_of_a_mode():
+    cov = statistics.real_300w().covariance  # its modes are their own mirror images: the largest entry stands twice
+    noise = torch.randn(20, *cov.shape, generator=torch.Generator().manual_seed(0), dtype=cov.dtype)
+    wanted = statistics.modes(cov, 10).vectors
+    for each in noise:
+        torch.testing.assert_close(
+            statistics.modes(cov + 1e-16 * (each + each.T), 10).vectors, wanted, rtol=0, atol=1e-6
+        )
 
 
 def test_samples_have_the_models_mean_and_covariance():

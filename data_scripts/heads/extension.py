@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lddmmlib.experiments import head_template as hand
+from data_scripts.heads import template as hand
 from lddmmlib.faces import contour, head, surface
 
 # Knots that are 68-point landmarks.

@@ -1,6 +1,6 @@
 """Fitting the head to real annotations: pose, identity and expression of each shape, and the bases they share.
 
-All unknowns of `head_model` are found together, by Adam on a robust loss with Gaussian priors. What keeps it honest:
+All unknowns of `model` are found together, by Adam on a robust loss with Gaussian priors. What keeps it honest:
 depth cannot be told from turn without help, so depths stay near those set by hand; from the front, B shows nothing
 that an expression, a nod or the lids explain; and who somebody is does not depend on where he looks.
 """
@@ -12,8 +12,8 @@ import math
 import torch
 from torch import Tensor
 
-from lddmmlib.experiments import head_template as hand
-from lddmmlib.experiments.head_model import Model, Scores, constrained, seen, symmetric
+from data_scripts.heads import template as hand
+from data_scripts.heads.model import Model, Scores, constrained, seen, symmetric
 from lddmmlib.faces import head
 
 LEARNED = 20  # modes of identity

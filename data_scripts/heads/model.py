@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lddmmlib.experiments import head_template as hand
+from data_scripts.heads import template as hand
 from lddmmlib.faces import contour, head
 
 CORNERS = [36, 45]

@@ -1,0 +1,1 @@
+"""How the heads of `lddmmlib.faces` were derived from real annotations: `python -m data_scripts.heads`."""
