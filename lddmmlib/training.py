@@ -96,7 +96,9 @@ def fit(
         clip: the gradient's greatest length.
         precision: "float32", or autocast to "bfloat16" or "float16", which scales the loss.
         workers: processes that load and augment. Their number changes nothing but speed.
+        seed: of all chance: order, augmentation, dropout. The model's own start is the caller's.
         save_seconds: a checkpoint is written as soon as the last is so old, and at the end.
+        progress: a bar on stderr with loss, share of waiting, and the figures of ``validate``.
 
     Raises:
         FloatingPointError: loss or gradient are not finite. Names the samples; the step was not made.

@@ -96,6 +96,7 @@ def test_it_learns_and_the_history_says_so(tmp_path):
         return model(x.image)[:, None]
 
     def nme(model):
+        assert not model.training
         two = [Sample(s.image, torch.cat([s.landmarks, s.landmarks + 1])) for s in map(Dots().__getitem__, range(26))]
         both = training.evaluate(model, lambda m, x: predict(m, x) + torch.tensor([[0.0], [1.0]]), two, batch=8,
                                  normaliser="diagonal")  # fmt: skip
@@ -435,6 +436,21 @@ def test_float16_that_overflows_for_ever_stops(tmp_path):
 
     with pytest.raises(FloatingPointError, match="gradient of length nan at step 16"):
         train(tmp_path, loss=rooted, precision="float16")
+
+
+def test_float16_does_not_scale_a_nan_loss_away(tmp_path):
+    with pytest.raises(FloatingPointError, match="loss nan.* at step 2"):
+        train(tmp_path, loss=_nan_at(2), precision="float16")
+
+
+def _nan_at(step):
+    calls = []
+
+    def once(model, x):
+        calls.append(1)
+        return loss(model, x) * (torch.nan if len(calls) == step + 1 else 1)
+
+    return once
 
 
 def test_refusals(tmp_path):
