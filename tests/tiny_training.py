@@ -8,6 +8,7 @@ import sys
 import time
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -29,13 +30,14 @@ class Dots:
         return self.count
 
     def __getitem__(self, index):
-        return self.at(index, torch.tensor([3.0 + index % 7, 2.0 + index % 5]))
+        return self.at(index, np.zeros(2))
 
     def draw(self, index, rng):
-        return self.at(index, self[index].landmarks[0] + torch.from_numpy(rng.uniform(-1, 1, 2)).float())
+        return self.at(index, rng.uniform(-1, 1, 2))
 
-    def at(self, index, place):
+    def at(self, index, shift):
         time.sleep(self.seconds)
+        place = torch.from_numpy(shift + [3 + index % 7, 2 + index % 5]).float()
         y, x = torch.meshgrid(torch.arange(12.0), torch.arange(12.0), indexing="ij")
         image = torch.exp(-((x - place[0]) ** 2 + (y - place[1]) ** 2) / 4)[None]
         return Sample(image * torch.nan if index == self.broken else image, place[None])
