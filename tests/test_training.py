@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from lddmmlib import metrics, training
-from tests.tiny_training import Dots, Sample, loss, network, train
+from tests.tiny_training import Dots, Sample, interrupt_at, loss, network, train
 
 PROGRAM = Path(__file__).parent / "tiny_training.py"
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROGRAM.parents[1])}
@@ -51,19 +51,6 @@ def same(a, b):
 
 def losses(run):
     return [row["loss"] for row in run.rows]
-
-
-def interrupt_at(step, number=signal.SIGINT):
-    """The loss, which at its step-th call sends a signal to this process."""
-    calls = []
-
-    def interrupting(model, batch):
-        calls.append(1)
-        if len(calls) == step:
-            signal.raise_signal(number)
-        return loss(model, batch)
-
-    return interrupting
 
 
 # ------------------------------------------------------------------------------------------------------ it trains
@@ -267,8 +254,8 @@ def test_after_ctrl_c_it_goes_on_to_the_last_bit(tmp_path, whole, step):
 
 
 def test_sigterm_is_heard_as_well(tmp_path):
-    with pytest.raises(KeyboardInterrupt, match="after step 3 of 24"):
-        train(tmp_path, loss=interrupt_at(3, signal.SIGTERM))
+    with pytest.raises(KeyboardInterrupt, match="after step 1 of 24"):
+        train(tmp_path, loss=lambda model, x: signal.raise_signal(signal.SIGTERM) or loss(model, x))
 
 
 def test_a_second_ctrl_c_breaks_off(tmp_path):
@@ -304,7 +291,7 @@ def test_a_finished_run_returns_at_once(whole):
 @posix
 def test_killed_in_the_middle_of_an_epoch(tmp_path, whole):
     """kill -9, as soon as a checkpoint is inside an epoch; taken up again here."""
-    command = [sys.executable, PROGRAM, tmp_path / "run", tmp_path / "out.pt", "seconds=0.02", "save_seconds=0.0"]
+    command = [sys.executable, PROGRAM, tmp_path / "run"]
     with subprocess.Popen(list(map(str, command)), env=ENVIRONMENT, stderr=subprocess.PIPE) as child:
         reached, end = 0, time.monotonic() + 60
         while reached < 8 and time.monotonic() < end and child.poll() is None:
@@ -483,48 +470,42 @@ def test_refusals(tmp_path):
 # ------------------------------------------------------------------------------------------- several processes
 
 
-def torchrun(*words):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", PROGRAM, *words]
-    return subprocess.Popen(list(map(str, command)), env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """What two processes that torchrun started said, (of each), and their folder."""
+    folder = tmp_path_factory.mktemp("two")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", PROGRAM, folder]
+    done = subprocess.run(list(map(str, command)), env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in (0, 1)], folder
 
 
 @posix
-def test_two_processes_are_one(tmp_path):
+def test_two_processes_are_one(two, tmp_path):
     """Weights after 24 steps within 1e-5 of a single process's: sums in another order, nothing else."""
-    expected, one = train(tmp_path / "one", network(0.0))
-    with torchrun(tmp_path / "two", tmp_path / "out.pt", "dropout=0.0") as child:
-        said = child.communicate()[1]
-    assert child.returncode == 0, said
-    two = torch.load(tmp_path / "out.pt", weights_only=True)
+    (first, second), folder = two
+    expected, one = train(tmp_path, network(0.0))
+    same(first["weights"], second["weights"])
     for name, value in expected.items():
-        torch.testing.assert_close(two["weights"][name], value, atol=1e-5, rtol=0)
-    assert two["losses"] == pytest.approx(losses(one), abs=1e-5)
-    # A run of two processes is taken up by one.
-    assert training.load_checkpoint(tmp_path / "two")["step"] == 24
-    assert losses(train(tmp_path / "two", network(0.0))[1]) == two["losses"]
+        torch.testing.assert_close(first["weights"][name], value, atol=1e-5, rtol=0)
+    assert first["losses"] == pytest.approx(losses(one), abs=1e-5)
+    assert losses(train(folder / "whole", network(0.0))[1]) == first["losses"]  # one takes up what two have done
 
 
 @posix
-def test_nan_in_one_process_stops_both(tmp_path):
-    with torchrun(tmp_path / "run", tmp_path / "out.pt", "broken=13", "epochs=9") as child:
-        said = child.communicate()[1]
-    assert child.returncode != 0
-    assert re.search(r"FloatingPointError: loss nan.*samples \[.*\b13\b.*\]", said)
-    assert not (tmp_path / "out.pt").exists()
+def test_nan_in_one_process_stops_both(two):
+    said = [told["nan"] for told in two[0]]
+    assert len({re.search(r"FloatingPointError: .* at step (\d+),", text)[1] for text in said}) == 1
+    assert sum("loss nan" in text for text in said) == 1
+    assert any(re.search(r"loss nan.*samples \[.*\b13\b.*\]", text) for text in said)
 
 
 @posix
-def test_ctrl_c_stops_both_at_the_same_step(tmp_path):
-    """The signal goes to torchrun, which passes it on; what is saved goes on as if nothing had been."""
-    words = "dropout=0.0", "seconds=0.02", "save_seconds=0.0"
-    with torchrun(tmp_path / "run", tmp_path / "out.pt", *words) as child:
-        end = time.monotonic() + 60
-        while not (tmp_path / "run" / "checkpoint.pt").exists() and time.monotonic() < end:
-            time.sleep(0.01)
-        child.send_signal(signal.SIGINT)
-        said = child.communicate()[1]
-    assert re.search(r"KeyboardInterrupt: stopped after step (\d+) of 24, saved in", said), said
-    assert not (tmp_path / "out.pt").exists()
-    expected, _ = train(tmp_path / "one", network(0.0))
-    for name, value in train(tmp_path / "run", network(0.0))[0].items():
+def test_ctrl_c_in_one_process_stops_both_at_the_same_step(two, tmp_path):
+    """The second heard it; the first saved; one process goes on as if nothing had been."""
+    told, folder = two
+    assert all("KeyboardInterrupt: stopped after step 8 of 24" in each["stop"] for each in told)
+    assert training.load_checkpoint(folder / "stop")["step"] == 8
+    expected, _ = train(tmp_path, network(0.0))
+    for name, value in train(folder / "stop", network(0.0))[0].items():
         torch.testing.assert_close(value, expected[name], atol=1e-5, rtol=0)

@@ -1,11 +1,14 @@
-"""A training of seconds: one dot on 12 x 12 pixels, found by a small network. Also a program, to be killed and resumed:
+"""A training of seconds: one dot on 12 x 12 pixels, found by a small network.
 
-python tests/tiny_training.py FOLDER RESULT [name=value ...]
+Also a program: `python tests/tiny_training.py FOLDER` trains slowly, to be killed; under torchrun it trains to the end,
+then into a NaN, then until it is interrupted.
 """
 
-import ast
+import os
+import signal
 import sys
 import time
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -37,7 +40,7 @@ class Dots:
 
     def at(self, index, shift):
         time.sleep(self.seconds)
-        place = torch.from_numpy(shift + [3 + index % 7, 2 + index % 5]).float()
+        place = torch.tensor([3.0 + index % 7, 2.0 + index % 5]) + torch.from_numpy(shift).float()
         y, x = torch.meshgrid(torch.arange(12.0), torch.arange(12.0), indexing="ij")
         image = torch.exp(-((x - place[0]) ** 2 + (y - place[1]) ** 2) / 4)[None]
         return Sample(image * torch.nan if index == self.broken else image, place[None])
@@ -61,12 +64,33 @@ def train(folder, model=None, data=None, loss=loss, **how):
     return model.state_dict(), run
 
 
+def interrupt_at(step):
+    """The loss, which at its step-th call sends Ctrl-C to this process alone."""
+    calls = []
+
+    def interrupting(model, batch):
+        calls.append(1)
+        if len(calls) == step:
+            signal.raise_signal(signal.SIGINT)
+        return loss(model, batch)
+
+    return interrupting
+
+
+def several(folder, rank):
+    weights, run = train(folder / "whole", network(0.0))
+    told = {"weights": weights, "losses": [row["loss"] for row in run.rows]}
+    for name, how in {"nan": {"data": Dots(broken=13)}, "stop": {"loss": interrupt_at(8) if rank else loss}}.items():
+        try:
+            train(folder / name, network(0.0), **how)
+        except (FloatingPointError, KeyboardInterrupt) as error:
+            told[name] = f"{type(error).__name__}: {error}"
+    torch.save(told, folder / f"{rank}.pt")
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    folder, result, *words = sys.argv[1:]
-    options = {name: ast.literal_eval(value) for name, value in (word.split("=", 1) for word in words)}
-    data = Dots(broken=options.pop("broken", None), seconds=options.pop("seconds", 0.0))
-    weights, run = train(folder, network(options.pop("dropout", 0.2)), data, **options)
-    if training.dist.is_initialized() and training.dist.get_rank():
-        sys.exit()
-    torch.save({"weights": weights, "losses": [row["loss"] for row in run.rows]}, result)
+    if "RANK" in os.environ:
+        several(Path(sys.argv[1]), int(os.environ["RANK"]))
+    else:
+        train(sys.argv[1], data=Dots(seconds=0.02), save_seconds=0.0)
