@@ -259,15 +259,19 @@ def test_sigterm_is_heard_as_well(tmp_path):
 
 
 def test_a_second_ctrl_c_breaks_off(tmp_path):
+    reached = []
+
     def stuck(model, x):
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)  # the same stroke, passed on
+        reached.append("here")
         time.sleep(1.05)
         signal.raise_signal(signal.SIGINT)
         raise AssertionError("went on")
 
     with pytest.raises(KeyboardInterrupt, match="at once; not saved"):
         train(tmp_path, loss=stuck)
+    assert reached == ["here"]
     assert training.load_checkpoint(tmp_path) is None
 
 
