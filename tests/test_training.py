@@ -311,12 +311,21 @@ def test_killed_in_the_middle_of_an_epoch(tmp_path, whole):
     assert losses(run) == losses(whole[1])
 
 
-def test_killed_between_two_renames(tmp_path, whole):
-    """Only the previous checkpoint is there, and one half written aside."""
-    with pytest.raises(KeyboardInterrupt):
-        train(tmp_path, loss=interrupt_at(10), save_seconds=0.0)
-    (tmp_path / "checkpoint.pt").unlink()
-    (tmp_path / "checkpoint.tmp").write_bytes(b"half")
+def test_killed_between_two_renames(tmp_path, whole, monkeypatch):
+    """The tenth checkpoint is written aside, the ninth moved on, and then: only the previous one is there."""
+    replace, moves = Path.replace, []
+
+    def killed(self, target):
+        if target.name == "checkpoint.pt":
+            moves.append(self)
+            if len(moves) == 10:
+                raise SystemExit("killed")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(SystemExit):
+        train(tmp_path, save_seconds=0.0)
+    assert not (tmp_path / "checkpoint.pt").exists()
     assert training.load_checkpoint(tmp_path)["step"] == 9
     same(train(tmp_path)[0], whole[0])
 
