@@ -124,6 +124,9 @@ EXPERIMENTS = {
         euler_folds,
         "How often would two Euler steps move a landmark of a real face beyond the safe range of a lone one?",
         SHAPES,
-        ("lddmmlib.experiments.measuring", "lddmmlib.faces.schemes", "lddmmlib.faces.statistics", "lddmmlib.flows"),
+        (
+            *("lddmmlib.experiments.measuring", "lddmmlib.faces.schemes", "lddmmlib.faces.statistics"),
+            *("lddmmlib.flows", "lddmmlib.kernels"),
+        ),
     ),
 }

@@ -42,6 +42,19 @@ def test_crop_without_chance_is_the_stated_square():
     assert (low + high) / 2 == pytest.approx([31.5, 31.5], abs=1e-4)
 
 
+def test_a_box_that_is_off_moves_and_scales_the_crop():
+    _, true = yardstick.crop(sample())
+    _, off = yardstick.crop(sample(), box=(1.1, 0.05, -0.08))
+    np.testing.assert_allclose(off, (true - 31.5) / 1.1 + 31.5 - 64 * np.array([0.05, -0.08]), atol=1e-4)
+
+
+def test_errors_are_told_apart_by_the_turn_of_the_head():
+    errors, turns = torch.tensor([1.0, 2.0, 4.0, 8.0]), torch.tensor([0.0, 0.2, 0.3, 0.7])
+    told = yardstick.by_turn(errors, turns)
+    assert told == [{"from": 0.0, "count": 1, "mean": 1.0}, {"from": 0.15, "count": 2, "mean": 3.0},
+                    {"from": 0.6, "count": 1, "mean": 8.0}]  # fmt: skip
+
+
 def test_network_is_the_stated_one():
     network = yardstick.Network()
     assert sum(p.numel() for p in network.parameters()) == 864164

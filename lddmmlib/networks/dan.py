@@ -1,0 +1,197 @@
+"""DAN, the Deep Alignment Network: each stage sees the whole face, turned upright by what the last one found.
+
+Kowalski, Naruniec and Trzcinski, CVPR workshops 2017. A stage estimates how far the landmarks are from where they
+are thought to be. Between two stages the connection layers
+
+1. fit the similarity T that brings the landmarks S onto the mean shape S̄,
+2. resample the image by it, so that the face stands where the mean face does,
+3. draw the landmarks T(S) as a picture, and
+4. unfold the last stage's hidden values into another,
+
+and the next stage reads the three pictures, adds its estimate to T(S), and T⁻¹ brings the sum back. All of it is
+differentiable, steps 1 and 2 included.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lddmmlib import _checks
+from lddmmlib._shapes import Float
+from lddmmlib.networks.heads import Standardise
+
+PATCH = 16  # px: a landmark is drawn within half of it to each side
+LUMA = (0.299, 0.587, 0.114)  # grey of red, green, blue
+
+
+class Similarity(NamedTuple):
+    """T(p) = A p + t for each face, with A = (a -b; b a)."""
+
+    A: Float[Tensor, "*batch 2 2"]
+    t: Float[Tensor, "*batch 2"]
+
+    def apply(self, points: Float[Tensor, "*batch n 2"]) -> Float[Tensor, "*batch n 2"]:
+        """T(p)."""
+        return points @ self.A.mT + self.t[..., None, :]
+
+    def undo(self, points: Float[Tensor, "*batch n 2"]) -> Float[Tensor, "*batch n 2"]:
+        """T⁻¹(p) = A⁻¹ (p - t), where A⁻¹ = Aᵀ / (a² + b²)."""
+        a, b = self.A[..., 0, 0], self.A[..., 1, 0]
+        return (points - self.t[..., None, :]) @ self.A / (a**2 + b**2)[..., None, None]
+
+
+def similarity(points: Float[Tensor, "*batch n 2"], target: Float[Tensor, "n 2"]) -> Similarity:
+    """The similarity, without reflection, that minimises Σ|T(p_i) - q_i|².
+
+    With p, q centred: a = Σ p·q / Σ|p|², b = Σ p∧q / Σ|p|², and t = mean(q) - A mean(p).
+    points: p, (..., n, 2). target: q, (n, 2). Returns A (..., 2, 2) and t (..., 2).
+
+    >>> square = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
+    >>> T = similarity(square, torch.tensor([[5.0, 0.0], [5.0, 2.0], [3.0, 2.0], [3.0, 0.0]]))
+    >>> T.A.round().tolist(), T.t.round().tolist()
+    ([[0.0, -2.0], [2.0, 0.0]], [5.0, 0.0])
+    """
+    middle, target_middle = points.mean(-2), target.mean(-2)
+    p, q = points - middle[..., None, :], target - target_middle
+    size = p.square().sum((-2, -1))
+    a = (p * q).sum((-2, -1)) / size
+    b = (p[..., 0] * q[..., 1] - p[..., 1] * q[..., 0]).sum(-1) / size
+    A = torch.stack([a, -b, b, a], -1).unflatten(-1, (2, 2))  # (..., 4) -> (..., 2, 2)
+    return Similarity(A, target_middle - (A @ middle[..., None])[..., 0])
+
+
+def resample(images: Float[Tensor, "b c h w"], T: Similarity) -> Float[Tensor, "b c h w"]:
+    """The image in which T(p) shows what p shows in `images`; bilinear, beyond the border its last pixels.
+
+    >>> image = torch.arange(9.0).reshape(1, 1, 3, 3)
+    >>> resample(image, Similarity(torch.eye(2)[None], torch.tensor([[1.0, 0.0]])))[0, 0]  # one to the right
+    tensor([[0., 0., 1.],
+            [3., 3., 4.],
+            [6., 6., 7.]])
+    """
+    b, _, h, w = images.shape
+    x, y = (torch.arange(k, dtype=images.dtype, device=images.device) for k in (w, h))
+    pixels = torch.cartesian_prod(y, x).flip(-1)  # (h w, 2), x first, row by row
+    source = T.undo(pixels.expand(b, -1, 2)).unflatten(1, (h, w))  # (b, h w, 2) -> (b, h, w, 2)
+    # grid_sample's -1 and 1 are the centres of the first and last pixel.
+    grid = 2 * source / images.new_tensor([w - 1, h - 1]) - 1
+    return F.grid_sample(images, grid, padding_mode="border", align_corners=True)
+
+
+def landmark_image(points: Float[Tensor, "b n 2"], size: int) -> Float[Tensor, "b 1 size size"]:
+    """H(x) = 1 / (1 + min_i |x - s_i|) within 8 px of a landmark, to each side, and 0 elsewhere.
+
+    points: s, (b, n, 2) px; those outside show as much as reaches in. size: px a side. Kowalski: landmark heatmap.
+
+    >>> landmark_image(torch.tensor([[[1.0, 1.0]]]), 3)[0, 0].round(decimals=3)
+    tensor([[0.4140, 0.5000, 0.4140],
+            [0.5000, 0.9990, 0.5000],
+            [0.4140, 0.5000, 0.4140]])
+    """
+    pixel = torch.arange(size, dtype=points.dtype, device=points.device)
+    offset = pixel - points[..., None]  # (b, n, 2, size)
+    beyond = (pixel - points.detach().floor()[..., None]).abs() > PATCH // 2
+    # The distance is a sum of an x and a y part; either of them infinite puts a pixel outside the patch.
+    along_x, along_y = offset.square().masked_fill(beyond, torch.inf).unbind(2)  # (b, n, size) each
+    nearest = (along_y[..., :, None] + along_x[..., None, :]).amin(1, keepdim=True)  # (b, n, size, size) -> (b, 1, ...)
+    return 1 / (1 + (nearest + 1e-6).sqrt())  # 1e-6: the root has no slope at 0
+
+
+class Stage(nn.Module):
+    """Pictures (b, k, s, s) -> an estimate (b, n, 2) and the hidden values (b, 256): four times two convolutions."""
+
+    def __init__(self, pictures: int, landmarks: int, size: int, width: int) -> None:
+        super().__init__()
+        layers, c = [], pictures
+        for outputs in (width, 2 * width, 4 * width, 8 * width):
+            layers += [_layer(nn.Conv2d(c, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs))]
+            layers += [_layer(nn.Conv2d(outputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs))]
+            layers += [nn.MaxPool2d(2)]
+            c = outputs
+        self.norm = nn.BatchNorm2d(pictures) if pictures > 1 else nn.Identity()
+        self.see = nn.Sequential(*layers)
+        cells = c * (size // 16) ** 2
+        self.hide = nn.Sequential(nn.Dropout(), _layer(nn.Linear(cells, 256, bias=False), nn.BatchNorm1d(256)))
+        self.say = nn.Linear(256, 2 * landmarks)
+        nn.init.xavier_uniform_(self.say.weight)
+        nn.init.zeros_(self.say.bias)
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        seen = self.see(self.norm(pictures)).flatten(1)  # (b, 8 width, s/16, s/16) -> (b, 8 width (s/16)²)
+        hidden = self.hide(seen)
+        return self.say(hidden).unflatten(1, (-1, 2)), hidden  # (b, 2n) -> (b, n, 2)
+
+
+def _layer(linear: nn.Module, norm: nn.Module) -> nn.Sequential:
+    nn.init.xavier_uniform_(linear.weight, 2**0.5)
+    return nn.Sequential(linear, norm, nn.ReLU(inplace=True))
+
+
+class DAN(nn.Module):
+    """Images (b, 3, s, s) -> points (b, n, 2) px: S_0 = S̄, and S_k = T⁻¹(T(S_{k-1}) + stage k).
+
+    Args:
+        mean_shape: S̄, (n, 2) px of an image s px a side. Every face starts from it and is brought back to it.
+        size: s, the side of an image, a multiple of 16; the network is built for it.
+        stages: how many.
+        width: channels of the first convolutions; the others have 2, 4 and 8 times as many.
+
+    With 68 landmarks, 112 px and width 64 the first stage has 11,144,136 parameters, each later one 11,951,246. The
+    network sees grey. Kowalski standardises by the training images' mean image; here it is by constants. Paper A says
+    VGG11; Kowalski's blocks, and ours, are of two convolutions each, as in VGG13 without its last block.
+    Stages are trained in turn: `net(images, stages=1)` stops after the first. The unit of the loss is Kowalski's
+    eye-centre distance, so `metrics.nme(..., "pupils")`. Half of what the convolutions see is dropped in training.
+
+    Raises:
+        ValueError: a size that is no multiple of 16, stages beyond those there are, and all from `Standardise`.
+
+    >>> net = DAN(torch.rand(5, 2) * 32, size=32, width=4).eval()
+    >>> net(torch.rand(2, 3, 32, 32)).shape
+    torch.Size([2, 5, 2])
+    """
+
+    def __init__(self, mean_shape: Float[Tensor, "n 2"], size: int = 112, stages: int = 2, width: int = 64) -> None:
+        super().__init__()
+        _checks.points(mean_shape, "mean_shape")
+        if size < 16 or size % 16:
+            raise ValueError(f"size: needed a multiple of 16 px, got {size}")
+        self.size, self.standardise = size, Standardise(16, size)
+        n = len(mean_shape)
+        self.register_buffer("mean_shape", mean_shape.clone())
+        self.register_buffer("luma", torch.tensor(LUMA)[:, None, None], persistent=False)
+        self.stages = nn.ModuleList(Stage(3 if k else 1, n, size, width) for k in range(stages))
+        self.unfold = nn.ModuleList(nn.Linear(256, (size // 2) ** 2) for _ in range(stages - 1))
+        for layer in self.unfold:
+            nn.init.xavier_uniform_(layer.weight, 2**0.5)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, images: Tensor, stages: int | None = None) -> Tensor:
+        return self.trace(images, stages)[-1]
+
+    def trace(self, images: Tensor, stages: int | None = None) -> list[Tensor]:
+        """The landmarks (b, n, 2) px after each stage, the first ``stages`` or all."""
+        if stages is not None and not 1 <= stages <= len(self.stages):
+            raise ValueError(f"stages: needed a number from 1 to {len(self.stages)}, got {stages}")
+        grey = (self.standardise(images) * self.luma).sum(1, keepdim=True)  # (b, 3, s, s) -> (b, 1, s, s)
+        estimate, hidden = self.stages[0](grey)
+        found = [self.move(self.mean_shape.expand_as(estimate), estimate)]
+        for stage, unfold in zip(self.stages[1:stages], self.unfold, strict=False):
+            T = similarity(found[-1], self.mean_shape)
+            upright = T.apply(found[-1])
+            pictures = [resample(grey, T), landmark_image(upright, self.size), self.unfolded(unfold(hidden))]
+            estimate, hidden = stage(torch.cat(pictures, 1))  # (b, 3, s, s)
+            found.append(T.undo(self.move(upright, estimate)))
+        return found
+
+    def unfolded(self, values: Tensor) -> Tensor:
+        """The feature image: half the side, each of its pixels shown as 2 x 2. (b, (s/2)²) -> (b, 1, s, s)."""
+        half = self.size // 2
+        return F.interpolate(F.relu(values).unflatten(1, (1, half, half)), scale_factor=2)
+
+    def move(self, points: Tensor, estimate: Tensor) -> Tensor:
+        """S + ΔS. Paper A overrides it: there an estimate is momenta, and the landmarks flow."""
+        return points + estimate

@@ -1,0 +1,154 @@
+"""What the networks share: the door that images come in by, and the heads that results go out by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lddmmlib import _checks
+from lddmmlib._shapes import Float
+
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels: red, green, blue
+MOMENTUM = 0.01  # of HRNet's running means: slow, and a training of few steps wants torch's 0.1
+
+
+class Standardise(nn.Module):
+    """(x - mean) / deviation of each colour, by ImageNet's; refuses what the network behind cannot take.
+
+    Args:
+        multiple: the sides of an image have to be multiples of it, px.
+        side: the one side that is allowed, px; None: any.
+
+    Raises:
+        TypeError: images that are not floating point.
+        ValueError: images of another shape than (b, 3, h, w), other sides, another dtype or device than the network.
+
+    >>> Standardise(32)(torch.full((1, 3, 32, 64), 0.485))[0, :, 0, 0]
+    tensor([0.0000, 0.1295, 0.3511])
+    """
+
+    def __init__(self, multiple: int, side: int | None = None) -> None:
+        super().__init__()
+        self.multiple, self.side = multiple, side
+        for name, values in (("mean", MEAN), ("deviation", DEVIATION)):
+            self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        self._check(images)
+        return (images - self.mean) / self.deviation
+
+    def _check(self, images: Tensor) -> None:
+        if not isinstance(images, Tensor) or not images.is_floating_point():
+            got = getattr(images, "dtype", type(images).__name__)
+            raise TypeError(f"images: needed a floating-point tensor in [0, 1], got {got}; use images.float() / 255")
+        if (images.dtype, images.device) != (self.mean.dtype, self.mean.device):
+            want, got = (f"{x.dtype} on {x.device}" for x in (self.mean, images))
+            raise ValueError(f"images: needed {want}, as the network is, got {got}; use net.to(images)")
+        if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape:
+            raise ValueError(
+                f"images: needed (b, 3, h, w), got {tuple(images.shape)}; images[None] makes a batch of one"
+            )
+        h, w = images.shape[2:]
+        if self.side is not None and {h, w} != {self.side}:
+            raise ValueError(
+                f"images: needed {self.side} x {self.side} px, got {h} x {w}; resize, or build for that size"
+            )
+        if h % self.multiple or w % self.multiple:
+            raise ValueError(
+                f"images: needed sides that are multiples of {self.multiple} px, got {h} x {w}; resize or pad"
+            )
+
+
+class HeatmapHead(nn.Module):
+    """HRNetV2's: every branch brought to the size of the first, and two 1x1 convolutions on all their channels.
+
+    Args:
+        widths: channels of each branch, Σ = c.
+        landmarks: n.
+
+    Branches (b, c_i, h/2^i, w/2^i) -> maps (b, n, h, w).
+
+    >>> head = HeatmapHead((4, 8), landmarks=5)
+    >>> head([torch.zeros(1, 4, 16, 12), torch.zeros(1, 8, 8, 6)]).shape
+    torch.Size([1, 5, 16, 12])
+    """
+
+    def __init__(self, widths: Sequence[int], landmarks: int) -> None:
+        super().__init__()
+        c = sum(widths)
+        self.mix = conv(c, c, 1, bias=True)
+        self.last = nn.Conv2d(c, landmarks, 1)
+
+    def forward(self, branches: Sequence[Tensor]) -> Tensor:
+        size = branches[0].shape[2:]
+        up = [F.interpolate(x, size, mode="bilinear", align_corners=False) for x in branches[1:]]
+        return self.last(self.mix(torch.cat([branches[0], *up], 1)))  # (b, c_0 + c_1 + ..., h, w) -> (b, n, h, w)
+
+
+class CoordinateHead(nn.Module):
+    """Points, or momenta: start + what is read off the mean over the image, as in HRNet's classification network.
+
+    Its four branches are first widened by a bottleneck each and summed going down, halved in size at each step;
+    an hourglass has no such pyramid, its stacks' features come side by side (paper A).
+
+    Args:
+        start: (n, 2), what an untrained network is near: the mean shape, px. Zeros for momenta.
+        widths: channels of each branch, the first the largest map.
+        pyramid: branch i is half the size of branch i - 1 (HRNet); False: all are of one size.
+        hidden: channels before the mean.
+
+    Branches (b, c_i, h_i, w_i) -> (b, n, 2), in the unit of `start`. Paper A, section 4.1.
+
+    >>> head = CoordinateHead(torch.zeros(5, 2), (4, 8), hidden=16)
+    >>> head([torch.zeros(2, 4, 16, 12), torch.zeros(2, 8, 8, 6)]).shape
+    torch.Size([2, 5, 2])
+    """
+
+    def __init__(
+        self, start: Float[Tensor, "n 2"], widths: Sequence[int], pyramid: bool = True, hidden: int = 2048
+    ) -> None:
+        super().__init__()
+        _checks.points(start, "start")
+        self.register_buffer("start", start.clone())
+        wider = [128 * 2**i for i in range(len(widths))]
+        c = wider[-1] if pyramid else sum(widths)
+        if pyramid:
+            self.widen = nn.ModuleList(Bottleneck(i, o // 4) for i, o in zip(widths, wider, strict=True))
+            self.down = nn.ModuleList(conv(o, 2 * o, stride=2, bias=True) for o in wider[:-1])
+        self.mix = conv(c, hidden, 1, bias=True)
+        self.last = nn.Linear(hidden, start.numel())
+        self.pyramid = pyramid
+
+    def forward(self, branches: Sequence[Tensor]) -> Tensor:
+        if self.pyramid:
+            x = self.widen[0](branches[0])
+            for down, widen, branch in zip(self.down, self.widen[1:], branches[1:], strict=True):
+                x = down(x) + widen(branch)
+        else:
+            x = torch.cat(list(branches), 1)
+        x = self.mix(x).mean((2, 3))  # (b, hidden, h, w) -> (b, hidden)
+        return self.start + self.last(x).unflatten(1, (-1, 2))  # (b, 2n) -> (b, n, 2)
+
+
+class Bottleneck(nn.Module):
+    """ResNet's: x + (1x1 to c, 3x3, 1x1 to 4c), with a 1x1 on x where its channels are others."""
+
+    def __init__(self, inputs: int, c: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(conv(inputs, c, 1), conv(c, c), conv(c, 4 * c, 1, relu=False))
+        self.skip = nn.Identity() if inputs == 4 * c else conv(inputs, 4 * c, 1, relu=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.body(x) + self.skip(x))
+
+
+def conv(
+    inputs: int, outputs: int, size: int = 3, stride: int = 1, relu: bool = True, bias: bool = False
+) -> nn.Sequential:
+    """Convolution, normalisation, ReLU."""
+    layers = [nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=bias)]
+    layers += [nn.BatchNorm2d(outputs, momentum=MOMENTUM)]
+    return nn.Sequential(*layers, nn.ReLU(inplace=True)) if relu else nn.Sequential(*layers)
