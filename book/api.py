@@ -51,8 +51,19 @@ def signature(member: object) -> str:
         parameters = inspect.signature(member).parameters.values()
     except (TypeError, ValueError):
         return ""
-    bare = [p.replace(annotation=inspect.Parameter.empty) for p in parameters]
+    bare = [p.replace(annotation=p.empty, default=named(p.default)) for p in parameters]
     return str(inspect.Signature(bare))
+
+
+class Name(str):
+    """Text that a signature shows without quotes."""
+
+    __repr__ = str.__str__
+
+
+def named(default: object) -> object:
+    """A function or class by its name, not by its address."""
+    return Name(default.__name__) if callable(default) and default is not inspect.Parameter.empty else default
 
 
 def markdown(member: object) -> list[str]:

@@ -55,7 +55,7 @@ def read(text: str) -> nbformat.NotebookNode:
 def digest(text: str) -> str:
     """A hash of the lock, the library files behind this text's imports, and the results whose names it mentions."""
     files = {ROOT / "requirements.lock"} | library_files(text)
-    files |= {p for p in RESULTS.glob("*") if p.name.split(".")[0] in text}
+    files |= {p for p in RESULTS.glob("*") if p.is_file() and p.name.split(".")[0] in text}
     h = hashlib.sha256()
     for path in sorted(files):
         h.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())

@@ -1,0 +1,173 @@
+"""Training crops other than each other: moved by one affine map, half hidden, in other light; all by a generator.
+
+A face is turned, scaled, shifted and flipped by one map composed with its canonical one (`crops.frame`): the photograph
+is resampled once and the landmarks go along exactly. Things are laid over it, and the landmarks under them are hidden.
+Then come blur, contrast, brightness, colour and noise, which move nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from lddmmlib._shapes import Float
+from lddmmlib.data import crops
+from lddmmlib.data.crops import Crop
+from lddmmlib.faces import schemes
+
+
+class Recipe(NamedTuple):
+    """How much of each; shares are probabilities. `STILL` is nothing at all.
+
+    >>> Recipe(turn=45.0).turn, STILL.turn
+    (45.0, 0)
+    """
+
+    turn: float = 30.0  #: degrees, at most, either way
+    turned: float = 0.6  #: share that is turned
+    scale: tuple[float, float] = (0.85, 1.2)  #: side of the square / that of the canonical one
+    shift: float = 0.06  #: of the crop's side, at most, in x and in y
+    flipped: float = 0.5  #: share
+    hidden: float = 0.3  #: share with one to three rectangles or ellipses laid over
+    cover: tuple[float, float] = (0.1, 0.4)  #: their axes, of the crop's side
+    blurred: float = 0.15  #: share
+    blur: float = 0.012  #: standard deviation, of the crop's side, at most
+    contrast: float = 0.4  #: factor 1 - to 1 +, about middle gray
+    brightness: float = 0.15  #: added, of the full range, at most, either way
+    colour: float = 0.15  #: factor of each channel, 1 - to 1 +
+    gray: float = 0.1  #: share without colour
+    noise: float = 0.03  #: standard deviation, of the full range, at most
+
+
+RECIPE, STILL = Recipe(), Recipe(0, 0, (1, 1), 0, 0, 0, (0.1, 0.4), 0, 0, 0, 0, 0, 0, 0)
+LUMA = np.float32([0.299, 0.587, 0.114])  # of red, green, blue
+
+
+class Crops(Dataset):
+    """Faces as crops: ``[i]`` is canonical, ``draw(i, rng)`` augmented. `training.fit` draws, `evaluate` does not.
+
+    faces: has a length and ``faces[i]``, of which image (3, h, w) uint8, landmarks (n, 2) px and visible (n,) come
+    first, as in `faces.synthetic.Faces`.
+
+    >>> from lddmmlib.faces import synthetic
+    >>> faces = Crops(synthetic.Faces(2, "studio", size=64), "300w-68", size=32)
+    >>> first, again = (faces.draw(1, np.random.default_rng(5)) for _ in range(2))
+    >>> first.image.shape, torch.equal(first.image, again.image)
+    (torch.Size([3, 32, 32]), True)
+    """
+
+    def __init__(self, faces: Any, scheme: str, size: int, how: Recipe = RECIPE, margin: float = crops.MARGIN) -> None:
+        self.faces, self.scheme, self.size, self.how, self.margin = faces, scheme, size, how, margin
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+    def __getitem__(self, index: int) -> Crop:
+        return self._made(index, None)
+
+    def draw(self, index: int, rng: np.random.Generator) -> Crop:
+        """Crop ``index`` as the generator will have it."""
+        return self._made(index, rng)
+
+    def _made(self, index: int, rng: np.random.Generator | None) -> Crop:
+        image, landmarks, visible, *_ = self.faces[index]
+        affine = crops.frame(crops.box(landmarks), self.size, self.margin)
+        if rng is None:
+            return crops.crop(image, landmarks, visible, self.size, affine)
+        return augment(image, landmarks, visible, affine, self.size, self.scheme, rng, self.how)
+
+
+def augment(
+    image: Tensor,
+    landmarks: Float[Tensor, "n 2"],
+    visible: Tensor,
+    affine: Float[Tensor, "2 3"],
+    size: int,
+    scheme: str,
+    rng: np.random.Generator,
+    how: Recipe = RECIPE,
+) -> Crop:
+    """One face, cut out by ``affine`` (`crops.frame`) and changed at random.
+
+    image: (3, h, w) uint8, red green blue. landmarks: (n, 2) px of the image. size: px of the crop. scheme: says which
+    landmark becomes which when the picture is flipped. rng: the one source of chance. how: how much.
+    Returns a Crop. What a thing covers is not visible; what lies beyond the crop keeps its place, is not `inside`.
+    Raises ValueError for landmarks of another number than the scheme's.
+
+    >>> picture, two = torch.zeros(3, 50, 50).byte(), torch.full((68, 2), 20.0)
+    >>> new = augment(picture, two, torch.ones(68).bool(), crops.frame((10, 10, 20, 20), 32), 32, "300w-68",
+    ...               np.random.default_rng(0), STILL)
+    >>> new.landmarks[0]
+    tensor([15.5000, 15.5000])
+    """
+    flip = schemes.get(scheme).flip
+    if len(landmarks) != len(flip):
+        raise ValueError(f"landmarks: needed the {len(flip)} of {scheme!r}, got {len(landmarks)}; name their scheme")
+    affine = crops.then(affine, move(size, rng, how))
+    if affine[:, :2].det() < 0:
+        landmarks, visible = landmarks[list(flip)], visible[list(flip)]
+    face = crops.crop(image, landmarks, visible, size, affine)
+    pixels = face.image.permute(1, 2, 0).numpy().astype(np.float32) / 255
+    pixels, hidden = occlude(pixels, face.landmarks, rng, how)
+    pixels = np.rint(255 * relight(pixels, rng, how)).astype(np.uint8)
+    return face._replace(image=torch.from_numpy(pixels).permute(2, 0, 1).contiguous(), visible=face.visible & ~hidden)
+
+
+def move(size: int, rng: np.random.Generator, how: Recipe) -> Float[Tensor, "2 3"]:
+    """A random similarity of the crop about its middle m, u -> k R(angle) F (u - m) + m + shift; F flips x or not."""
+    angle = math.radians(how.turn) * rng.uniform(-1, 1) * (rng.random() < how.turned)
+    k = 1 / rng.uniform(*how.scale)
+    side = -1.0 if rng.random() < how.flipped else 1.0
+    linear = k * np.array([[side * math.cos(angle), -math.sin(angle)], [side * math.sin(angle), math.cos(angle)]])
+    middle = np.full(2, (size - 1) / 2)
+    shift = size * how.shift * rng.uniform(-1, 1, 2)
+    return torch.from_numpy(np.c_[linear, middle + shift - linear @ middle])
+
+
+def occlude(
+    pixels: np.ndarray, landmarks: Float[Tensor, "n 2"], rng: np.random.Generator, how: Recipe
+) -> tuple[np.ndarray, Tensor]:
+    """Lay up to three things over (h, w, 3) pixels: |D (u - c)|_p <= 1, p = 2 an ellipse, p = ∞ a rectangle.
+
+    Each has one colour, with more or less of a grain. Returns the pixels and which landmarks (n,) are under them.
+    """
+    hidden = torch.zeros(len(landmarks), dtype=torch.bool)
+    if rng.random() >= how.hidden:
+        return pixels, hidden
+    h, w, _ = pixels.shape
+    grid = np.stack(np.meshgrid(np.arange(w), np.arange(h)), -1)
+    pixels = pixels.copy()
+    for _ in range(rng.integers(1, 4)):
+        centre, axes, angle = rng.uniform(0, [w, h]), w * rng.uniform(*how.cover, 2), rng.uniform(0, math.pi)
+        c, s = math.cos(angle), math.sin(angle)
+        to_unit = np.array([[c, s], [-s, c]]) * 2 / axes[:, None]
+        p = (2, np.inf)[rng.integers(2)]
+
+        def under(points: np.ndarray, centre=centre, to_unit=to_unit, p=p) -> np.ndarray:
+            return np.linalg.norm((points - centre) @ to_unit.T, p, axis=-1) <= 1  # NaN is not
+
+        mask = under(grid)
+        grain = 0.3 * rng.random() * rng.standard_normal((mask.sum(), 3), dtype=np.float32)
+        pixels[mask] = np.clip(rng.random(3, dtype=np.float32) + grain, 0, 1)
+        hidden |= torch.from_numpy(under(landmarks.numpy()))
+    return pixels, hidden
+
+
+def relight(pixels: np.ndarray, rng: np.random.Generator, how: Recipe) -> np.ndarray:
+    """Blur, contrast, brightness, colour or none, and noise of (h, w, 3) pixels in [0, 1]; none moves anything."""
+    import cv2
+
+    if rng.random() < how.blurred and (sigma := len(pixels) * how.blur * rng.random()) > 0:
+        pixels = cv2.GaussianBlur(pixels, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+    contrast, brightness = 1 + how.contrast * rng.uniform(-1, 1), how.brightness * rng.uniform(-1, 1)
+    gain = (contrast * (1 + how.colour * rng.uniform(-1, 1, 3))).astype(np.float32)
+    pixels = (pixels - 0.5) * gain + np.float32(0.5 + brightness)
+    if rng.random() < how.gray:
+        pixels = np.broadcast_to((pixels @ LUMA)[..., None], pixels.shape)
+    noise = np.float32(how.noise * rng.random()) * rng.standard_normal(pixels.shape, dtype=np.float32)
+    return np.clip(pixels + noise, 0, 1)

@@ -1,0 +1,96 @@
+"""A training of seconds: one dot on 12 x 12 pixels, found by a small network.
+
+Also a program: `python tests/tiny_training.py FOLDER` trains slowly, to be killed; under torchrun it trains to the end,
+then into a NaN, then until it is interrupted.
+"""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from lddmmlib import training
+
+
+class Sample(NamedTuple):
+    image: torch.Tensor
+    landmarks: torch.Tensor
+
+
+class Dots:
+    """Sample i has its own dot; `draw` moves it. ``broken``: that sample's image is NaN."""
+
+    def __init__(self, count=26, broken=None, seconds=0.0):
+        self.count, self.broken, self.seconds = count, broken, seconds
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, index):
+        return self.at(index, np.zeros(2))
+
+    def draw(self, index, rng):
+        return self.at(index, rng.uniform(-1, 1, 2))
+
+    def at(self, index, shift):
+        time.sleep(self.seconds)
+        place = torch.tensor([3.0 + index % 7, 2.0 + index % 5]) + torch.from_numpy(shift).float()
+        y, x = torch.meshgrid(torch.arange(12.0), torch.arange(12.0), indexing="ij")
+        image = torch.exp(-((x - place[0]) ** 2 + (y - place[1]) ** 2) / 4)[None]
+        return Sample(image * torch.nan if index == self.broken else image, place[None])
+
+
+def network(dropout=0.2):
+    torch.manual_seed(5)
+    features = nn.Conv2d(1, 8, 3, 2, 1), nn.GroupNorm(2, 8), nn.ReLU(), nn.Conv2d(8, 8, 3, 2, 1), nn.ReLU()
+    return nn.Sequential(*features, nn.Flatten(), nn.Dropout(dropout), nn.Linear(72, 2))
+
+
+def loss(model, batch):
+    return (model(batch.image) - batch.landmarks[:, 0]).square().mean()
+
+
+def train(folder, model=None, data=None, loss=loss, **how):
+    """(weights, run) after 4 epochs of 6 steps."""
+    model = network() if model is None else model
+    how = {"epochs": 4, "batch": 4, "lr": 0.01, "save_seconds": 1e9, "progress": False} | how
+    run = training.fit(model, loss, Dots() if data is None else data, folder=folder, **how)
+    return model.state_dict(), run
+
+
+def interrupt_at(step):
+    """The loss, which at its step-th call sends Ctrl-C to this process alone."""
+    calls = []
+
+    def interrupting(model, batch):
+        calls.append(1)
+        if len(calls) == step:
+            signal.raise_signal(signal.SIGINT)
+        return loss(model, batch)
+
+    return interrupting
+
+
+def several(folder, rank):
+    weights, run = train(folder / "whole", network(0.0))
+    told = {"weights": weights, "losses": [row["loss"] for row in run.rows]}
+    for name, how in {"nan": {"data": Dots(broken=13)}, "stop": {"loss": interrupt_at(8) if rank else loss}}.items():
+        try:
+            train(folder / name, network(0.0), **how)
+        except (FloatingPointError, KeyboardInterrupt) as error:
+            told[name] = f"{type(error).__name__}: {error}"
+    torch.save(told, folder / f"{rank}.pt")
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    if "RANK" in os.environ:
+        several(Path(sys.argv[1]), int(os.environ["RANK"]))
+    else:
+        train(sys.argv[1], data=Dots(seconds=0.02), save_seconds=0.0)
