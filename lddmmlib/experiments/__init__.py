@@ -34,6 +34,7 @@ def experiments() -> dict[str, Experiment]:
         matching_run,
         measuring,
         sparse_completion,
+        transport_run,
         yardstick,
     )
 
@@ -46,5 +47,6 @@ def experiments() -> dict[str, Experiment]:
         matching_run,
         sparse_completion,
         heatmap_table,
+        transport_run,
     )
     return {name: e for module in modules for name, e in module.EXPERIMENTS.items()}
