@@ -47,6 +47,7 @@ from lddmmlib.widgets.heatmap_explorer import HeatmapExplorer
 from lddmmlib.widgets.lars_explorer import LarsExplorer
 from lddmmlib.widgets.metric_explorer import MetricExplorer
 from lddmmlib.widgets.sparse_face_explorer import SparseFaceExplorer
+from lddmmlib.widgets.transport_explorer import TransportExplorer
 
 __all__ = [
     "BiasMap",
@@ -61,4 +62,5 @@ __all__ = [
     "Numbers",
     "SparseFaceExplorer",
     "StaticWidget",
+    "TransportExplorer",
 ]
