@@ -5,7 +5,7 @@
 # **Question** A prediction ten cells off and one twenty cells off share nothing with the truth. How can a loss tell which
 # is worse?
 #
-# **Paper** {cite:t}`yan2021wasserstein`, sections 5.1 and 5.3, and figure 4
+# **Paper** {cite:t}`yan2021wasserstein`, equations 3 to 6, and figure 4
 #
 # **You will be able to** move earth by hand in one dimension, by a linear program in two, and by Sinkhorn's iteration
 # between real heatmaps; say what ε adds; read a potential as a gradient; avoid the softmax that makes the loss blind
@@ -23,7 +23,8 @@
 # A landmark's true heatmap (green rings), and four predictions (orange). The first is two cells off, the second ten, the
 # third twenty. The fourth is right, but for a tenth of its mass, which lies where the third is.
 #
-# **Put the four in order, best first. Then say in which order the squared difference of the maps will put them.**
+# **Which is worse, the first or the fourth? Put all four in order, best first. In which order will the squared difference of the maps put
+# them?**
 
 # %% tags=["hide-input"]
 import matplotlib.pyplot as plt
@@ -103,6 +104,7 @@ from lddmmlib.notebook import check, result
 generator = start(seed=0)
 
 
+# %%
 def cells(h, w):
     """The places (h w, 2) of a map's cells, row by row."""
     y, x = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
@@ -135,10 +137,12 @@ def move_by_hand(u, v):
     return moves, sum(abs(i - j) * mass for i, j, mass in moves)
 
 
+# %%
 def earth(u, v):
     return (u.cumsum(-1) - v.cumsum(-1)).abs().sum(-1)
 
 
+# %%
 u1 = torch.tensor([0.5, 0.3, 0.2, 0.0, 0.0, 0.0], dtype=torch.float64)
 v1 = torch.tensor([0.0, 0.0, 0.1, 0.2, 0.4, 0.3], dtype=torch.float64)
 moves, work = move_by_hand(u1.tolist(), v1.tolist())
@@ -146,6 +150,7 @@ library = transport.w1(u1[None], v1[None], tol=1e-6)
 assert math.isclose(work, earth(u1, v1))
 assert torch.allclose(library.value, earth(u1, v1))
 assert torch.allclose(library.flow[0, 0], u1.cumsum(0) - v1.cumsum(0), atol=1e-5)
+
 
 # %% mystnb={"image": {"alt": "Six blue heaps on the left half and six orange ones on the right half of one axis, with arcs from each heap to those that receive its earth. Below, a bar at each border between neighbouring heaps: how much earth crosses it, largest at the third border."}} tags=["hide-input"]
 figure, axes = plt.subplots(2, 1, figsize=(6.4, 3.6), height_ratios=(2, 1))
@@ -189,14 +194,17 @@ def to_point_by_hand(u, px, py):
     return total
 
 
+# %%
 def to_point(u, y):
     return u.flatten() @ torch.linalg.vector_norm(cells(*u.shape) - y, dim=1)
 
 
+# %%
 u = predictions["a tenth 20 off"]
 point = torch.tensor([14.3, 24.8], dtype=torch.float64)
 assert torch.allclose(to_point(u, point), transport.w1_to_point(u, point))
 assert math.isclose(to_point_by_hand(u, 14.3, 24.8), to_point(u, point))
+
 
 # %% [markdown]
 # The targets that networks are trained on are Gaussians, not points, and then there is a choice. On a grid it is finite
@@ -221,6 +229,7 @@ def pair_by_hand(a, b):
     return best
 
 
+# %%
 def plan(u, v, C):
     """π of eq. 4 and the duals of its two constraints, by a linear program."""
     (n, m), mass = C.shape, np.concatenate([u, v])
@@ -234,11 +243,13 @@ def plan(u, v, C):
     return found.fun, found.x.reshape(n, m), duals[:n], duals[n:]
 
 
+# %%
 a, b = (12 * torch.rand(6, 2, generator=generator).double() for _ in range(2))
 equal, C = np.full(6, 1 / 6), torch.cdist(a, b).numpy()
 cost, pi, *_ = plan(equal, equal, C)
 assert math.isclose(cost, pair_by_hand(a.tolist(), b.tolist()))
 assert np.allclose(cost, ot.emd2(equal, equal, C))
+
 
 # %% [markdown]
 # Six heaps have $6! = 720$ pairings; a heatmap of 64 by 64 cells has a plan of $64^4$ numbers, some seventeen million. There
@@ -280,12 +291,14 @@ def steepest_by_hand(phi, places):
     return most
 
 
+# %%
 phi = (C - g).min(1)  # what he can pay at x at most: the least |x - y| - g(y)
 assert steepest_by_hand(phi, cells(14, 14).tolist()) <= 1 + 1e-9
 assert np.allclose(phi @ (mu - nu), cost)
 found = transport.w1(small_u, small_v, tol=1e-3)
 lower = (found.potential * (small_u - small_v)).sum()
 assert torch.allclose(lower, found.value - found.gap)
+
 
 # %% mystnb={"image": {"alt": "Left, the optimal plan between two round blobs as lines from cells of the first to cells of the second, all parallel, from the upper left to the lower right. Right, the potential as shades with contour lines: an inclined plane that falls along the same direction, one unit of price for each cell of way, with the lines of the plan running straight down it."}} tags=["hide-input"]
 figure, axes = plt.subplots(1, 2, figsize=(8, 3.7))
@@ -338,10 +351,12 @@ def half_step_by_hand(g, v, C, eps):
     return f
 
 
+# %%
 def half_step(g, v, C, eps):
     return -eps * torch.logsumexp(v.log() + (g - C) / eps, dim=1)
 
 
+# %%
 def sinkhorn(u, v, C, eps, n_iter=200):
     f, g = torch.zeros_like(u), torch.zeros_like(v)
     for _ in range(n_iter):
@@ -435,17 +450,20 @@ def independent_by_hand(u, v):
     return total
 
 
+# %%
 def independent(u, v):
     places = cells(*u.shape)
     return u.flatten() @ torch.cdist(places, places) @ v.flatten()
 
 
+# %%
 by_hand = independent_by_hand(small_u, small_v)
 assert math.isclose(by_hand, independent(small_u, small_v))
 blurriest = transport.sinkhorn(small_u, small_v, 1e4).cost
 assert torch.allclose(blurriest, independent(small_u, small_v), atol=1e-3)
 far = independent(blob(8.0, 24.0), blob(38.0, 24.0))
 assert abs(far - (30 + 1.5**2 / 30)) < 1e-3
+
 
 # %% [markdown]
 # So for the paper's $\sigma$ the bias is at most a tenth of a cell once a map is twenty cells off: where robustness is won, ε
@@ -468,6 +486,7 @@ def value_by_hand(u, v, C, eps):
     )
 
 
+# %%
 def debiased(u, v, C, eps):
     def value(u, v):
         f, g = sinkhorn(u, v, C, eps)
@@ -476,11 +495,13 @@ def debiased(u, v, C, eps):
     return value(u, v) - (value(u, u) + value(v, v)) / 2
 
 
+# %%
 a, b = u2.flatten(), v2.flatten()
 by_hand = [value_by_hand(x, y, C2, 0.5) for x, y in ((a, b), (a, a), (b, b))]
 ours = transport.debiased(u2, v2, 0.5, tol=1e-9)
 assert torch.allclose(debiased(a, b, C2, 0.5), ours, atol=1e-6)
 assert math.isclose(by_hand[0] - sum(by_hand[1:]) / 2, ours, abs_tol=1e-6)
+
 
 # %% tags=["nbval-check-output"]
 print("eps 2      shift   cost: error   debiased: error   |x - y|^2, debiased")
@@ -526,11 +547,13 @@ def check_by_hand(m, excess):
     return length, worst
 
 
+# %%
 def divergence(m):
     right, down = torch.nn.functional.pad(m, (1, 0, 1, 0))
     return right[1:].diff(dim=1) + down[:, 1:].diff(dim=0)
 
 
+# %%
 found = transport.w1(small_u, small_v, tol=1e-3)
 length, worst = check_by_hand(found.flow, small_u - small_v)
 assert torch.allclose(divergence(found.flow), small_u - small_v, atol=1e-9)
@@ -538,6 +561,7 @@ assert worst < 1e-9
 assert math.isclose(length, found.value)
 assert torch.allclose(found.flow.norm(dim=0).sum(), found.value)
 print(f"value {found.value:.3f}, gap {found.gap:.4f}, the shift 5")
+
 
 # %% [markdown]
 # The gap is a thousandth, and the value is off by much more. A certificate certifies the problem that was solved, and that one
@@ -602,10 +626,12 @@ def gradient_by_hand(u, phi):
     return [a * (b - mean) for a, b in zip(u, phi, strict=True)]
 
 
+# %%
 def gradient(u, phi):
     return u * (phi - (u * phi).sum())
 
 
+# %%
 s = (4 * u2).requires_grad_()
 soft = s.flatten().softmax(0).view_as(s)
 found = transport.sinkhorn(soft, v2, 0.5, tol=1e-9)
@@ -614,6 +640,7 @@ assert torch.allclose(gradient(soft, found.f), theirs, atol=1e-6)
 lists = soft.flatten().tolist(), found.f.flatten().tolist()
 by_hand = torch.tensor(gradient_by_hand(*lists)).double()
 assert torch.allclose(by_hand, theirs.flatten(), atol=1e-6)
+
 
 # %% [markdown]
 # Look at what the two losses say to a map that is right but for a tenth of its mass, when that tenth is eight cells away, and when
@@ -678,15 +705,18 @@ def l2_by_hand(u, v):
     return total
 
 
+# %%
 def l2_formula(d, sigma):
     d = torch.as_tensor(d).double()
     return (1 - torch.exp(-(d**2) / (4 * sigma**2))) / (2 * math.pi * sigma**2)
 
 
+# %%
 for d in (0.5, 2.0, 6.0):
     pair = blob(20.0, 20.0), blob(20.0 + d, 20.0)
     assert torch.allclose(l2_formula(d, 1.5), l2(*pair), atol=1e-7)
     assert math.isclose(l2_by_hand(*pair), l2(*pair))
+
 
 # %% [markdown]
 # Its derivative is largest at $d = \sqrt 2\, \sigma$, and falls off like a Gaussian from there. For $\sigma = 1.5$ the loss has
@@ -749,14 +779,17 @@ def max_by_hand(h):
     return torch.tensor(best[1:]).double()
 
 
+# %%
 def get_max(h):
     i = h.argmax()
     return torch.stack([i % h.shape[1], i // h.shape[1]]).double()
 
 
+# %%
 u = predictions["a tenth 20 off"]
 assert torch.allclose(get_max(u), transport.get_max(u))
 assert torch.allclose(max_by_hand(u), get_max(u))
+
 
 # %% [markdown]
 # $$
@@ -774,13 +807,16 @@ def barycentre_by_hand(h):
     return torch.tensor([x / total, y / total]).double()
 
 
+# %%
 def barycentre(h):
     return (h.flatten() / h.sum()) @ cells(*h.shape)
 
 
+# %%
 assert torch.allclose(barycentre(u), transport.get_bc(u))
 assert torch.allclose(barycentre_by_hand(u), barycentre(u))
 print("a tenth 20 cells off:", get_max(u).tolist(), barycentre(u).round().tolist())
+
 
 # %% [markdown]
 # The maximum does not notice the stray tenth, the barycentre is pulled by a tenth of twenty cells. So the barycentre needs maps
@@ -881,6 +917,7 @@ def textbook(u, v, C, eps, n_iter=20):
     return (a[:, None] * K * b * C).sum()
 
 
+# %%
 u, v = (blob(x, 24.0, 1.5, 40) for x in (8.0, 30.0))
 C = torch.cdist(cells(40, 40), cells(40, 40)).float()
 flat = u.flatten().float(), v.flatten().float()
@@ -890,6 +927,7 @@ for eps in (4.0, 1.0, 0.2):
     print(f"lddmmlib {found.cost:.2f} ({found.solver})")
 assert textbook(*flat, C, 0.2).isnan()
 assert abs(transport.sinkhorn(u, v, 0.2).cost - 22) < 0.1
+
 
 # %% [markdown]
 # ## Choosing the parameters
