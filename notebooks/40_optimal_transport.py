@@ -407,8 +407,14 @@ assert transport.sinkhorn(row_u[None], row_v[None], 0.3).cost - exact < 0.02
 # %% [markdown]
 # The lower heap is a blot in all three, and rightly: for $|x - y|$ on a line, all plans that move earth to the right cost the
 # same, {eq}`eq-earth`, and Sinkhorn takes the blurriest of the best. What must not be is to and fro. There the diagonal is a wall,
-# and ε makes it soft.
-#
+# and ε makes it soft. Raise and lower some heaps:
+
+# %%
+from lddmmlib.widgets import EarthMover
+
+EarthMover()
+
+# %% [markdown]
 # ### What ε costs
 #
 # Shift a Gaussian of $\sigma = 1.5$ by $d$ cells; the truth is $d$. `cost` is $\langle C, \pi \rangle$, the true price of a blurred plan,
@@ -1005,7 +1011,7 @@ for glow in (0.0, 0.001, 0.005, 0.02):
     off = [(x - spots).norm(dim=1).mean() for x in found]
     cheap = 100 * l2(raised, clean).mean() / l2(clean[::2], clean[1::2]).mean()
     far = transport.w1_to_point(raised, spots).mean()
-    row = f"{1000 * glow:2.0f} / 1000 {cheap:15.1f} {far:9.1f}"
+    row = f"{glow:5.3f} {cheap:19.1f} {far:9.1f}"
     print(f"{row} {off[0]:9.1f} {off[1]:9.1f}")
 
 # %% [markdown]

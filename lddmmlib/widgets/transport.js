@@ -1,5 +1,5 @@
-// Optimal transport between heatmaps, the mathematics of lddmmlib.optimal_transport: a map is a flat array of n x n cells,
-// its sum 1; distances are in cells.
+// Optimal transport between heatmaps, the mathematics of lddmmlib.optimal_transport: a map is a flat array, its sum 1;
+// a grid is { w, h, p }, its sides and the power of the distance that is the cost, in cells.
 import { range } from "./numbers.js";
 
 export const TOL = 1e-3, MOST = 1000; // of the marginals, of the steps: as in Python
@@ -10,14 +10,14 @@ export function blob([x, y], sigma, n) {
   const total = gx.reduce((a, b) => a + b) * gy.reduce((a, b) => a + b);
   return Float64Array.from({ length: n * n }, (_, i) => gy[Math.floor(i / n)] * gx[i % n] / total);
 }
-const kept = new Map(); // C and K = exp(-C/ε) of the last few ε: n^4 numbers each
-function kernel(eps, n) {
-  const name = `${eps} ${n}`;
+const kept = new Map(); // C and K = exp(-C/ε) of the last few ε: (w h)² numbers each
+function kernel(eps, { w, h, p = 1 }) {
+  const name = [eps, w, h, p].join();
   if (!kept.has(name)) {
     if (kept.size > 3) kept.delete(kept.keys().next().value);
-    const N = n * n, [C, K] = [new Float64Array(N * N), new Float64Array(N * N)];
+    const N = w * h, [C, K] = [new Float64Array(N * N), new Float64Array(N * N)];
     for (let i = 0, at = 0; i < N; i++) {
-      for (let j = 0; j < N; j++, at++) C[at] = Math.hypot(i % n - j % n, (i - i % n - j + j % n) / n);
+      for (let j = 0; j < N; j++, at++) C[at] = Math.hypot(i % w - j % w, (i - i % w - j + j % w) / w) ** p;
     }
     C.forEach((c, at) => { K[at] = Math.exp(-c / eps); });
     kept.set(name, { C, K });
@@ -39,16 +39,16 @@ function product(K, w) {
 }
 const dot = (x, y) => x.reduce((sum, xi, i) => sum + xi * y[i], 0);
 
-/** Entropic transport between u and v, all of whose cells have mass: the potentials f and g, cost, value and steps. */
-export function sinkhorn(u, v, eps, n) {
-  const { C, K } = kernel(eps, n), weighed = (mass, h) => mass.map((m, i) => m * Math.exp(h[i] / eps));
+/** Entropic transport between u and v: the potentials f and g, cost, value and steps. */
+export function sinkhorn(u, v, eps, grid) {
+  const { C, K } = kernel(eps, grid), weighed = (mass, h) => mass.map((m, i) => m * Math.exp(h[i] / eps));
   const half = (mass, h) => product(K, weighed(mass, h)).map(x => -eps * Math.log(x));
   let f = new Float64Array(u.length), g = new Float64Array(u.length), steps = 0, residual = Infinity;
   while (steps < MOST) {
     const last = f;
     f = half(v, g);
     // the marginal of the last f and g is u exp((f - f_new)/ε)
-    if (++steps > 1) residual = u.reduce((sum, m, i) => sum + m * Math.abs(Math.expm1((last[i] - f[i]) / eps)), 0);
+    if (++steps > 1) residual = u.reduce((sum, m, i) => sum + (m && m * Math.abs(Math.expm1((last[i] - f[i]) / eps))), 0);
     if (residual <= TOL) break;
     g = half(u, f);
   }
@@ -62,8 +62,8 @@ export function sinkhorn(u, v, eps, n) {
   return { f, g, cost, value: dot(u, f) + dot(v, g), steps };
 }
 /** The heaviest pairs of cells of the plan u v exp((f + g - C)/ε): [from, to, mass], at most so many. */
-export function heaviest(u, v, { f, g }, eps, n, least, most) {
-  const { C } = kernel(eps, n), N = n * n, pairs = [];
+export function heaviest(u, v, { f, g }, eps, grid, least, most) {
+  const { C } = kernel(eps, grid), N = u.length, pairs = [];
   const [from, to] = [u, v].map(map => range(N).filter(i => map[i] > least)); // no more can leave or arrive
   for (const i of from) {
     for (const j of to) {

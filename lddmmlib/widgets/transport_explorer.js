@@ -2,7 +2,7 @@
 import { behindSoftmax, blob, heaviest, norm, sinkhorn, squares } from "./transport.js";
 import { clamp, decimal, h, hint, key, part, range, row, table, widget } from "./shared.js";
 
-const SIDE = 20, STATE = ["prediction", "truth", "sigma", "eps", "share", "shown"];
+const SIDE = 20, GRID = { w: SIDE, h: SIDE }, STATE = ["prediction", "truth", "sigma", "eps", "share", "shown"];
 const SHOWN = { plan: "the plan", price: "the price φ, gradient of W", squares: "the gradient of L2" };
 const DISTANCES = [0, 0.7, 1.4, 2.2, 3.2, 4.5, 6.5, 9, 14], FAR = DISTANCES.at(-1), HIGH = 30; // cells
 
@@ -15,7 +15,7 @@ export function maps({ prediction, truth, sigma, share }) {
 const saturation = ({ u, v }) => 50 * squares(u, v) / squares(v, new Float64Array(v.length));
 /** All that is said of a state. */
 export function found(state) {
-  const { u, v } = maps(state), entropic = sinkhorn(u, v, state.eps, SIDE), { cost, value, steps, f: price } = entropic;
+  const { u, v } = maps(state), entropic = sinkhorn(u, v, state.eps, GRID), { cost, value, steps, f: price } = entropic;
   const least = Math.min(...price), change = u.map((x, i) => 2 * (x - v[i]));
   const d = Math.hypot(...state.prediction.map((x, k) => x - state.truth[k]));
   return { u, v, entropic, price: price.map(x => x - least), change, d, l2: saturation({ u, v }),
@@ -46,13 +46,13 @@ function paintCells(plot, values, most, [above, below]) {
 /** The heaviest lines of the plan. */
 export function planned(state) {
   const { u, v, entropic } = found(state);
-  return heaviest(u, v, entropic, state.eps, SIDE, 1e-4, 300);
+  return heaviest(u, v, entropic, state.eps, GRID, 1e-4, 300);
 }
 function paintPlan(plot, { u, v, entropic, eps }) {
   const { orange, green, ink } = plot.colour, most = Math.max(...v);
   paintCells(plot, u, most, [orange]);
   paintCells(plot, v, most, [green]);
-  const pairs = heaviest(u, v, entropic, eps, SIDE, 1e-4, 300), heavy = pairs[0]?.[2];
+  const pairs = heaviest(u, v, entropic, eps, GRID, 1e-4, 300), heavy = pairs[0]?.[2];
   for (const [i, j, mass] of pairs) {
     plot.line([place(i), place(j)], { colour: ink, width: 0.8 + 2.5 * mass / heavy, alpha: 0.75 * mass / heavy });
   }
