@@ -406,7 +406,7 @@ assert transport.sinkhorn(row_u[None], row_v[None], 0.3).cost - exact < 0.02
 
 # %% [markdown]
 # The lower heap is a blot in all three, and rightly: for $|x - y|$ on a line, all plans that move earth to the right cost the
-# same, {eq}`eq-earth`, and Sinkhorn takes the blurriest of the best. What must not be is to and fro. There the diagonal is a wall,
+# same, {eq}`eq-earth`, and Sinkhorn takes the blurriest of the best. What must not be is back and forth. There the diagonal is a wall,
 # and ε makes it soft. Raise and lower some heaps:
 
 # %%
@@ -1177,7 +1177,7 @@ assert best["value"] < 1 < best["debiased"] == 2
 # **2.** `sinkhorn(u, u, eps=2).cost` is two cells. What is wrong?
 #
 # :::{dropdown} a. Nothing: the blurred plan moves earth that could stay
-# **Right**. The penalty on sharp plans makes earth go to and fro by about σ or ε, whichever is less.
+# **Right**. The penalty on sharp plans makes earth go back and forth by about σ or ε, whichever is less.
 # :::
 # :::{dropdown} b. It has not converged
 # **No**. It converges quickly for such maps; more steps would give the same number.
