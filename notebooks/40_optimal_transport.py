@@ -418,7 +418,7 @@ EarthMover()
 # ### What ε costs
 #
 # Shift a Gaussian of $\sigma = 1.5$ by $d$ cells; the truth is $d$. `cost` is $\langle C, \pi \rangle$, the true price of a blurred plan,
-# so it is never too small. `value` has the penalty on top.
+# and no plan that keeps to the constraints costs too little. `value` has the penalty on top.
 
 # %% tags=["nbval-check-output"]
 wide = (64, 64)
@@ -470,7 +470,7 @@ assert abs(far - (30 + 1.5**2 / 30)) < 1e-3
 
 
 # %% [markdown]
-# So for $\sigma = 1.5$ the bias is a tenth of a cell once a map is twenty cells off, for the paper's $\sigma = 3$ half a cell: where robustness is won, ε
+# So for $\sigma = 1.5$ the bias is a tenth of a cell once a map is twenty cells off, for the paper's $\sigma = 3$ nearly half of one: where robustness is won, ε
 # hardly matters. Where precision is won, below $\sigma$, it does.
 #
 # ### Debiasing, and why it hurts here
