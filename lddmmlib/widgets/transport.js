@@ -48,7 +48,7 @@ export function sinkhorn(u, v, eps, grid) {
     const last = f;
     f = half(v, g);
     // the marginal of the last f and g is u exp((f - f_new)/ε)
-    if (++steps > 1) residual = u.reduce((sum, m, i) => sum + (m && m * Math.abs(Math.expm1((last[i] - f[i]) / eps))), 0);
+    if (++steps > 1) residual = u.reduce((sum, m, i) => sum + m * Math.abs(Math.expm1((last[i] - f[i]) / eps)), 0);
     if (residual <= TOL) break;
     g = half(u, f);
   }

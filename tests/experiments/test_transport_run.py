@@ -23,6 +23,9 @@ def test_jensen_shannon_ends_at_log_2():
     u, v = torch.tensor([[[0.25, 0.75]], [[0.75, 0.25]]], dtype=torch.float64)
     want = 0.25 * math.log(0.5) + 0.75 * math.log(1.5)
     assert transport_run.jensen_shannon(u, v).item() == pytest.approx(want)
+    value, slope = transport_run.growth("JS", 1.0, 24.0, n=4)  # cells underflow
+    assert value.isfinite().all()
+    assert slope.isfinite().all()
 
 
 @pytest.mark.parametrize("loss", ["L2", "JS", "W, eps 2"])
