@@ -40,6 +40,7 @@ def experiments() -> dict[str, Experiment]:
         matching_run,
         measuring,
         sparse_completion,
+        transport_run,
         warp_run,
         yardstick,
     )
@@ -54,5 +55,6 @@ def experiments() -> dict[str, Experiment]:
         sparse_completion,
         heatmap_table,
         warp_run,
+        transport_run,
     )
     return {name: e for module in modules for name, e in module.EXPERIMENTS.items()}

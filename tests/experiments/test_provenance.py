@@ -10,6 +10,7 @@ NAMES = {
     *("shape_statistics", "annotator_agreement", "shape_spread", "nme_curve_floor", "geometry_prior", "yardstick"),
     *("curve_norm", "euler_folds", "matching_real", "sparse_completion", "lars_knots", "heatmap_table"),
     "warp_accuracy",
+    "transport_growth",
 }
 
 

@@ -6,7 +6,7 @@ from lddmmlib import widgets
 from lddmmlib.widgets.lars_explorer import EXAMPLES
 
 NAMES = ["BiasMap", "CollisionExplorer", "CurrentExplorer", "FlowExplorer", "HeatmapExplorer", "SparseFaceExplorer"]
-NAMES += ["WarpExplorer"]
+NAMES += ["EarthMover", "TransportExplorer", "WarpExplorer"]
 EXPLORERS = {name: getattr(widgets, name) for name in NAMES}
 EXPLORERS |= {"LarsExplorer": lambda: widgets.LarsExplorer(**EXAMPLES["One that drops"])}  # the one with most controls
 every = pytest.mark.parametrize("explorer", EXPLORERS.values(), ids=EXPLORERS)
