@@ -2,7 +2,8 @@
 # # How the training loop works
 #
 # :::{admonition} At a glance
-# **Question** What stands between "minimise this loss" and a network that you can train again tomorrow, bit by bit?
+# **Question** What stands between "minimise this loss" and a training that comes out the same tomorrow, to the
+# last bit?
 #
 # **Paper** none of its own: the step is that of AdamW {cite:p}`loshchilov2019decoupled`, the schedules are those of
 # {cite:t}`smith2019super` and {cite:t}`bulat2021subpixel`, and every other choice is ours
@@ -50,9 +51,9 @@ for e, (ax, face) in enumerate(zip(axes.flat, twelve, strict=True)):
 plt.show()
 
 # %% [markdown]
-# The second question has an answer that the loop was built around: *none*. How, takes up most of this chapter. The module
-# is `training.py`, a few hundred lines that are made to be read; here is what they do, in the order in which one would
-# come to need it.
+# The last question has an answer that the loop was built around: *none*. How that can be is half of this chapter. The
+# module is `training.py`, a few hundred lines that are made to be read; here is what they do, in the order in which one
+# would come to need it.
 
 # %% [markdown]
 # ## Set-up
@@ -240,13 +241,15 @@ plt.show()
 # steps in an epoch of $m$ faces,
 #
 # $$
-# \pi_e = \mathrm{permutation}\bigl(m;\ r(s, e, 0)\bigr), \qquad
-# B_k = \{\pi_e(jb), \dots, \pi_e(jb + b - 1)\}, \qquad
-# a_i = \mathrm{draw}\bigl(i;\ r(s, e, i, 1)\bigr),
+# \begin{aligned}
+# \pi_e &= \mathrm{permutation}\bigl(m;\ r(s, e, 0)\bigr), \\
+# B_k &= \{\pi_e(jb), \dots, \pi_e(jb + b - 1)\}, \\
+# a_i &= \mathrm{draw}\bigl(i;\ r(s, e, i, 1)\bigr),
+# \end{aligned}
 # $$ (eq-chance)
 #
 # where $r(\dots)$ is a generator started from these numbers and $s$ is the seed; torch's own, which dropout uses, is started
-# from $(s, k)$ before each step. Nothing remembers anything. Ten numbers instead of faces, and a "loss" that writes down
+# from $(s, k)$ and the process's number before each step. Nothing remembers anything. Ten numbers instead of faces, and a "loss" that writes down
 # what it is given:
 
 # %%
@@ -432,8 +435,8 @@ for ax, name, factor, label, colour in zip(
 plt.show()
 
 # %% [markdown]
-# The loss is that of augmented faces, half covered and turned, and the error that of calm ones: the first is not "the
-# training error" of the second. Four of the sixteen, with the mean shape, the network's landmarks, and the truth:
+# The loss is that of augmented faces, turned, covered and discoloured, and the error that of faces as they are: the first
+# is not "the training error" of the second. Four of the sixteen, with the mean shape, the network's landmarks, and the truth:
 
 # %% mystnb={"image": {"alt": "Four drawn faces that the network was not trained on. Thin grey lines of the mean shape lie beside the features, orange lines of the network's landmarks nearer to the blue ones of the truth, and still visibly off around the jaw."}} tags=["hide-input"]
 picked = [held_out[i] for i in (0, 3, 6, 9)]
@@ -470,27 +473,34 @@ plt.show()
 # The first two, made on purpose. A training that saves after every step is stopped, and somebody flips one bit of its last
 # checkpoint:
 
+
 # %%
+def flip_a_bit(path):
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    path.write_bytes(raw)
+
+
 folder = scratch / "damaged"
 try:
     fit(network(), stopping_at(10), folder=folder, save_seconds=0)
 except KeyboardInterrupt:
-    raw = bytearray((folder / "checkpoint.pt").read_bytes())
-raw[len(raw) // 2] ^= 1
-(folder / "checkpoint.pt").write_bytes(raw)
+    flip_a_bit(folder / "checkpoint.pt")
+state = torch.load(folder / "checkpoint.pt")  # does not notice
 
 # %%
 mended = network()
 with warnings.catch_warnings(record=True) as told:
     warnings.simplefilter("always")
     fit(mended, folder=folder)
-print(str(told[0].message).replace(str(folder), "..."))
+said = str(told[0].message).replace(str(folder), "...")
+print(textwrap.fill(f"UserWarning: {said}", 80))
 assert same(whole, mended)
 print("and in the end the same weights, to the last bit")
 
 # %% [markdown]
-# `torch.load` does not notice such a bit; the loop compares the file's check sums first. One step was made twice, and
-# nothing else was lost. Now one landmark of one face is not labelled, which this library marks as NaN:
+# `torch.load` takes such a file as it is; the loop compares check sums first. One step was made twice, and nothing else
+# was lost. Now one landmark of one face is not labelled, which this library marks as NaN:
 
 # %% tags=["nbval-check-output"]
 spoilt = copy.deepcopy(faces)
@@ -545,8 +555,8 @@ assert same(*trained)
 # ```
 #
 # Each of the four processes takes every fourth face of each batch, they average their gradients, and the first one
-# writes. `batch` stays the number of all together, so that the training is the same one, up to the order of sums and to what
-# BatchNorm sees. Whichever process meets a NaN or hears Ctrl-C, all stop at the same step.
+# writes. `batch` stays the number of all together, so that the training is the same one, up to the order of sums, to dropout,
+# and to what BatchNorm sees. Whichever process meets a NaN or hears Ctrl-C, all stop at the same step.
 
 # %% [markdown]
 # ## Paper versus code
@@ -554,8 +564,8 @@ assert same(*trained)
 # :::{admonition} Paper versus code
 # - **Drops.** {cite:t}`bulat2021subpixel` train by Adam for 50 epochs, with drops at 25 and 40:
 #   `drops(25 / 50, 40 / 50)` and `optimiser=torch.optim.Adam`. By how much the rate drops they do not say; a tenth is customary.
-# - **Halves.** The released code of {cite:t}`yang2021lddmmface` halves the rate three times, at quarters of the training:
-#   `drops(1 / 4, 1 / 2, 3 / 4, factor=1 / 2)`.
+# - **Halves.** The released code of {cite:t}`yang2021lddmmface` halves the rate three times; for 300-W at quarters of
+#   the training, `drops(1 / 4, 1 / 2, 3 / 4, factor=1 / 2)`.
 # - **Integers.** The same released code cuts coordinates to whole pixels on the way in and out. Here a landmark goes through the maps of eq. {eq}`eq-crop` and {eq}`eq-move` as it is.
 # - **Cycle.** {cite:t}`smith2019super` let the momentum go down while the rate goes up, and come down along a
 #   line. Ours leaves AdamW's momenta alone.
@@ -707,7 +717,7 @@ assert apart > 0.05 * change
 # **No**. A face's generator is made from seed, epoch and index, in whichever process.
 # :::
 # :::{dropdown} c. The share of waiting
-# **Right**. Nothing else, as long as one network trains on one device.
+# **Right**. It, and the seconds. Weights and losses stay the same to the last bit.
 # :::
 #
 # **3.** Why is the checkpoint written aside and then renamed?
@@ -747,7 +757,7 @@ assert apart > 0.05 * change
 # | Equation | Function | Test |
 # |---|---|---|
 # | {eq}`eq-step` | `training.fit` | `tests/test_training.py::test_as_written_out_by_hand` |
-# | {eq}`eq-schedule` | `training.one_cycle`, `training.drops` | `tests/test_training.py::test_as_written_out_by_hand` |
+# | {eq}`eq-schedule` | `training.one_cycle`, `training.drops` | `tests/test_training.py::test_schedules_are_their_formulas` |
 # | {eq}`eq-chance` | `training.fit` | `tests/test_training.py::test_each_epoch_is_another_order_without_repeats`, `tests/test_training.py::test_after_ctrl_c_it_goes_on_to_the_last_bit` |
 # | {eq}`eq-crop` | `data.crops.frame`, `data.crops.apply` | `tests/data/test_crops.py::test_frame_shows_the_stated_square` |
 # | {eq}`eq-move` | `data.augment.move` | `tests/data/test_augment.py::test_dots_are_where_the_landmarks_are` |
