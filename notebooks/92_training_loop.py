@@ -486,7 +486,7 @@ try:
     fit(network(), stopping_at(10), folder=folder, save_seconds=0)
 except KeyboardInterrupt:
     flip_a_bit(folder / "checkpoint.pt")
-state = torch.load(folder / "checkpoint.pt")  # does not notice
+state = torch.load(folder / "checkpoint.pt", weights_only=True)  # notices nothing
 
 # %%
 mended = network()
@@ -514,7 +514,7 @@ assert "loss nan" in said
 assert " 13]" in said
 
 # %% [markdown]
-# The step was not made: weights and checkpoint are those of the step before. With another loss, `nanmean` for `mean`, face
+# The step was not made: the weights are those of the step before, and no checkpoint is spoilt. With another loss, `nanmean` for `mean`, face
 # 13 is welcome.
 
 # %% [markdown]
@@ -576,9 +576,9 @@ assert same(*trained)
 # %% [markdown]
 # ## The recorded run
 #
-# How far do such steps lead, with drawn faces alone? The project's *yardstick* is a landmarker of minutes, frozen so that ways to
-# draw faces can be compared. It has its own plain loop, like the one by hand above, with AdamW and one cycle, and not `fit`. What it
-# reached on photographs:
+# How far do such steps lead, with drawn faces alone? The project's *yardstick* is a small landmarker with a fixed protocol, by
+# which ways to draw faces are compared. It has its own plain loop, like the one by hand above, with AdamW and one cycle of the
+# rate, and not `fit`. What it reached on photographs:
 
 # %%
 from lddmmlib.experiments import yardstick
@@ -586,13 +586,12 @@ from lddmmlib.experiments import yardstick
 figures = result("yardstick")
 images, steps = figures["images"], figures["steps"]
 print(f"\n{images} drawn faces, {steps} steps of {yardstick.BATCH}")
-print(
-    f"each face drawn about {steps * yardstick.BATCH / images:.0f} times, each time another"
-)
+seen = steps * yardstick.BATCH / images
+print(f"each face seen about {seen:.0f} times, never twice the same")
 print(f"error on real photographs: {figures['raw']['all']:.1f} % by corners")
 
 # %% [markdown]
-# Compare it with nothing on this page: those are photographs in crops of twice the side, ours are 16 calm drawings.
+# Compare it with nothing on this page: those are photographs, in crops of twice the side; ours are 16 calm drawings.
 
 # %% [markdown]
 # ## Exercises
