@@ -424,8 +424,9 @@ plt.show()
 # %%
 print("mean distance on the far jaw (% of the corner distance)")
 print("turned from  on the skull  on the outline")
-fits = prior["fit"]["anatomical_jaw"], prior["fit"]["visible_outline"]
-for skull, outline in zip(*(fit["by_turn"] for fit in fits), strict=True):
+fit = result("geometry_fit")["fit"]
+fits = fit["anatomical_jaw"], fit["visible_outline"]
+for skull, outline in zip(*(each["by_turn"] for each in fits), strict=True):
     degrees = np.degrees(skull["yaw_from"])
     errors = f"{skull['far_jaw']:13.1f}{outline['far_jaw']:16.1f}"
     print(f"{degrees:10.0f}°{errors}")

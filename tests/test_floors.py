@@ -95,9 +95,9 @@ def code_lines(path: Path) -> int:
 def test_the_library_stays_small(capsys):
     count = {name: sum(code_lines(p) for p in FILES if owner(p) == name) for name in ORDER}
     mathematics, methods = (sum(count[name] for name in FLOORS[i]) for i in (1, 4))
-    whole = sum(count.values())
+    whole = sum(count.values()) - count["experiments"]  # programs that measure: nobody imports them to align a face
     with capsys.disabled():
         print(f"\ncode lines: mathematics {mathematics}, methods {methods}, floors 1 and 4 {mathematics + methods} "
-              f"(aim: under 3000), library {whole} (under 8000)")  # fmt: skip
+              f"(aim: under 3000), library {whole} (under 8000), experiments {count['experiments']}")  # fmt: skip
     assert mathematics + methods < 3000
     assert whole < 8000

@@ -312,6 +312,14 @@ def test_flow_between_points(shift, at_most):
     assert found.value.item() >= length - 1e-6
 
 
+def test_on_a_line_the_flow_is_the_difference_of_cumulated_sums():
+    u, v = rand(2, 1, 9, seed=7)
+    found, crossing = transport.w1(u, v, tol=1e-6), (u - v).cumsum(-1)
+    close(found.flow[0], crossing, 1e-5)
+    close(found.value, crossing.abs().sum(), 1e-5)
+    close(transport.w1(u.mT, v.mT, tol=1e-6).value, found.value, 1e-5)
+
+
 def test_flow_and_its_certificate():
     u, v = rand(2, 3, 9, 11, seed=2)
     found = transport.w1(u, v, tol=1e-3)

@@ -39,7 +39,9 @@ def experiments() -> dict[str, Experiment]:
         heatmap_table,
         matching_run,
         measuring,
+        realism,
         sparse_completion,
+        transport_run,
         warp_run,
         yardstick,
     )
@@ -48,11 +50,13 @@ def experiments() -> dict[str, Experiment]:
         measuring,
         geometry_prior,
         yardstick,
+        realism,
         currents_run,
         flows_run,
         matching_run,
         sparse_completion,
         heatmap_table,
         warp_run,
+        transport_run,
     )
     return {name: e for module in modules for name, e in module.EXPERIMENTS.items()}

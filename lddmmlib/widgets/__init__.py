@@ -41,18 +41,21 @@ from lddmmlib.widgets.base import Number, Numbers, StaticWidget
 from lddmmlib.widgets.bias_map import BiasMap
 from lddmmlib.widgets.collision_explorer import CollisionExplorer
 from lddmmlib.widgets.current_explorer import CurrentExplorer
+from lddmmlib.widgets.earth_mover import EarthMover
 from lddmmlib.widgets.face_explorer import FaceExplorer
 from lddmmlib.widgets.flow_explorer import FlowExplorer
 from lddmmlib.widgets.heatmap_explorer import HeatmapExplorer
 from lddmmlib.widgets.lars_explorer import LarsExplorer
 from lddmmlib.widgets.metric_explorer import MetricExplorer
 from lddmmlib.widgets.sparse_face_explorer import SparseFaceExplorer
+from lddmmlib.widgets.transport_explorer import TransportExplorer
 from lddmmlib.widgets.warp_explorer import WarpExplorer
 
 __all__ = [
     "BiasMap",
     "CollisionExplorer",
     "CurrentExplorer",
+    "EarthMover",
     "FaceExplorer",
     "FlowExplorer",
     "HeatmapExplorer",
@@ -62,5 +65,6 @@ __all__ = [
     "Numbers",
     "SparseFaceExplorer",
     "StaticWidget",
+    "TransportExplorer",
     "WarpExplorer",
 ]

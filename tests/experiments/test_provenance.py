@@ -10,7 +10,9 @@ NAMES = {
     *("shape_statistics", "annotator_agreement", "shape_spread", "nme_curve_floor", "geometry_prior", "yardstick"),
     *("curve_norm", "euler_folds", "matching_real", "sparse_completion", "lars_knots", "heatmap_table"),
     "warp_accuracy",
+    "transport_growth",
 }
+SCALED = {"realism", "realism_small"}
 
 
 @pytest.fixture
@@ -107,7 +109,8 @@ def test_real_data_says_what_it_needs(monkeypatch, tmp_path):
 def test_list_and_status_name_every_experiment(capsys):
     for command in ("list", "status"):
         assert __main__.main([command]) == 0
-        assert {line.split()[0] for line in capsys.readouterr().out.splitlines()} == NAMES
+        scaled = SCALED if command == "list" else {f"{name}.full" for name in SCALED}
+        assert {line.split()[0] for line in capsys.readouterr().out.splitlines()} == NAMES | scaled
 
 
 def test_running_without_data_or_name_fails_with_a_sentence(capsys, monkeypatch):
@@ -121,12 +124,15 @@ def test_running_without_data_or_name_fails_with_a_sentence(capsys, monkeypatch)
 # The recorded results
 
 
-@pytest.mark.parametrize("name", sorted(NAMES))
+RECORDED = NAMES | {f"{name}.full" for name in SCALED if (provenance.RESULTS / f"{name}.full.json").exists()}
+
+
+@pytest.mark.parametrize("name", sorted(RECORDED))
 def test_recorded_results_say_where_they_come_from_and_name_no_path(name):
     text = (provenance.RESULTS / f"{name}.json").read_text(encoding="utf-8")
     record = json.loads(text)
-    declared = experiments()[name]
-    assert (record["name"], record["question"]) == (name, declared.question)
+    declared = experiments()[name.removesuffix(".full")]
+    assert (record["name"], record["question"]) == (name.removesuffix(".full"), declared.question)
     assert record["claims"] == list(declared.claims)
     assert record["figures"]
     assert record["provenance"]["code"].keys() == {*declared.reads, declared.measure.__module__}

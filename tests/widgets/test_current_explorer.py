@@ -236,18 +236,6 @@ def frame(explorer):
 
 
 @pytest.mark.browser
-def test_a_finger_moves_points_and_scrolls_beside_them(hand):
-    it = hand(CurrentExplorer(), viewport={"width": 390, "height": 600}, has_touch=True, is_mobile=True)
-    handle = it.slider("point ")
-    handle.scroll_into_view_if_needed()
-    before, said = it.page.evaluate("scrollY"), it.said(handle)
-    assert it.swipe(it.middle(handle), (15, 30)) == before
-    assert it.said(handle) != said
-    box = it.canvases[0].bounding_box()
-    assert it.swipe((box["x"] + box["width"] / 2, box["y"] + 60), (0, -50)) > before
-
-
-@pytest.mark.browser
 def test_two_on_a_page_are_independent(hands):
     one, two = hands(CurrentExplorer(), CurrentExplorer(sigma=12.0, show="a"))
     other = two.pixels()

@@ -1,4 +1,4 @@
-"""What holds for every explorer that a `Hand` drives: the theme reaches it, and it fits its page."""
+"""What holds for every explorer that a `Hand` drives: theme, size, fingers."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from lddmmlib import widgets
 from lddmmlib.widgets.lars_explorer import EXAMPLES
 
 NAMES = ["BiasMap", "CollisionExplorer", "CurrentExplorer", "FlowExplorer", "HeatmapExplorer", "SparseFaceExplorer"]
-NAMES += ["WarpExplorer"]
+NAMES += ["EarthMover", "TransportExplorer", "WarpExplorer"]
 EXPLORERS = {name: getattr(widgets, name) for name in NAMES}
 EXPLORERS |= {"LarsExplorer": lambda: widgets.LarsExplorer(**EXAMPLES["One that drops"])}  # the one with most controls
 every = pytest.mark.parametrize("explorer", EXPLORERS.values(), ids=EXPLORERS)
@@ -28,3 +28,29 @@ def test_the_theme_reaches_the_canvas(hand, explorer):
 @pytest.mark.parametrize("width", [320, 390, 600, 1280])
 def test_fits_its_page(hand, explorer, width):
     hand(explorer(), viewport={"width": width, "height": 844}, has_touch=width < 600).fits(width)
+
+
+# A handle, the way of a finger that pulls it (px), and a place beside it, in shares of the canvas.
+FINGERS = {
+    "CurrentExplorer": ("point ", (15, 30), (0.5, 0.2)),
+    "FlowExplorer": ("momentum of point", (15, -30), (0.05, 0.94)),
+    "HeatmapExplorer": ("true point", (15, 30), (0.05, 0.94)),
+    "LarsExplorer": ("arrow", (-15, 30), (0.1, 0.88)),
+    "TransportExplorer": ("prediction", (15, 30), (0.05, 0.94)),
+    "WarpExplorer": ("chin", (10, -20), (0.05, 0.95)),
+}
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", FINGERS)
+def test_a_finger_pulls_a_handle_and_scrolls_beside_it(hand, name):
+    words, way, (x, y) = FINGERS[name]
+    it = hand(getattr(widgets, name)(), viewport={"width": 390, "height": 600}, has_touch=True, is_mobile=True)
+    handle = it.slider(words).first
+    handle.scroll_into_view_if_needed()
+    before, said = it.page.evaluate("scrollY"), it.said(handle)
+    assert it.swipe(it.middle(handle), way) == before
+    assert it.said(handle) != said
+    box, said = it.canvases[0].bounding_box(), it.said(handle)
+    assert it.swipe((box["x"] + x * box["width"], box["y"] + y * box["height"]), (0, -60)) > before
+    assert it.said(handle) == said

@@ -348,19 +348,6 @@ def test_folds_are_told(hand):
 
 
 @pytest.mark.browser
-def test_a_finger_pulls_arrows_and_scrolls_beside_them(hand):
-    it = hand(FlowExplorer(), viewport={"width": 390, "height": 600}, has_touch=True, is_mobile=True)
-    handle = it.slider("momentum of point")
-    handle.scroll_into_view_if_needed()
-    before, said = it.page.evaluate("scrollY"), it.said(handle)
-    assert it.swipe(it.middle(handle), (15, -30)) == before
-    assert it.said(handle) != said
-    box, said = it.canvases[0].bounding_box(), it.said(handle)
-    assert it.swipe((box["x"] + 20, box["y"] + box["height"] - 20), (0, -100)) > before
-    assert it.said(handle) == said
-
-
-@pytest.mark.browser
 def test_reset_and_two_on_a_page(hands):
     one, two = hands(FlowExplorer(), FlowExplorer(model="flow", steps=3))
     start, other = one.pixels(), two.pixels()

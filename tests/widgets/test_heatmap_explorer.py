@@ -181,18 +181,6 @@ def test_the_point_by_mouse(hand):
 
 
 @pytest.mark.browser
-def test_a_finger_moves_the_point_and_scrolls_beside_it(hand):
-    it = hand(HeatmapExplorer(), viewport={"width": 390, "height": 600}, has_touch=True, is_mobile=True)
-    handle = it.slider("true point")
-    handle.scroll_into_view_if_needed()
-    before, said = it.page.evaluate("scrollY"), it.said(handle)
-    assert it.swipe(it.middle(handle), (15, 30)) == before
-    assert it.said(handle) != said
-    box = it.canvases[0].bounding_box()
-    assert it.swipe((box["x"] + 20, box["y"] + box["height"] - 20), (0, -80)) > before
-
-
-@pytest.mark.browser
 def test_two_on_a_page_are_independent(hands):
     one, two = hands(HeatmapExplorer(), HeatmapExplorer(sigma=2.5, decoder="taylor"))
     other = two.pixels()

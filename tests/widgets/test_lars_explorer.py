@@ -270,18 +270,6 @@ def test_arrows_by_mouse(hand, js, example):
 
 
 @pytest.mark.browser
-def test_a_finger_drags_a_tip_and_scrolls_beside_it(hand):
-    it = hand(LarsExplorer(), viewport={"width": 390, "height": 600}, has_touch=True, is_mobile=True)
-    handle = it.slider("arrow")
-    handle.scroll_into_view_if_needed()
-    before, said = it.page.evaluate("scrollY"), it.said(handle)
-    assert it.swipe(it.middle(handle), (-15, 30)) == before
-    assert it.said(handle) != said
-    box = it.canvases[0].bounding_box()
-    assert it.swipe((box["x"] + 40, box["y"] + box["height"] - 40), (0, -80)) > before
-
-
-@pytest.mark.browser
 def test_two_on_a_page_are_independent(hands):
     one, two = hands(LarsExplorer(), LarsExplorer(**DROPS, share=0.7))
     other = two.pixels()

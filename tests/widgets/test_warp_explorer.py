@@ -248,18 +248,6 @@ def test_two_points_never_meet(hand):
 
 
 @pytest.mark.browser
-def test_a_finger_moves_a_point_and_scrolls_beside_it(hand):
-    it = hand(WarpExplorer(), viewport={"width": 390, "height": 600}, has_touch=True, is_mobile=True)
-    chin = it.slider("chin")
-    chin.scroll_into_view_if_needed()
-    before, said = it.page.evaluate("scrollY"), it.said(chin)
-    assert it.swipe(it.middle(chin), (10, -20)) == before
-    assert it.said(chin) != said
-    box = it.canvases[0].bounding_box()
-    assert it.swipe((box["x"] + 8, box["y"] + box["height"] - 8), (0, -60)) > before
-
-
-@pytest.mark.browser
 def test_two_on_a_page_are_independent(hands):
     one, two = hands(WarpExplorer(), WarpExplorer(order=1))
     other = two.pixels()
