@@ -76,6 +76,16 @@ def test_as_written_out_by_hand(tmp_path):
     assert run.rows[-1]["rate"] == pytest.approx(0.01 * training.one_cycle(23 / 24))
 
 
+def test_schedules_are_their_formulas():
+    """One cycle: a line from 1/25 to 1, then half a cosine to 0. Drops: from the stated part on, not before."""
+    times = np.linspace(0, 1, 401)
+    cycle = np.where(times < 0.2, (1 + 24 * times / 0.2) / 25, np.cos(np.pi / 2 * (times - 0.2) / 0.8) ** 2)
+    assert [training.one_cycle(t, warm=0.2) for t in times] == pytest.approx(cycle.tolist(), abs=1e-12)
+    share = training.drops(0.25, 0.5, factor=0.5)
+    before = np.nextafter(0.5, 0)
+    assert [share(t) for t in (0.0, 0.25, before, 0.5, 1.0)] == [1.0, 0.5, 0.5, 0.25, 0.25]
+
+
 def test_it_learns_and_the_history_says_so(tmp_path):
     """The NME by a length of 1 falls to less than half of that of the mean place."""
 
