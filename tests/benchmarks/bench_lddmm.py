@@ -196,7 +196,7 @@ def shooting(sizes=(68, 194, 1000, 4000)):
                 times = beside(*(lambda f=f: way(f, x0, p0) for f in (ours, theirs)), most=40)  # noqa: B023
                 aim = {"aim": AIMS[n]} if way is both_ways and theirs is plain and n in AIMS else {}
                 yield {"what": f"shoot {n}, {'forward' if way is forward else 'both ways'}", "peer": peer} | times | aim
-            if peer == next(iter(peers)) and memory:
+            if peer == next(iter(peers)) and memory and memory > 0.1:  # MB; less is noise
                 peer_memory = extra_memory(theirs.__name__, n)
                 yield {"what": f"shoot {n}, memory", "peer": peer, "ours": memory, "theirs": peer_memory, "unit": "MB"}
 
