@@ -34,6 +34,7 @@ def experiments() -> dict[str, Experiment]:
         matching_run,
         measuring,
         sparse_completion,
+        style_gap,
         yardstick,
     )
 
@@ -41,6 +42,7 @@ def experiments() -> dict[str, Experiment]:
         measuring,
         geometry_prior,
         yardstick,
+        style_gap,
         currents_run,
         flows_run,
         matching_run,

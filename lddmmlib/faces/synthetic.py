@@ -157,8 +157,9 @@ def _moved(start: Sitting, seconds: float) -> Sitting:
 
 
 def _draw(sitting: Sitting, size: int, style: str, scheme: str) -> Face:
-    face = sitting.framed(size)
-    painting = painters.STYLES[style](face, sitting.look, size)
+    paint, shape = painters.STYLES[style]
+    face = shape(sitting.framed(size), sitting.look)
+    painting = paint(face, sitting.look, size)
     landmarks, seen = geometry.landmarks(face, scheme)
     numbers = _numbers(sitting, painting.occluded)
     return Face(

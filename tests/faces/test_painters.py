@@ -367,7 +367,7 @@ def test_every_style_paints_extreme_faces(style, size):
             yaw=yaw, pitch=pitch, roll=0.7 * np.sign(yaw), scale=0.35 * size, centre=np.array([0.5, 0.4]) * size
         )
         f = f.express(eyes_closed=float(i == 1), mouth_open=float(i == 0), smile=1.0)
-        painting = painters.STYLES[style](f, painters.look.sample((i,), True), size)
+        painting = painters.STYLES[style].paint(f, painters.look.sample((i,), True), size)
         assert painting.image.shape == (size, size, 3)
         assert np.isfinite(painting.image).all()
         assert painting.image.min() >= 0
