@@ -1,4 +1,4 @@
-"""How far the stylised faces are from photographs, as a landmarker sees it: its error on each style, over that on its own.
+"""How far stylised faces are from photographs, as a landmarker sees it: its error on each style, over that on its own.
 
 The yardstick's network is trained on drawn photographs alone, then shown other faces, each in every style.
 """

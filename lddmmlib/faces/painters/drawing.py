@@ -1,5 +1,7 @@
-"""A sketch: the curves themselves, each sought with several loose strokes, and hatching where the light is low; in ink or
-graphite on light paper, or in chalk on dark paper, where the light itself is hatched."""
+"""A sketch: the curves, each sought with several loose strokes, and hatching where the light is low.
+
+In ink on light paper, or in chalk on dark paper, where the light itself is hatched.
+"""
 
 from __future__ import annotations
 
