@@ -60,10 +60,11 @@ def _skin(paper: Canvas, sitter: Sitter, look: Look, shape: Array, lit: Array, w
 
 
 def _dots(sitter: Sitter, pitch: float, angle: float, share: float | Array) -> Array:
-    """A screen of print (h, w): dots ``pitch`` eye-corner distances apart that cover about ``share`` of the paper."""
+    """A screen of print (h, w): dots ``pitch`` eye-corner distances apart that cover about ``share`` of the paper; a
+    flat tone where pixels are too coarse for dots."""
     y, x = np.mgrid[: sitter.size[0], : sitter.size[1]]
-    u, v = (canvas.turned(angle, 2 * np.pi / (pitch * sitter.unit)) @ np.stack([x.ravel(), y.ravel()])).reshape(
-        2, *x.shape
-    )
-    high = 0.5 + 0.25 * (np.cos(u) + np.cos(v))
-    return np.clip((high - 1 + share) * 0.9 * pitch * sitter.unit + 0.5, 0, 1).astype(np.float32)
+    wide = pitch * sitter.unit
+    (a, b), (c, d) = canvas.turned(angle, 2 * np.pi / wide)
+    high = 0.5 + 0.25 * (np.cos(a * x + b * y) + np.cos(c * x + d * y))
+    dot = np.clip((high - 1 + share) * 0.9 * wide + 0.5, 0, 1)
+    return share + np.clip(wide / 1.5 - 1.2, 0, 1) * (dot - share)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 
@@ -20,7 +21,7 @@ GROUPS = (
     ("nose_outline", "outer_lip_upper", "inner_lip_upper", "inner_lip_lower", "outer_lip_lower", "jaw"),
 )
 LINES = [name for group in GROUPS for name in group]
-PIECES = 32  # of each line
+PIECES = 48  # of each line
 # What `moulded` makes larger or smaller: about the middles of which knots, and how far around, in corner distances.
 PARTS = {
     "eyes": (("left_eyeball", "right_eyeball"), 0.32),
@@ -35,19 +36,17 @@ def exaggerated(face: Face3D, by: float) -> Face3D:
 
         a' = λ a,    e' = λ e,
 
-    scores ending where those of `Face3D` do, gaze left alone; and less far, a tenth of the way at a time, where seen
-    from the front a line would cross another.
+    scores ending where those of `Face3D` do, gaze left alone; and less far where the face would fold.
     """
     low, high = np.array(list(head.EXPRESSIONS.values())).T
     gaze = np.array([name.startswith("gaze") for name in head.EXPRESSIONS])
-    for share in np.linspace(1, 0, 11):
+
+    def far(share: float) -> Face3D:
         factor = 1 + share * (by - 1)
         expression = np.where(gaze, face.expression, np.clip(factor * face.expression, low, high))
-        identity = np.clip(factor * face.identity, -FARTHEST, FARTHEST)
-        out = replace(face, identity=identity, expression=expression)
-        if not folded(out.knots):
-            break
-    return out
+        return replace(face, identity=np.clip(factor * face.identity, -FARTHEST, FARTHEST), expression=expression)
+
+    return _unfolded(far)
 
 
 def moulded(face: Face3D, wide: float, high: float, **sizes: float | tuple[float, float]) -> Face3D:
@@ -55,18 +54,32 @@ def moulded(face: Face3D, wide: float, high: float, **sizes: float | tuple[float
 
         x' = x + exp(-|x - c|² / reach²) (size - 1) (x - c)    seen from the front, c the middle of a part of `PARTS`,
 
-    which is one-to-one for sizes between 0 and 3. A size may be two, across and down.
+    which is one-to-one for sizes between 0 and 3; and less so where the face would fold, for curves bend between
+    their knots. A size may be two, across and down.
     """
-    x = face.knots * torch.tensor([wide, high, 1.0], dtype=torch.float64)
-    for part, size in sizes.items():
-        names, reach = PARTS[part]
-        for name in names:
-            d = x[_places(), :2] - x[head.ROWS[name], :2].mean(0)
-            near = torch.exp(-d.square().sum(-1, keepdim=True) / reach**2)
-            x[_places(), :2] += near * (torch.tensor(size, dtype=torch.float64) - 1) * d
-    out = replace(face)
-    vars(out)["knots"] = x
-    return out
+
+    def far(share: float) -> Face3D:
+        x = face.knots * (1 + share * (torch.tensor([wide, high, 1.0], dtype=torch.float64) - 1))
+        for part, size in sizes.items():
+            names, reach = PARTS[part]
+            for name in names:
+                d = x[_places(), :2] - x[head.ROWS[name], :2].mean(0)
+                near = share * torch.exp(-d.square().sum(-1, keepdim=True) / reach**2)
+                x[_places(), :2] += near * (torch.tensor(size, dtype=torch.float64) - 1) * d
+        out = replace(face)
+        vars(out)["knots"] = x
+        return out
+
+    return _unfolded(far)
+
+
+def _unfolded(far: Callable[[float], Face3D]) -> Face3D:
+    """The face all the way, or as many tenths of it as leave no line across another."""
+    for share in np.linspace(1, 0, 11).tolist():
+        face = far(share)
+        if not folded(face.knots):
+            break
+    return face
 
 
 @cache
