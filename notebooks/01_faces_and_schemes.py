@@ -338,9 +338,10 @@ plt.show()
 # %% mystnb={"image": {"alt": "Six columns of four faces, one column a style. Photo: shaded and lit. Line: ink or chalk sketches with loose strokes and hatching. Cartoon: flat colours, thick outlines, round eyes, little noses. Painterly: coloured strokes of a brush, long oval faces. Halftone: red printed dots, black shadows, full red lips. Caricature: watercolour with long chins, wide mouths and large noses."}} tags=["hide-input"]
 from lddmmlib.faces import painters
 
-figure, axes = plt.subplots(4, 6, figsize=(9, 6.4))
+tight = {"wspace": 0.04, "hspace": 0.04}
+figure, axes = plt.subplots(4, 6, figsize=(9, 6.1), gridspec_kw=tight)
 for column, style in zip(axes.T, painters.STYLES, strict=True):
-    for ax, index in zip(column, (1, 5, 8, 15), strict=True):
+    for ax, index in zip(column, (1, 5, 3, 15), strict=True):
         image = synthetic.sample(index, "wild", size=160, style=style).image
         ax.imshow(image.permute(1, 2, 0))
         ax.set_axis_off()
