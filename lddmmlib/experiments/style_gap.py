@@ -56,7 +56,7 @@ EXPERIMENTS = {
     "style_gap": Experiment(
         style_gap,
         "By how much does each style raise the error of a landmarker that knows photographs alone?",
-        "nothing real: 2,000 drawn photographs to learn from, 200 other drawn faces, each in every style",
+        "2,000 drawn photographs to learn from, then 200 other drawn faces in every style; nothing real",
         _reads(),
     )
 }

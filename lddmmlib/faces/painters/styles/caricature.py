@@ -13,7 +13,7 @@ from lddmmlib.faces.painters.sitter import Sitter
 from lddmmlib.faces.painters.styles import ink, shapes
 
 EXAGGERATION = (1.3, 2.2)
-SHADES = linear([[0.42, 0.48, 0.62], [0.60, 0.42, 0.55], [0.66, 0.38, 0.30], [0.38, 0.52, 0.50]])  # gray, violet, ...
+SHADES = linear([[0.50, 0.68, 0.95], [0.85, 0.55, 0.80], [0.95, 0.62, 0.40], [0.50, 0.80, 0.65]])  # blue, rose, ...
 SEPIA = linear([0.22, 0.13, 0.10])
 
 
@@ -34,16 +34,16 @@ def caricature(face: geometry.Face3D, look: Look, size: int) -> Painting:
     skin, tone, shade = look.skin**0.6, np.clip(1.2 * look.hair, 0.01, 1) ** 0.7, SHADES[rng.integers(len(SHADES))]
 
     def wash(shape: Array, colour: Array, depth: float) -> None:
-        beside = ink.shifted(shape, rng.uniform(-0.03, 0.03, 2) * unit)
+        beside = ink.shifted(shape, rng.uniform(-0.06, 0.06, 2) * unit)
         edge = np.clip(1 - canvas.blur(beside, 0.03 * unit), 0, 1)  # where the colour gathers as it dries
-        paper.image *= colour.astype(np.float32) ** (beside * (depth * (1 + 0.25 * blot) + 0.5 * edge))[..., None]
+        paper.image *= colour.astype(np.float32) ** (beside * (depth * (1 + 0.25 * blot) + 0.8 * edge))[..., None]
 
     lit = canvas.blur(light.on_sitter(sitter, look)[0].light.mean(-1), 0.03 * unit)
     level = lit / np.median(lit[head > 0.5]) + 0.05 * blot
     for shape, colour in ((behind, tone), (neck, skin * shade**0.5), (clothes, any_colour(rng).clip(0.01) ** 0.7)):
         wash(shape, colour, 0.7)
     ink.lay(paper, head, ground)
-    for depth, colour, below in ((0.45, skin, np.inf), (0.6, skin, 1.05), (0.55, shade, 0.86), (0.8, shade, 0.6)):
+    for depth, colour, below in ((0.45, skin, np.inf), (0.6, skin, 1.05), (0.6, shade, 0.9), (0.9, shade, 0.65)):
         wash(head * np.clip((below - level) * unit / 6 + 0.5, 0, 1), colour, depth)
     _features(paper, sitter, look)
     ink.lay(paper, front, ground)
