@@ -95,7 +95,7 @@ def test_landmarks_are_those_of_the_geometry_that_is_drawn(style, scheme):
 
 @pytest.mark.parametrize("style", STYLES)
 def test_landmarks_stay_in_the_picture(style):
-    for i in range(40):
+    for i in range(25):
         start = synthetic.sitting(i)
         points, _ = geometry.landmarks(painters.STYLES[style].shape(start.framed(100), start.look))
         assert points.min() > 2, i
@@ -188,7 +188,7 @@ def test_two_hundred_faces_stay_unfolded_at_the_strongest():
 
 @pytest.mark.parametrize("style", SHAPED)
 def test_no_style_folds_a_face(style):
-    for i in range(60):
+    for i in range(30):
         start = synthetic.sitting(i, "wild-test")
         assert not crossings(painters.STYLES[style].shape(start.geometry, start.look)), i
 
