@@ -93,7 +93,8 @@ def _placed(face: geometry.Face3D, scale: float, centre: np.ndarray) -> geometry
 def sample(index: int, split: str = "wild", size: int = 128, style: str = "photo", scheme: str = "300w-68") -> Face:
     """Draw face ``index`` of a split.
 
-    The picture spans 1.7 times the box of the 68 landmarks, less or more by 6 % in the wild.
+    The picture spans 1.7 times the box of the 68 landmarks, less or more by 6 % in the wild; more or less of it in
+    styles that have a geometry of their own, which the landmarks follow.
 
     Args:
         index: from 0 on; there is no end.
@@ -157,10 +158,11 @@ def _moved(start: Sitting, seconds: float) -> Sitting:
 
 
 def _draw(sitting: Sitting, size: int, style: str, scheme: str) -> Face:
-    face = sitting.framed(size)
-    painting = painters.STYLES[style](face, sitting.look, size)
+    paint, shape = painters.STYLES[style]
+    face = shape(sitting.framed(size), sitting.look)
+    painting = paint(face, sitting.look, size)
     landmarks, seen = geometry.landmarks(face, scheme)
-    numbers = _numbers(sitting, painting.occluded)
+    numbers = _numbers(sitting._replace(geometry=face), painting.occluded)
     return Face(
         image=torch.from_numpy(np.round(255 * painting.image).astype(np.uint8)).permute(2, 0, 1).contiguous(),
         landmarks=landmarks.double(),

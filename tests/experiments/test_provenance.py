@@ -9,8 +9,7 @@ from lddmmlib.experiments import Experiment, __main__, experiments, provenance
 NAMES = {
     *("shape_statistics", "annotator_agreement", "shape_spread", "nme_curve_floor", "geometry_prior", "yardstick"),
     *("curve_norm", "euler_folds", "matching_real", "sparse_completion", "lars_knots", "heatmap_table"),
-    "warp_accuracy",
-    "transport_growth",
+    *("warp_accuracy", "transport_growth", "style_gap"),
 }
 SCALED = {"realism", "realism_small"}
 

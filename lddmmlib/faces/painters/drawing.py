@@ -1,4 +1,7 @@
-"""A pen drawing: the curves themselves, drawn with a line that swells, and hatching where the light is low."""
+"""A sketch: the curves, each sought with several loose strokes, and hatching where the light is low.
+
+In ink on light paper, or in chalk on dark paper, where the light itself is hatched.
+"""
 
 from __future__ import annotations
 
@@ -28,20 +31,24 @@ WIDTHS = {
 
 
 def line(face: geometry.Face3D, look: Look, size: int) -> Painting:
-    """Ink on paper."""
+    """Ink or chalk on paper."""
     sitter, rng = Sitter(face, (size, size)), look.rng("line")
-    ink = linear(0.05 + 0.25 * rng.random(3) * (rng.random() < 0.4))
-    ground = linear(1 - 0.18 * rng.random() * rng.random(3))
+    light_on_dark = rng.random() < 0.45
+    ink = linear(0.05 + 0.3 * rng.random(3) * (rng.random() < 0.5))
+    ground = linear(1 - 0.14 * rng.random() * rng.random(3))
+    if light_on_dark:
+        ink, ground = linear(0.92 + 0.06 * rng.random(3)), linear(rng.uniform(0.15, 0.45) * rng.uniform(0.7, 1, 3))
     paper = Canvas(sitter.size, ground)
     hair = Hair(sitter, look)
     _strands(paper, canvas.fill(hair.cap, sitter.size), hair, ink)
     for side in ("left", "right"):
-        _draw(paper, sitter, sitter[side + "_neck"], ink, 0.022)
+        _draw(paper, sitter, sitter[side + "_neck"], ink, 0.022, rng)
         if not sitter.near(side):
-            _draw(paper, sitter, sitter[side + "_ear"], ink, 0.02)
+            _draw(paper, sitter, sitter[side + "_ear"], ink, 0.02, rng)
     paper.paint(canvas.joined([canvas.fill(part, sitter.size) for part in sitter.head]), ground)
-    _hatch(paper, sitter, look, ink)
-    _features(paper, sitter, ink, look)
+    _hatch(paper, sitter, look, ink, light_on_dark)
+    _guides(paper, sitter, ink)
+    _features(paper, sitter, ink, rng)
     front = hair.front()
     for mask in front:
         paper.paint(mask, ground)
@@ -50,37 +57,56 @@ def line(face: geometry.Face3D, look: Look, size: int) -> Painting:
     return Painting(np.clip(paper.image, 0, 1) ** (1 / 2.2), hidden, occluded(sitter, hidden))
 
 
-def _draw(paper: Canvas, sitter: Sitter, curve: Array, ink: Array, width: float) -> None:
-    """A line that begins and ends thin."""
-    swell = width * sitter.unit * (0.45 + 0.55 * np.sin(np.linspace(0, np.pi, len(curve))))
+def _draw(paper: Canvas, sitter: Sitter, curve: Array, ink: Array, width: float, rng: np.random.Generator) -> None:
+    """A line that begins and ends thin, and two fainter ones that miss it by a little."""
+    t = np.linspace(0, 1, len(curve))
+    swell = width * sitter.unit * (0.35 + 0.65 * np.sin(np.pi * t))
     paper.paint(canvas.stroke(curve, swell, sitter.size), ink)
+    for off, slope in 0.035 * sitter.unit * rng.standard_normal((2, 2, 2)):
+        loose = curve + off + 1.5 * slope * (t[:, None] - 0.5)
+        paper.paint(canvas.stroke(loose, 0.6 * swell, sitter.size), ink, 0.6)
 
 
-def _features(paper: Canvas, sitter: Sitter, ink: Array, look: Look) -> None:
+def _guides(paper: Canvas, sitter: Sitter, ink: Array) -> None:
+    """What a draughtsman begins with: the middle of the face, the lines of eyes and mouth, an egg."""
+    z = np.linspace(-1, 1, 17)
+    ways = [np.stack([0 * z, 0.25 + 1.2 * z, 0.25 - 0.35 * z**2], 1)]
+    ways += [np.stack([0.72 * z, 0 * z + y, 0.2 - 0.5 * z**2], 1) for y in (0.0, 0.82)]
+    for way in ways:
+        paper.paint(canvas.stroke(sitter.at(way), 0.01 * sitter.unit, sitter.size), ink, 0.6)
+    egg = np.stack([0.78 * np.cos(np.pi * z), 0.2 + 1.15 * np.sin(np.pi * z), 0 * z - 0.25], 1)
+    paper.paint(canvas.stroke(canvas.smooth(sitter.at(egg)), 0.01 * sitter.unit, sitter.size), ink, 0.6)
+
+
+def _features(paper: Canvas, sitter: Sitter, ink: Array, rng: np.random.Generator) -> None:
     for side in ("left", "right"):
         opening = canvas.fill(sitter.lens(side + "_eye"), sitter.size)
         ring = sitter[side + "_iris"]
-        for outline, alpha in ((ring, 0.55), (ring.mean(0) + 0.45 * (ring - ring.mean(0)), 1.0)):
+        for outline, alpha in ((ring, 0.4), (ring.mean(0) + 0.45 * (ring - ring.mean(0)), 1.0)):
             paper.paint(canvas.within(canvas.fill(outline[:-1], sitter.size), opening), ink, alpha)
         if sitter.near(side):
-            _draw(paper, sitter, sitter[side + "_ear"], ink, 0.022)
-        paper.paint(canvas.fill(sitter.lens(side + "_brow"), sitter.size), ink, 0.75)
-    paper.paint(canvas.fill(sitter.lens("inner_lip"), sitter.size), ink, 0.8)
+            _draw(paper, sitter, sitter[side + "_ear"], ink, 0.022, rng)
+        hairs = np.stack([sitter[side + "_brow_lower"][:-2], sitter[side + "_brow_upper"][2:]], 1)
+        paper.paint(canvas.stroke(hairs, 0.016 * sitter.unit, sitter.size), ink)
+    paper.paint(canvas.fill(sitter.lens("inner_lip"), sitter.size), ink, 0.6)
     for name, width in WIDTHS.items():
-        _draw(paper, sitter, sitter[name][4:45] if name == "nose_outline" else sitter[name], ink, width)
+        _draw(paper, sitter, sitter[name][4:45] if name == "nose_outline" else sitter[name], ink, width, rng)
 
 
-def _hatch(paper: Canvas, sitter: Sitter, look: Look, ink: Array) -> None:
-    """Slanted strokes where the light on the relief falls below its median."""
+def _hatch(paper: Canvas, sitter: Sitter, look: Look, ink: Array, bright: bool) -> None:
+    """Slanted strokes where the light on the relief falls below its median, crossed where it is lowest; with chalk
+    where it rises above."""
     size, unit = sitter.size, sitter.unit
     on_face, _ = light.on_sitter(sitter, look)
-    bright = on_face.light.mean(-1)
+    lit = on_face.light.mean(-1)
     head = canvas.joined([canvas.fill(part, size) for part in sitter.head])
-    level = np.median(bright[head.at][head.value > 0.5])
-    depth = np.clip((0.85 * level - bright[head.at]) / (0.5 * level), 0, 1)
+    lit = lit[head.at] / np.median(lit[head.at][head.value > 0.5])
+    depth = np.clip(2.2 * (lit - 0.95) if bright else 2 * (0.9 - lit), 0, 1)
     y, x = np.mgrid[head.at]
-    stripes = 0.5 + 0.5 * np.sin((x + 0.8 * y) * (2 * np.pi / (0.065 * unit)))
-    paper.paint(Mask((head.value * np.clip((stripes - 1 + 0.8 * depth) * 4, 0, 0.8)).astype(np.float32), head.at), ink)
+    for slant, deep in ((0.8, depth), (-1.2, depth - 0.55)):
+        stripes = 0.5 + 0.5 * np.sin((x + slant * y) * (2 * np.pi / (0.075 * unit)))
+        value = head.value * np.clip((stripes - 1 + 0.8 * deep) * 4, 0, 0.8)
+        paper.paint(Mask(value.astype(np.float32), head.at), ink)
 
 
 def _strands(paper: Canvas, mask: Mask, hair: Hair, ink: Array) -> None:

@@ -1,0 +1,62 @@
+"""How far stylised faces are from photographs, as a landmarker sees it: its error on each style, over that on its own.
+
+The yardstick's network is trained on drawn photographs alone, then shown other faces, each in every style.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lddmmlib import metrics
+from lddmmlib.experiments import Experiment, yardstick
+from lddmmlib.experiments.measuring import mean, with_interval
+from lddmmlib.faces import painters, synthetic
+
+IMAGES, STEPS, SHOWN = 2000, 500, 200
+
+
+def style_gap() -> dict:
+    """NME of a landmarker that knows photographs alone, style by style."""
+    torch.set_num_threads(1)
+    network = yardstick.train(yardstick.drawn(IMAGES), STEPS)
+    nme = {style: errors(network, style, SHOWN) for style in painters.STYLES}
+    return {"images": IMAGES, "steps": STEPS, "faces": SHOWN} | gaps(nme)
+
+
+def errors(network: torch.nn.Module, style: str, count: int) -> Tensor:
+    """NME (count,), %, on the first faces of `wild-test`: of other people than those it was trained on."""
+    faces = (synthetic.sample(i, "wild-test", style=style) for i in range(count))
+    shown = [yardstick.Sample(f.image.permute(1, 2, 0).contiguous().numpy(), f.landmarks.numpy()) for f in faces]
+    return 100 * metrics.nme(*yardstick.predict(network, shown), "corners", yardstick.SCHEME)
+
+
+def gaps(nme: dict[str, Tensor]) -> dict:
+    """By style: mean NME, and its ratio to that of the same faces as photographs; faces are resampled in pairs."""
+    photo = nme["photo"]
+
+    def ratio(rows: Tensor) -> Tensor:
+        style, photo = rows.mean(0).unbind(-1)
+        return style / photo
+
+    return {
+        "nme_percent": {style: with_interval(values, mean) for style, values in nme.items()},
+        "ratio": {s: with_interval(torch.stack([v, photo], -1), ratio) for s, v in nme.items() if s != "photo"},
+    }
+
+
+def _reads() -> tuple[str, ...]:
+    """All that makes a face in any style, what learns from it, and what scores it."""
+    styles = ("caricature", "cartoon", "halftone", "ink", "painterly", "shapes")
+    made = [f"lddmmlib.faces.painters.styles.{name}" for name in styles]
+    return (*yardstick.EXPERIMENTS["yardstick"].reads, *made, "lddmmlib.experiments.yardstick")
+
+
+EXPERIMENTS = {
+    "style_gap": Experiment(
+        style_gap,
+        "By how much does each style raise the error of a landmarker that knows photographs alone?",
+        "2,000 drawn photographs to learn from, then 200 other drawn faces in every style; nothing real",
+        _reads(),
+    )
+}
