@@ -25,8 +25,8 @@ def style_gap() -> dict:
 
 
 def errors(network: torch.nn.Module, style: str, count: int) -> Tensor:
-    """NME (count,), %, on the first faces of `wild-test`: of other people than those it was trained on."""
-    faces = (synthetic.sample(i, "wild-test", style=style) for i in range(count))
+    """NME (count,), %, on the first faces of `wild-val`: of other people than those it was trained on, or that styles were made on."""
+    faces = (synthetic.sample(i, "wild-val", style=style) for i in range(count))
     shown = [yardstick.Sample(f.image.permute(1, 2, 0).contiguous().numpy(), f.landmarks.numpy()) for f in faces]
     return 100 * metrics.nme(*yardstick.predict(network, shown), "corners", yardstick.SCHEME)
 

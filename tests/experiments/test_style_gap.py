@@ -49,7 +49,7 @@ def test_errors_are_of_the_style_asked_for_and_of_unseen_people(monkeypatch):
     torch.testing.assert_close(
         style_gap.errors(torch.nn.Identity(), "line", 3), torch.full((3,), 10.0, dtype=torch.float64), atol=1e-9, rtol=0
     )
-    assert asked == [(i, "wild-test", "line") for i in range(3)]
+    assert asked == [(i, "wild-val", "line") for i in range(3)]
 
 
 def test_the_recorded_styles_are_domains():
