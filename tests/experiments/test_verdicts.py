@@ -1,3 +1,5 @@
+from inspect import unwrap
+
 import numpy as np
 import pytest
 import torch
@@ -101,4 +103,4 @@ def test_kendall_is_scipys():
 )
 def test_errors_that_cannot_be_paired_are_refused(ours, match):
     with pytest.raises(ValueError, match=match):
-        verdicts.judge({"a": (ours, torch.rand(1, 10) if ours.ndim == 2 else ours)})
+        unwrap(verdicts.resampled)(ours, torch.rand(1, 10) if ours.ndim == 2 else ours)
