@@ -461,7 +461,7 @@ WarpExplorer()
 #
 # $$
 # Df(y) = \frac1s \Bigl( V + \sum_k \frac{\varphi'(r_k)}{r_k}\, \omega_k (z - z_k)^\top \Bigr) .
-# $$ (eq-jacobian)
+# $$ (eq-warp-jacobian)
 
 
 # %%
@@ -605,7 +605,7 @@ plt.show()
 #
 # $$
 # \frac{\partial \hat X(y)}{\partial \theta} = \nabla X\bigl(f(y)\bigr)^{\!\top}\, \frac{\partial f(y)}{\partial \theta} .
-# $$ (eq-gradient)
+# $$ (eq-warp-gradient)
 #
 # The first factor is the slope of the photograph, and lives in the *bilinear weights*; the second goes through the spline
 # and the linear system that made it. Central differences are the judge, coordinate by coordinate:
@@ -1117,6 +1117,6 @@ assert 0.1 < back[0.5] < back[1] < back[2]  # elsewhere: no
 # | {eq}`eq-system` | `polyharmonic.fit` | `tests/test_polyharmonic.py::test_saddle_in_closed_form`, `tests/test_polyharmonic.py::test_side_conditions_and_sign_of_the_energy` |
 # | {eq}`eq-energy` | `polyharmonic.fit` | `tests/test_polyharmonic.py::test_energy_is_the_bending_integral` |
 # | {eq}`eq-warp` | `polyharmonic.warp` | `tests/test_polyharmonic.py::test_scipy_warps_the_same_picture`, `tests/test_polyharmonic.py::test_identity_and_whole_pixels_are_exact` |
-# | {eq}`eq-jacobian` | `polyharmonic.slope` | `tests/test_polyharmonic.py::test_slope_is_the_derivative_of_phi_over_r`, `tests/experiments/test_warp_run.py::test_determinants_are_those_of_differences` |
+# | {eq}`eq-warp-jacobian` | `polyharmonic.slope` | `tests/test_polyharmonic.py::test_slope_is_the_derivative_of_phi_over_r`, `tests/experiments/test_warp_run.py::test_determinants_are_those_of_differences` |
 # | {eq}`eq-smoothing` | `polyharmonic.fit` | `tests/test_polyharmonic.py::test_scipy_with_smoothing_off_the_controls`, `tests/test_polyharmonic.py::test_smoothing_ends_at_the_affine_least_squares` |
-# | {eq}`eq-gradient` | `polyharmonic.warp` | `tests/test_polyharmonic.py::test_gradients_of_the_warp`, `tests/test_polyharmonic.py::test_a_warp_can_be_undone_by_its_gradient` |
+# | {eq}`eq-warp-gradient` | `polyharmonic.warp` | `tests/test_polyharmonic.py::test_gradients_of_the_warp`, `tests/test_polyharmonic.py::test_a_warp_can_be_undone_by_its_gradient` |

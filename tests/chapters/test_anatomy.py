@@ -92,6 +92,13 @@ def test_each_equation_is_followed_by_its_code(chapter):
     assert any("assert" in c.source and "allclose" in c.source for c in code(chapter[1])), "no allclose with lddmmlib"
 
 
+def test_equations_have_names_of_their_own():
+    notebooks = [chapters.read(path.read_text(encoding="utf-8")) for path in chapters.paths()]
+    names = [name for notebook in notebooks for name in EQUATION.findall(prose(notebook))]
+    assert len(names) > 60
+    assert not {name for name in names if names.count(name) > 1}
+
+
 def test_first_picture_asks_for_a_prediction(chapter):
     cells = section(chapter[1], "Predict first")
     assert any(c.cell_type == "code" for c in cells), "no picture"
