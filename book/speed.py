@@ -43,5 +43,8 @@ def line(row: dict) -> str:
 
 
 def figure(value: float | None, unit: str) -> str:
-    """Three digits and the unit; nothing for nothing."""
-    return "" if value is None else f"{value:.3g} {unit}" if value < 1000 else f"{value:.0f} {unit}"
+    """Three digits and the unit, on one line; nothing for nothing."""
+    if value is None:
+        return ""
+    digits = f"{value:.3g}" if value < 1000 else f"{value:.0f}"
+    return f"{digits}\N{NO-BREAK SPACE}{unit}"
