@@ -176,7 +176,14 @@ def evaluate(
     """The NME of each sample in order, (k,) fractions, float64 on the CPU (`metrics.nme`).
 
     predict: (model, batch) -> (b, n, 2) in the pixels of ``batch.landmarks``, the truth; called without gradients, the
-    model in evaluation mode. data: a dataset; samples are ``data[index]``, never drawn.
+    model in evaluation mode. data: a dataset; samples are ``data[index]``, never drawn. normaliser, scheme: see there.
+    Raises what `metrics.nme` raises: another shape, an unknown normaliser, truth without the points it needs.
+
+    >>> from lddmmlib.data.augment import Crops
+    >>> from lddmmlib.faces import synthetic
+    >>> faces = Crops(synthetic.Faces(2, "studio", size=64), "300w-68", size=32)
+    >>> evaluate(nn.Linear(1, 1), lambda model, batch: batch.landmarks, faces, scheme="300w-68")
+    tensor([0., 0.], dtype=torch.float64)
     """
     device, before, parts = next(model.parameters()).device, model.training, []
     model.eval()
@@ -251,6 +258,9 @@ def load_checkpoint(folder: str | Path) -> dict | None:
 
     A damaged one is put aside, with a warning, where the previous one can be read.
     Raises CheckpointError where none can.
+
+    >>> load_checkpoint("a folder without one") is None
+    True
     """
     paths = [Path(folder) / f"checkpoint{which}.pt" for which in ("", "-previous")]
     trouble = {}

@@ -34,7 +34,8 @@ def test_jitter_moves_boxes_as_far_as_stated(photos):
     assert scale.max() - scale.min() > 0.25
     shift = ((moved - 31.5) * scale[:, None, None] - (still - 31.5)).mean(1) / (64 / 1.25)
     assert shift.abs().max() <= 0.08 + 1e-6
-    assert shift.abs().max() > 0.07
+    assert (shift.amin(0) < -0.06).all()  # either way, in x and in y
+    assert (shift.amax(0) > 0.06).all()
     assert torch.equal(moved, torch.stack([c.landmarks for c in realism.cut(many, 64, True)]))
 
 

@@ -47,6 +47,10 @@ class Hand:
     def said(self, node):
         return node.get_attribute("aria-valuetext").replace("−", "-")
 
+    def place(self, node):
+        """The numbers of "x 1.0, y 2.0"."""
+        return [float(part.split()[1]) for part in self.said(node).split(", ")]
+
     def press(self, node, *keys):
         node.focus()
         for key in keys:

@@ -216,7 +216,7 @@ def test_points_by_mouse(hand):
     scale = box["width"] / (high - low)
     start = it.middle(handle)
     it.drag(start, (-30, 40))
-    x, y = (float(part.split()[1]) for part in it.said(handle).split(", "))
+    x, y = it.place(handle)
     assert (x, y) == pytest.approx((explorer.b[0][0] - 30 / scale, explorer.b[0][1] + 40 / scale), abs=0.51)
     at = [m + (explorer.a[2][k] - explorer.b[0][k]) * scale for k, m in enumerate(start)]
     it.drag(at, (0, -20))  # near the middle of A

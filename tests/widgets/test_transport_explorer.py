@@ -177,7 +177,7 @@ def test_the_blobs_by_mouse(hand):
     it = hand(explorer)
     handle, cell = it.slider("truth"), it.canvases[0].bounding_box()["width"] / 20
     it.drag(it.middle(handle), (30, -41))
-    explorer.truth = [float(part.split()[1]) for part in it.said(handle).split(", ")]
+    explorer.truth = it.place(handle)
     assert explorer.truth == pytest.approx([6 + 30 / cell, 11 - 41 / cell], abs=0.051)
     agrees(it, explorer)
 
