@@ -255,7 +255,7 @@ def drawn_faces_teach() -> dict:
 
 
 PAINTED_BY = ("background", "before", "camera", "canvas", "eyes", "figure", "hair", "light", "look", "mouth")
-PAINTED_BY += ("photograph", "relief", "sitter", "skin")
+PAINTED_BY += ("photograph", "relief", "sitter", "skin", "worn")
 
 
 def _reads() -> tuple[str, ...]:

@@ -349,6 +349,44 @@ def test_occluders_are_hidden_places():
     assert with_.occluded > without.occluded
 
 
+@pytest.mark.parametrize("worn", [{"hat": True}, {"mask": True}, {"neighbour": "before"}])
+def test_what_is_worn_or_stands_before_hides_what_it_covers(worn):
+    """Where the picture changes by more than a shadow, a place is hidden; and there is much of it."""
+    look = plain(5, skin=np.full(3, 0.5))
+    look = replace(look, camera=replace(look.camera, noise=0.0))
+    with_, without = (painters.photo(face(pitch=0.1), way, 128) for way in (replace(look, **worn), look))
+    more = with_.hidden - without.hidden
+    assert (more > 0.9).sum() > 300
+    if "hat" not in worn:  # which presses the hair down
+        assert more.min() > -1e-6
+    if "mask" in worn:
+        sitter = Sitter(face(pitch=0.1), (128, 128))
+        x, y = np.round(np.concatenate([sitter["outer_lip"], sitter["nose_bridge"][-1:]])).astype(int).T
+        assert with_.hidden[y, x].min() > 0.9
+        x, y = np.round(sitter.pair("eye_lower").reshape(-1, 2)).astype(int).T
+        assert with_.hidden[y, x].max() < 0.1
+    if "hat" in worn:
+        assert with_.occluded < 0.15
+
+
+def test_a_neighbour_behind_hides_nothing_of_the_sitter():
+    look = plain(6)
+    alone, two = (painters.photo(face(), replace(look, neighbour=n), 128) for n in ("", "behind"))
+    np.testing.assert_array_equal(alone.hidden, two.hidden)
+    assert np.abs(alone.image - two.image).max() > 0.1
+
+
+def test_hands_set_points_above_the_edges_of_photographs():
+    """Lips, lids and brows are painted below their landmarks by a share of the corner distance; the jaw is not."""
+    sitter, lowered = Sitter(face(yaw=0.3), (128, 128)), Sitter(face(yaw=0.3), (128, 128), photograph.LOWERED)
+    moved = {name: lowered[name] - sitter[name] for name in ("jaw", "left_iris", "left_brow_upper", "outer_lip")}
+    for part, name in (("iris", "left_iris"), ("brow", "left_brow_upper"), ("lip", "outer_lip")):
+        np.testing.assert_allclose(
+            moved[name], np.broadcast_to(photograph.LOWERED[part] * sitter.down, moved[name].shape)
+        )
+    assert not moved["jaw"].any()
+
+
 def test_occluded_is_a_share_of_the_face():
     f = Sitter(face(), (128, 128))
     assert photograph.occluded(f, np.zeros((128, 128), np.float32)) == 0

@@ -27,6 +27,8 @@ class Hair:
         )
         self.parting, self.cheek, self.wide = rng.uniform(-0.8, 0.8), rng.uniform(-0.12, 0.2), rng.uniform(0.95, 1.25)
         self.wisps, self.soft = rng.uniform(0, 1), rng.uniform(0.02, 0.045) * sitter.unit
+        if look.hat:  # presses it down
+            self.thick = 1.02
         self.cap = sitter.scalp(self.thick)
 
     def _ball(self) -> tuple[Array, Array]:

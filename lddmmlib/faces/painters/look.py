@@ -50,6 +50,9 @@ class Look:
     makeup: float  #: 0: none, 1: strong
     glasses: bool
     occluders: int
+    hat: bool
+    mask: bool  #: over nose and mouth
+    neighbour: str  #: somebody else "behind" the sitter, "before", or nobody: ""
     light: Light
     camera: Camera
 
@@ -67,6 +70,7 @@ def sample(seed: tuple[int, ...], wild: bool) -> Look:
     rng = np.random.default_rng([*seed, 1])
     skin, hair = skin_and_hair(rng)
     man = rng.random() < 0.5
+    worn = np.random.default_rng([*seed, 2]).random(3)
     return Look(
         seed=seed,
         wild=wild,
@@ -76,6 +80,9 @@ def sample(seed: tuple[int, ...], wild: bool) -> Look:
         makeup=float(not man and rng.random() < 0.6) * rng.random() ** 1.5,
         glasses=bool(rng.random() < 0.14),
         occluders=int(rng.integers(1, 3)) if wild and rng.random() < 0.3 else 0,
+        hat=bool(wild and worn[0] < 0.12),
+        mask=bool(wild and worn[1] < 0.03),
+        neighbour="" if not wild or worn[2] > 0.15 else "before" if worn[2] < 0.05 else "behind",
         light=_light(rng, wild),
         camera=_camera(rng, wild),
     )

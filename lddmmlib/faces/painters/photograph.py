@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from lddmmlib.faces import geometry
-from lddmmlib.faces.painters import before, camera, canvas, eyes, figure, light, mouth, skin
+from lddmmlib.faces.painters import before, camera, canvas, eyes, figure, light, mouth, skin, worn
 from lddmmlib.faces.painters.background import background
-from lddmmlib.faces.painters.canvas import Array, Canvas
+from lddmmlib.faces.painters.canvas import Array, Canvas, Mask
 from lddmmlib.faces.painters.hair import Hair
-from lddmmlib.faces.painters.look import Look
+from lddmmlib.faces.painters.look import Look, sample
 from lddmmlib.faces.painters.sitter import Sitter
 
 
@@ -23,11 +24,27 @@ class Painting(NamedTuple):
     occluded: float  #: the share of the face that is hidden
 
 
+# Where hands set their points: a little above the edges, as measured on photographs (`experiments.yardstick`).
+LOWERED = {"brow": 0.035, "eye": 0.027, "iris": 0.027, "pupil": 0.027, "lip": 0.032}  # eye-corner distances
+
+
 def photo(face: geometry.Face3D, look: Look, size: int) -> Painting:
     """Paint what is behind the face, the face, the light on it, what is before it; then take the picture."""
-    sitter = Sitter(face, (size, size))
-    hair, (on_face, on_body) = Hair(sitter, look), light.on_sitter(sitter, look)
+    sitter = Sitter(face, (size, size), LOWERED)
     picture = background(sitter.size, look)
+    if look.neighbour == "behind":
+        neighbour(picture, sitter, look)
+    head, masks = person(picture, sitter, look)
+    if look.neighbour == "before":
+        masks.append(neighbour(picture, sitter, look))
+    masks += before.occluders(picture, sitter, look)
+    image, hidden = camera.develop(picture.image, head, sitter.unit, look), canvas.union(masks, sitter.size)
+    return Painting(image, hidden, occluded(sitter, hidden))
+
+
+def person(picture: Canvas, sitter: Sitter, look: Look) -> tuple[Mask, list[Mask]]:
+    """Somebody, from the hair behind to the glasses: where the head is, and what hides parts of it."""
+    hair, (on_face, on_body) = Hair(sitter, look), light.on_sitter(sitter, look)
     hair.behind(picture)
     bare = skin.skin(sitter, look)
     figure.paint(picture, bare.image * on_body, on_body, sitter, look)
@@ -36,9 +53,25 @@ def photo(face: geometry.Face3D, look: Look, size: int) -> Painting:
     eyes.highlights(portrait, sitter, look)
     head = canvas.joined([canvas.fill(part, sitter.size, 0.006 * sitter.unit) for part in sitter.head])
     picture.paint(head, portrait.image)
-    masks = [*hair.before(picture), *before.glasses(picture, sitter, look), *before.occluders(picture, sitter, look)]
-    image, hidden = camera.develop(picture.image, head, sitter.unit, look), canvas.union(masks, sitter.size)
-    return Painting(image, hidden, occluded(sitter, hidden))
+    masks = worn.mask(picture, sitter, look, on_face.light)
+    masks += [*hair.before(picture), *worn.hat(picture, sitter, look, on_face.light)]
+    return head, [*masks, *before.glasses(picture, sitter, look)]
+
+
+def neighbour(picture: Canvas, sitter: Sitter, look: Look) -> Mask:
+    """Somebody else beside the sitter, in the same light. Returns where."""
+    rng, old = look.rng("neighbour"), picture.image.copy()
+    near = look.neighbour == "before"
+    shift = np.array([rng.choice([-1, 1]) * rng.uniform(1.35, 2.3), rng.uniform(-0.5, 0.7) + 0.5 * near])
+    face = replace(
+        geometry.sample(rng, "wild"),
+        scale=sitter.unit * (rng.uniform(0.9, 1.3) if near else rng.uniform(0.6, 1.0)),
+        centre=np.asarray(sitter.face.centre) + sitter.unit * shift,
+    )
+    other = replace(sample((*look.seed, 3), wild=True), light=look.light)
+    person(picture, Sitter(face, sitter.size, LOWERED), other)
+    changed = np.abs(picture.image - old).max(-1) > 0.01
+    return Mask(changed.astype(np.float32), (slice(None), slice(None)))
 
 
 def occluded(sitter: Sitter, hidden: Array) -> float:

@@ -21,15 +21,19 @@ class Sitter:
     """Curves by name and points of the head frame, seen from the camera.
 
     size: (h, w) of the canvas. unit: px per eye-corner distance, the unit of all lengths in the painters.
+    lowered: {part of a curve's name: how far below its place it is painted, in units}.
     right, down, forth: one eye-corner distance along the axes of the head, as seen, px.
     """
 
-    def __init__(self, face: geometry.Face3D, size: tuple[int, int]) -> None:
+    def __init__(self, face: geometry.Face3D, size: tuple[int, int], lowered: dict[str, float] | None = None) -> None:
         self.face, self.size, self.unit = face, size, float(face.scale)
         self.right, self.down, self.forth = self.unit * face.rotation[:2].T
         weights, self._rows = _linear()
         self._linear = geometry.to_camera(face, weights @ face.knots).numpy()
         self._apart = {name: geometry.curve(face, name, _parameters(name)).numpy() for name in _APART}
+        for part, share in (lowered or {}).items():
+            for name in filter(lambda name: part in name, geometry.CURVES):
+                self.solid(name)[:, :2] += share * self.down
 
     def solid(self, name: str) -> Array:
         """A curve as (k, 3), px, evenly in t: `geometry.curve`."""
