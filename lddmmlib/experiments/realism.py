@@ -43,7 +43,7 @@ SIZES = {
     "full": Size(50_000, 16, 64, 128, 160, {"width": 18}, precision="bfloat16", workers=14),
 }
 _LEAN = {"width": 8, "modules": (1, 1, 1), "blocks": 2}  # three quarters of a million parameters
-SMALL = {"smoke": SIZES["smoke"], "notebook": Size(12_000, 12, 32, 96, 128, _LEAN)}
+SMALL = {"smoke": SIZES["smoke"], "notebook": Size(12_000, 8, 32, 96, 128, _LEAN)}
 SMALL["full"] = SIZES["full"]._replace(network={"width": 8})
 
 
