@@ -23,7 +23,7 @@ FLOORS = [
 ORDER = [name for floor in FLOORS for name in floor]
 FILES = sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py")
 HEAVY = ["IPython", "anywidget", "beartype", "cv2", "ipywidgets", "jaxtyping", "jupytext", "matplotlib", "ot", "scipy",
-         "sklearn", "tqdm"]  # fmt: skip
+         "safetensors", "sklearn", "tqdm"]  # fmt: skip
 
 
 def owner(path: Path) -> str:

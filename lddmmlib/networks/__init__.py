@@ -14,6 +14,8 @@ A network of maps says its `stride`, in pixels a cell, for `heatmaps.encode` and
 `alignment`: all that matters is that both are told the same one. Maps are as trained: nothing squashes them.
 `CoordConv` tells a convolution, and `with_coordinates` a whole network, where in the image it is (paper E).
 
+`pretrained()` is a small landmarker that comes with the package: trained on drawn faces alone, for 68 points.
+
 Weights start as their authors' do, drawn from torch's global generator: a `torch.manual_seed` before building repeats
 them.
 """
@@ -23,6 +25,8 @@ from lddmmlib.networks.dan import DAN, Similarity, landmark_image, resample, sim
 from lddmmlib.networks.heads import CoordinateHead, HeatmapHead, Standardise
 from lddmmlib.networks.hourglass import StackedHourglass
 from lddmmlib.networks.hrnet import HRNetV2
+from lddmmlib.networks.shipped import Landmarker, pretrained
 
-__all__ = ["DAN", "CoordConv", "CoordinateHead", "HRNetV2", "HeatmapHead", "Similarity", "StackedHourglass",
-           "Standardise", "landmark_image", "resample", "similarity", "with_coordinates"]  # fmt: skip
+__all__ = ["DAN", "CoordConv", "CoordinateHead", "HRNetV2", "HeatmapHead", "Landmarker", "Similarity",
+           "StackedHourglass", "Standardise", "landmark_image", "pretrained", "resample", "similarity",
+           "with_coordinates"]  # fmt: skip

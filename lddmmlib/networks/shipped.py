@@ -1,0 +1,86 @@
+"""A small trained landmarker that comes with the package: 68 points, from drawn faces alone.
+
+Its card says what it was trained on, what it scores on real photographs, and where it fails.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from lddmmlib import heatmaps
+from lddmmlib._shapes import Float
+from lddmmlib.networks.hrnet import HRNetV2
+
+WEIGHTS = Path(__file__).with_name("drawn-68.safetensors")
+
+
+class Landmarker(nn.Module):
+    """Crops -> landmarks: the network's maps, each read as the mean under its softmax.
+
+    Made by `pretrained`. ``net`` is the trained `HRNetV2`, ``card`` what is known of it, ``size`` the side of the crops
+    that it was trained on (px), ``scheme`` the name of its landmarks' scheme.
+    """
+
+    def __init__(self, net: HRNetV2, card: dict) -> None:
+        super().__init__()
+        self.net, self.card = net, card
+        self.size, self.scheme = int(card["size"]), str(card["scheme"])
+
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b n 2"]:
+        return heatmaps.decode(self.net(images), "soft", tau=1.0, stride=self.net.stride)
+
+
+class Weights(NamedTuple):
+    """What a file of weights holds."""
+
+    state: dict[str, Tensor]
+    card: dict
+
+
+def pretrained() -> Landmarker:
+    """The landmarker that comes with the package, in evaluation mode, on the CPU.
+
+    **In**: float images (b, 3, size, size) in [0, 1], red green blue, each the canonical crop of a face
+    (`data.crops.frame` of its box: the square of 1.25 times its longer side). **Out**: the 68 points of "300w-68",
+    (b, 68, 2), px of the crop. It has seen no photograph of anybody: see ``card``.
+
+    Raises ModuleNotFoundError without the package safetensors (in ``lddmmlib[full]``), which reads the file.
+
+    >>> from lddmmlib import metrics
+    >>> from lddmmlib.data.augment import Crops
+    >>> from lddmmlib.faces import synthetic
+    >>> net = pretrained()
+    >>> face = Crops(synthetic.Faces(1, "studio"), net.scheme, net.size)[0]
+    >>> found = net(face.image[None].float() / 255)
+    >>> bool(metrics.nme(found[0], face.landmarks, "corners", net.scheme) < 0.08)
+    True
+    """
+    state, card = read(WEIGHTS)
+    net = HRNetV2(**card["network"])
+    net.load_state_dict({name: value.float() if value.is_floating_point() else value for name, value in state.items()})
+    return Landmarker(net, card).eval()
+
+
+def read(path: Path) -> Weights:
+    """The weights in a file, as they are kept, and their card."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        card = json.loads(file.metadata()["card"])
+        return Weights({name: file.get_tensor(name) for name in file.keys()}, card)  # noqa: SIM118 (no dict)
+
+
+def write(path: Path, net: HRNetV2, card: dict) -> None:
+    """Keep a network in half precision, with its card: at least ``network`` (what `HRNetV2` is made with), ``size``,
+    ``scheme``."""
+    from safetensors.torch import save_file
+
+    missing = {"network", "size", "scheme"} - card.keys()
+    if missing:
+        raise ValueError(f"card: needed network, size and scheme, got none of {', '.join(sorted(missing))}")
+    state = {name: v.half() if v.is_floating_point() else v for name, v in net.state_dict().items()}
+    save_file({name: v.contiguous() for name, v in state.items()}, path, metadata={"card": json.dumps(card)})
