@@ -275,9 +275,9 @@ _READS = (*realism._READS, "lddmmlib.methods.subpixel", "lddmmlib.experiments.re
 _READS += ("lddmmlib.experiments.verdicts", "lddmmlib.experiments.measuring")
 _QUESTION = "What do continuous maps, local soft-argmax, its window, σ and Siamese consistency gain with {}?"
 _DATA = (
-    "drawn faces held out from training; 170 photographs annotated by hand (HELEN, 300-W convention); 357 video frames"
+    "drawn faces held out from training; 170 photographs annotated by hand (HELEN, 300-W convention); 357 video frames "
+    "whose labels mostly lie on a grid of pixels and are a few pixels off, so that they tell little of parts of a pixel"
 )
-_DATA += " whose labels mostly lie on a grid of pixels and are a few pixels off, so that they tell little of parts of a pixel"
 EXPERIMENTS = {
     "subpixel": Experiment(subpixel_tables, _QUESTION.format("an hourglass"), _DATA, _READS, ("C2", "C3", "C4"),
                            ("notebook", "full")),
