@@ -618,7 +618,7 @@ print(f"{'boxes are off':14s}{jittered[0]:13.1f}{jittered[1]:14.1f}")
 
 # %%
 raw = scores["photographs"]["raw"]
-parts = {part: raw[part] for part in schemes.get("300w-68").parts}
+parts = {part: raw[part] for part in yardstick.SCHEME.parts}
 print(", ".join(f"{part} {error:.1f}" for part, error in parts.items()))
 assert max(parts, key=parts.get) == "edge"
 for name, score in scores.items():
