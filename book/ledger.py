@@ -8,6 +8,9 @@ from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
+from lddmmlib.experiments import experiments
+from lddmmlib.experiments.provenance import full_name
+
 HERE = Path(__file__).parent
 HEAD = ["| | claim | the paper's figures | synthetic | real | paper's benchmark |", "|:--|:--|:--|:--|:--|:--|"]
 NOT_RUN = "*not run*"
@@ -23,13 +26,24 @@ class Ledger(SphinxDirective):
         for path in sources:
             self.env.note_dependency(str(path))
         records = [json.loads(path.read_text(encoding="utf-8")) for path in sources[1:]]
-        lines = markdown(tomllib.loads(sources[0].read_text(encoding="utf-8")), records, self.arguments[0])
+        claims = tomllib.loads(sources[0].read_text(encoding="utf-8"))
+        lines = markdown(claims, records, self.arguments[0], missing({path.stem for path in sources[1:]}))
         around = nodes.Element()
         self.state.nested_parse(StringList(lines, source=str(sources[0])), self.content_offset, around)
         return around.children
 
 
-def markdown(claims: dict, records: list[dict], paper: str) -> list[str]:
+def missing(recorded: set[str]) -> dict[str, list[str]]:
+    """Claim -> the results that would serve it and are not recorded."""
+    found: dict[str, list[str]] = {}
+    for name, experiment in experiments().items():
+        for whole in (full_name(name, scale) for scale in experiment.scales or ("",)):
+            for claim in experiment.claims if whole not in recorded else ():
+                found.setdefault(claim, []).append(f"`{whole}`")
+    return found
+
+
+def markdown(claims: dict, records: list[dict], paper: str, lacking: dict[str, list[str]] | None = None) -> list[str]:
     """The table of a paper's claims."""
     rows = []
     for name, claim in claims.items():
@@ -37,6 +51,7 @@ def markdown(claims: dict, records: list[dict], paper: str) -> list[str]:
             title = f"**{name}**" if claim.get("headline") else name
             found = [told(name, records, kind) for kind in ("synthetic", "real")]
             words = f"{claim['claim']}. *Judged:* {claim['judged']}."
+            words += f" *Missing:* {', '.join(lacking[name])}." if lacking and name in lacking else ""
             rows.append(f"| {title} | {words} | {claim['figures']} | {found[0]} | {found[1]} | {NOT_RUN} |")
     return [*HEAD, *rows, ""]
 

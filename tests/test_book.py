@@ -48,6 +48,14 @@ def test_a_verdict_stands_where_it_belongs():
     assert "holds" in real
 
 
+def test_results_that_are_not_recorded_are_named_missing():
+    everything = {f"subpixel.{scale}" for scale in ("notebook", "full")} | {"subpixel_hrnet.full"}
+    assert "C3" not in ledger.missing(everything)
+    lacking = ledger.missing(everything - {"subpixel.full"})
+    rows = ledger.markdown(CLAIMS, [], "C", lacking)[2:-1]
+    assert ["*Missing:* `subpixel.full`." in row for row in rows] == [False, True, True, True]
+
+
 @pytest.mark.parametrize("record", RECORDS, ids=lambda r: r["name"])
 def test_recorded_verdicts_are_of_the_ledgers_kind(record):
     for claim, kinds in record["figures"].get("verdicts", {}).items():

@@ -42,6 +42,7 @@ def experiments() -> dict[str, Experiment]:
         realism,
         sparse_completion,
         style_gap,
+        subpixel_run,
         transport_run,
         warp_run,
         yardstick,
@@ -58,6 +59,7 @@ def experiments() -> dict[str, Experiment]:
         matching_run,
         sparse_completion,
         heatmap_table,
+        subpixel_run,
         warp_run,
         transport_run,
     )

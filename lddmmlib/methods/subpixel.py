@@ -20,7 +20,7 @@ Rivals of the paper's Table 1: `Corrected`, a learned correction of whole cells,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -181,9 +181,7 @@ def _of_stacks(found: list[Tensor], batch: Crop, sigma: float, rounding: str) ->
     return sum(heatmap_loss(maps, target(batch.landmarks, maps, batch.image, sigma, rounding)) for maps in found)
 
 
-def siamese_loss(
-    model: nn.Module, pair: Pair, flip: Sequence[int], sigma: float = 2.0, rounding: str = "none"
-) -> Float[Tensor, ""]:
+def siamese_loss(model: nn.Module, pair: Pair, flip: Sequence[int], sigma: float = 2.0) -> Float[Tensor, ""]:
     """The L2 loss of the mean of both views' maps, brought back, against h in the face's own frame; summed over stacks.
 
     Both views go through the network as one batch. Paper C, equation 6, over 4: see the module on scale.
@@ -194,11 +192,11 @@ def siamese_loss(
         back, seen = brought_back(maps, moves, flip, images.shape[-1] / maps.shape[-1])
         two, views = back.unflatten(0, (2, -1)), seen.unflatten(0, (2, -1)).sum(0)
         mean = two.sum(0) / views.clamp(min=1)[:, None]
-        value = value + heatmap_loss(mean, target(pair.landmarks, mean, images, sigma, rounding), views > 0)
+        value = value + heatmap_loss(mean, target(pair.landmarks, mean, images, sigma), views > 0)
     return value
 
 
-def target(landmarks: Tensor, maps: Tensor, images: Tensor, sigma: float, rounding: str) -> Tensor:
+def target(landmarks: Tensor, maps: Tensor, images: Tensor, sigma: float, rounding: str = "none") -> Tensor:
     """h for maps of these images, whose stride is the quotient of their sides."""
     size, stride = tuple(maps.shape[-2:]), images.shape[-1] / maps.shape[-1]
     return heatmaps.encode(landmarks.float(), size, sigma, rounding, stride=stride)
@@ -252,13 +250,22 @@ def correction_loss(model: nn.Module, batch: Crop, sigma: float = 2.0, dynamic: 
     return wrong + _of_stacks(maps, batch, sigma, "round")
 
 
-def predict(model: nn.Module, batch: Crop, method: str = "local_soft", **how: float) -> Float[Tensor, "b n 2"]:
-    """Landmarks, px of the crops, as `training.evaluate` asks for them: the last stack's maps, decoded; of a `Corrected`
-    network the largest value and Δ. how: what else `heatmaps.decode` takes."""
-    maps = model(batch.image.float() / 255)
-    maps, delta = maps if isinstance(model, Corrected) else (maps, None)
+def decoded(output: Any, side: int, method: str = "local_soft", **how: float) -> Float[Tensor, "b n 2"]:
+    """Landmarks, px, from what a network says of images of this side: its last stack's maps, decoded, or, of a
+    `Corrected` one, the largest value and Δ. how: what else `heatmaps.decode` takes.
+
+    >>> maps = heatmaps.encode(torch.tensor([[[9.3, 7.8]]]), (16, 16), sigma=2.0)
+    >>> decoded([maps], side=64)
+    tensor([[[38.6677, 32.7248]]])
+    """
+    maps, delta = output if isinstance(output, tuple) else (output, None)
     maps = (maps[-1] if isinstance(maps, list) else maps).float()
-    stride = batch.image.shape[-1] / maps.shape[-1]
+    stride = side / maps.shape[-1]
     if delta is not None:
         return heatmaps.decode(maps, "argmax", stride=stride) + stride * delta.float()
     return heatmaps.decode(maps, method, stride=stride, **how)
+
+
+def predict(model: nn.Module, batch: Crop, **how: Any) -> Float[Tensor, "b n 2"]:
+    """`decoded` landmarks, px of the crops, as `training.evaluate` asks for them."""
+    return decoded(model(batch.image.float() / 255), batch.image.shape[-1], **how)

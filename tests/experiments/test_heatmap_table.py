@@ -49,7 +49,8 @@ def test_perfect_networks_are_scored_in_the_image(monkeypatch):
     shapes = 300 + 80 * normal(20, 68, 2)
     shapes[:, 36] = 300 + 10 * normal(20, 2, seed=1) - 90
     shapes[:, 45] = 300 + 10 * normal(20, 2, seed=2) + 90
-    got = heatmap_table.real_part(shapes)
+    errors = heatmap_table.real_errors(shapes)
+    got = heatmap_table.real_part(errors)
     inside = heatmap_table.in_crops(shapes)
     corners = (inside[:, 36] - inside[:, 45]).norm(dim=-1)
     want = 100 * 4 * (math.sqrt(2) + math.asinh(1)) / 6 * (1 / corners).mean().item()
@@ -61,3 +62,21 @@ def test_perfect_networks_are_scored_in_the_image(monkeypatch):
         assert 0 < low < nme["round"]["quarter"]["value"] - nme["none"]["local_soft"]["value"] < high
     assert got["count"] == 20
     assert got["left_of_standard"]["sigma 2"]["one"] < 0.05 < got["left_of_standard"]["sigma 2"]["density"]
+
+
+def test_verdicts_are_by_height_of_the_peak(monkeypatch):
+    """Peaks of 1 leave less than a tenth of what rounding costs; by the density, on random points, more."""
+    monkeypatch.setattr(heatmap_table, "POINTS", 150)
+    shapes = 300 + 80 * normal(20, 68, 2)
+    told = heatmap_table.verdict_part(heatmap_table.real_errors(shapes))["C1"]
+    assert {kind: len(each) for kind, each in told.items()} == {"synthetic": 20, "real": 12}
+    clean = "σ 2, noise 0, cells, peak {}, against {}"
+    for rival in ("round and quarter", "a tenth of that", "round and argmax", "floor and argmax"):
+        assert told["synthetic"][clean.format("one", rival)]["verdict"] == "holds"
+    assert told["synthetic"][clean.format("density", "a tenth of that")]["verdict"] == "contradicted"
+    points = heatmap_table.random_points(150)
+    ours, standard = (heatmap_table.round_trip(points, r, 2.0, 0.0)[d].mean()
+                      for r, d in (("none", "local_soft"), ("round", "quarter")))  # fmt: skip
+    row = told["synthetic"][clean.format("one", "round and quarter")]
+    assert row["difference"] == pytest.approx((ours - standard).item(), abs=1e-4)
+    assert told["real"]["σ 2, NME in %, peak one, against a tenth of that"]["verdict"] == "holds"

@@ -11,7 +11,9 @@ NAMES = {
     *("curve_norm", "euler_folds", "matching_real", "sparse_completion", "lars_knots", "heatmap_table"),
     *("warp_accuracy", "transport_growth", "style_gap"),
 }
-SCALED = {"realism", "realism_small"}
+SCALED = {"realism": ("full",), "realism_small": ("full",)}
+SCALED |= {"subpixel": ("notebook", "full"), "subpixel_hrnet": ("full",)}
+SIZED = {f"{name}.{scale}" for name, scales in SCALED.items() for scale in scales}
 
 
 @pytest.fixture
@@ -108,7 +110,7 @@ def test_real_data_says_what_it_needs(monkeypatch, tmp_path):
 def test_list_and_status_name_every_experiment(capsys):
     for command in ("list", "status"):
         assert __main__.main([command]) == 0
-        scaled = SCALED if command == "list" else {f"{name}.full" for name in SCALED}
+        scaled = SCALED.keys() if command == "list" else SIZED
         assert {line.split()[0] for line in capsys.readouterr().out.splitlines()} == NAMES | scaled
 
 
@@ -123,15 +125,17 @@ def test_running_without_data_or_name_fails_with_a_sentence(capsys, monkeypatch)
 # The recorded results
 
 
-RECORDED = NAMES | {f"{name}.full" for name in SCALED if (provenance.RESULTS / f"{name}.full.json").exists()}
+RECORDED = NAMES | {name for name in SIZED if (provenance.RESULTS / f"{name}.json").exists()}
 
 
 @pytest.mark.parametrize("name", sorted(RECORDED))
 def test_recorded_results_say_where_they_come_from_and_name_no_path(name):
     text = (provenance.RESULTS / f"{name}.json").read_text(encoding="utf-8")
     record = json.loads(text)
-    declared = experiments()[name.removesuffix(".full")]
-    assert (record["name"], record["question"]) == (name.removesuffix(".full"), declared.question)
+    plain, _, scale = name.partition(".")
+    declared = experiments()[plain]
+    assert (record["name"], record["question"]) == (plain, declared.question)
+    assert record["provenance"].get("scale", "") == scale
     assert record["claims"] == list(declared.claims)
     assert record["figures"]
     assert record["provenance"]["code"].keys() == {*declared.reads, declared.measure.__module__}

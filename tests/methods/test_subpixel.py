@@ -264,7 +264,7 @@ def test_a_correction_learns_what_whole_cells_lack(dynamic):
 
 def test_predictions_are_in_pixels_of_the_crop():
     x = points(2).float()
-    got = subpixel.predict(Told([drawn(x) * 0, drawn(x)]), crop_of(x), "taylor")
+    got = subpixel.predict(Told([drawn(x) * 0, drawn(x)]), crop_of(x), method="taylor")
     torch.testing.assert_close(got, x, atol=1e-3, rtol=0)
     wide = subpixel.predict(Told(drawn(x)), crop_of(x), window=9, tau=3.0)
     torch.testing.assert_close(wide, heatmaps.decode(drawn(x), "local_soft", 9, 3.0, STRIDE))
