@@ -5,7 +5,7 @@ import { clamp, decimal, h, hint, mean, part, range, row, table, widget } from "
 const STATE = ["maps", "levels", "shape", "stride", "truth", "names", "networks", "network", "selected", "window", "tau"];
 const DECODERS = { argmax: "□ argmax", quarter: "◇ quarter shift", taylor: "+ Taylor (DARK)", soft: "○ soft-argmax",
   local_soft: "× local soft-argmax" };
-const ZOOM = 7; // cells a side of the enlarged map
+const ZOOM = 5; // cells a side of the enlarged map
 
 const bytes = data => (ArrayBuffer.isView(data) ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength) : data);
 /** The map of one landmark as rows of values: a byte b is low + b (high - low) / 255. */

@@ -144,7 +144,7 @@ class DecoderExplorer(StaticWidget):
         right.plot(x, y, "o", color=plots.PALETTE[1], label="truth")
         for method, marker in zip(METHODS, "sD+ox", strict=True):
             right.plot(*self.decoded(method), marker, color="black", fillstyle="none", label=method)
-        far = min(3.5 * self.stride, side / 2)
+        far = min(2.5 * self.stride, side / 2)
         x, y = (min(max(v, far - 0.5), side - 0.5 - far) for v in (x, y))
         right.set(xlim=(x - far, x + far), ylim=(y + far, y - far))
         right.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
