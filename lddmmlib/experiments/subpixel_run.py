@@ -277,7 +277,7 @@ _QUESTION = "What do continuous maps, local soft-argmax, its window, σ and Siam
 _DATA = (
     "drawn faces held out from training; 170 photographs annotated by hand (HELEN, 300-W convention); 357 video frames"
 )
-_DATA += " whose labels mostly lie on a grid of pixels and are a few pixels off, so that they tell little of parts of a pixel"
+_DATA += " whose labels mostly lie on a grid of pixels, a few pixels off, so that they tell little of parts of a pixel"
 EXPERIMENTS = {
     "subpixel": Experiment(subpixel_tables, _QUESTION.format("an hourglass"), _DATA, _READS, ("C2", "C3", "C4"),
                            ("notebook", "full")),
