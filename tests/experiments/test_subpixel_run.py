@@ -58,13 +58,16 @@ def test_one_factor_at_a_time():
 
 
 def test_label_noise_of_known_labels():
-    """Whole numbers, corners 100 px apart: rounding costs 0.3826 px, 0.3826 %."""
-    points = np.full((68, 2), 50.0)
-    points[36], points[45], points[0] = (10, 20), (110, 20), (3.5, 4)
-    told = subpixel_run.label_noise([yardstick.Sample(np.zeros((9, 9, 3), np.uint8), points)])
-    assert told["whole_pixels"] == pytest.approx(67 / 68)
-    mean = np.hypot(*np.random.default_rng(0).uniform(-0.5, 0.5, (2, 200_000))).mean()
-    assert told["rounding_percent"] == pytest.approx(mean, rel=2e-3)
+    """Even numbers and 0.7, corners 100 px apart: rounding costs 2 · 0.3826 px. Free labels have no grid."""
+    rng, image = np.random.default_rng(0), np.zeros((9, 9, 3), np.uint8)
+    points = 2.0 * rng.integers(0, 60, (68, 2))
+    points[36], points[45] = (10, 20), (110, 20)
+    told = subpixel_run.label_noise([yardstick.Sample(image, points + 0.7)])
+    assert (told["step_px"], told["on_the_grid"]) == pytest.approx((2.0, 1.0))
+    mean = np.hypot(*rng.uniform(-1, 1, (2, 200_000))).mean()
+    assert told["rounding_percent"] == pytest.approx(mean, rel=3e-3)
+    free = subpixel_run.label_noise([yardstick.Sample(image, 120 * rng.random((68, 2)))])
+    assert free["on_the_grid"] < 0.4
 
 
 def test_decoders_are_read_off_one_output(photos):
