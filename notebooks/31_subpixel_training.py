@@ -197,7 +197,7 @@ for s in (0.25, 0.35):
 #
 # First the faces. 300 to learn from, each cut out twelve times in other ways, and 1,000 that no network will learn from.
 # Those are moved and scaled a little: were all crops framed by their own landmarks, the chin would always be at the
-# same place within its cell. To draw them takes longer than to learn from them.
+# same place within its cell. Drawing them takes longer than learning from them.
 
 
 # %%
@@ -692,20 +692,18 @@ runs = {scale: recorded(scale) for scale in ("full", "notebook")}
 run = next((figures for figures in runs.values() if figures), None)
 
 # %%
-PAPER = {
-    "quarter": 4.20,
-    "without decoder": 4.00,
-    "continuous": 3.90,
-    "siamese": 3.72,
+ROWS = {
+    "rounded, quarter": ("round, quarter", 4.20),
+    "continuous, quarter": ("none, quarter", 4.00),
+    "continuous, local soft": ("none, window 5", 3.90),
+    "and Siamese": ("siamese, window 5", 3.72),
 }
-OURS = {"quarter": "round, quarter", "without decoder": "none, quarter"}
-OURS |= {"continuous": "none, window 5", "siamese": "siamese, window 5"}
 if run:
-    print("NME (%)            paper, WFLW    here, drawn faces")
-    for name, key in OURS.items():
+    print("NME (%)                  paper, WFLW   here, drawn faces")
+    for name, (key, paper) in ROWS.items():
         here = run["nme_percent"]["held out"][key]
         low, high = here["interval"]
-        print(f"{name:16s} {PAPER[name]:11.2f} {here['value']:14.2f}", end="")
+        print(f"{name:22s} {paper:12.2f} {here['value']:14.2f}", end="")
         print(f"  ({low:.2f} to {high:.2f})")
 
 # %% [markdown]
