@@ -188,8 +188,8 @@ for s in (0.25, 0.35):
     )
 
 # %% [markdown]
-# The exponential falls fast. A network that is uncertain by a tenth of a cell keeps most of the rounding; by a quarter, a
-# small part; by half a cell, none. **Continuous targets pay where the network is precise to a fraction of a cell.** The two
+# The exponential falls fast. A network that is uncertain by a tenth of a cell keeps most of the rounding; by a quarter, less
+# than a third; by half a cell, none. **Continuous targets pay where the network is precise to a fraction of a cell.** The two
 # networks above had maps of 16 x 16 cells and were wrong by about a quarter of a cell. To see the effect clearly we make
 # cells larger: 32 pixels a side, maps of 8 x 8.
 #
@@ -388,7 +388,7 @@ assert (
 # $$ (eq-siamese)
 #
 # Each symbol hides a decision. What is $T^{-1}$ of a map whose cells are four pixels wide? What is a sum of two maps of height 1
-# compared with? First the loss, with maps that have been brought back already, $v_{ij}$ of which reach the cell. We
+# compared with? First the loss, with maps that have been brought back already. We
 # compare the *mean* with $h$: the sum has height 2 and would need $2h$, for four times the loss.
 
 
