@@ -41,6 +41,7 @@ from lddmmlib.widgets.base import Number, Numbers, StaticWidget
 from lddmmlib.widgets.bias_map import BiasMap
 from lddmmlib.widgets.collision_explorer import CollisionExplorer
 from lddmmlib.widgets.current_explorer import CurrentExplorer
+from lddmmlib.widgets.decoder_explorer import DecoderExplorer
 from lddmmlib.widgets.earth_mover import EarthMover
 from lddmmlib.widgets.face_explorer import FaceExplorer
 from lddmmlib.widgets.flow_explorer import FlowExplorer
@@ -55,6 +56,7 @@ __all__ = [
     "BiasMap",
     "CollisionExplorer",
     "CurrentExplorer",
+    "DecoderExplorer",
     "EarthMover",
     "FaceExplorer",
     "FlowExplorer",

@@ -6,7 +6,7 @@ from lddmmlib import widgets
 from lddmmlib.widgets.lars_explorer import EXAMPLES
 
 NAMES = ["BiasMap", "CollisionExplorer", "CurrentExplorer", "FlowExplorer", "HeatmapExplorer", "SparseFaceExplorer"]
-NAMES += ["EarthMover", "TransportExplorer", "WarpExplorer"]
+NAMES += ["DecoderExplorer", "EarthMover", "TransportExplorer", "WarpExplorer"]
 EXPLORERS = {name: getattr(widgets, name) for name in NAMES}
 EXPLORERS |= {"LarsExplorer": lambda: widgets.LarsExplorer(**EXAMPLES["One that drops"])}  # the one with most controls
 every = pytest.mark.parametrize("explorer", EXPLORERS.values(), ids=EXPLORERS)
@@ -33,6 +33,7 @@ def test_fits_its_page(hand, explorer, width):
 # A handle, the way of a finger that pulls it (px), and a place beside it, in shares of the canvas.
 FINGERS = {
     "CurrentExplorer": ("point ", (15, 30), (0.5, 0.2)),
+    "DecoderExplorer": ("landmark", (60, 30), (0.05, 0.94)),
     "FlowExplorer": ("momentum of point", (15, -30), (0.05, 0.94)),
     "HeatmapExplorer": ("true point", (15, 30), (0.05, 0.94)),
     "LarsExplorer": ("arrow", (-15, 30), (0.1, 0.88)),
