@@ -56,11 +56,11 @@ def pretrained() -> Landmarker:
     >>> net = pretrained()
     >>> face = Crops(synthetic.Faces(1, "studio"), net.scheme, net.size)[0]
     >>> found = net(face.image[None].float() / 255)
-    >>> bool(metrics.nme(found[0], face.landmarks, "corners", net.scheme) < 0.08)
+    >>> bool(metrics.nme(found[0].double(), face.landmarks, "corners", net.scheme) < 0.08)
     True
     """
     state, card = read(WEIGHTS)
-    net = HRNetV2(**card["network"])
+    net = HRNetV2(**{name: tuple(v) if isinstance(v, list) else v for name, v in card["network"].items()})
     net.load_state_dict({name: value.float() if value.is_floating_point() else value for name, value in state.items()})
     return Landmarker(net, card).eval()
 
