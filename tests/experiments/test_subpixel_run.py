@@ -105,3 +105,15 @@ def test_a_small_run_end_to_end_and_again_from_its_folder(photos, tmp_path, monk
         assert mean == pytest.approx(figures["nme_percent"]["held out"]["round, quarter"]["value"], rel=2e-3)
     more = json.loads(run(seeds=2).read_text(encoding="utf-8"))["figures"]  # a second seed joins the first
     assert more["curves"]["none"][0] == figures["curves"]["none"][0] != more["curves"]["none"][1]
+
+
+def test_a_missed_face_is_left_as_it_is():
+    """Eye corners that were found on one spot give no frame to correct in; the other faces are corrected."""
+    truth = 20 * torch.rand(9, 68, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    truth[:, list(subpixel_run.SCHEME.corners)] = torch.tensor([[2.0, 5.0], [18.0, 5.0]], dtype=torch.float64)
+    pred = truth + torch.tensor([0.0, 1.0])
+    pred[4] = 7.0
+    better = subpixel_run.corrected(pred, truth)
+    assert torch.equal(better[4], pred[4])
+    others = [0, 1, 2, 3, 5, 6, 7, 8]
+    torch.testing.assert_close(better[others], truth[others])
