@@ -37,9 +37,8 @@ class DecoderExplorer(StaticWidget):
     image: (3, size, size), 0 to 255, of any size; it is shown over the networks' whole input. maps: (n, cells, cells),
     or (k, n, cells, cells) of k networks; sent as bytes, 256 levels from the least to the largest value. truth: (n, 2),
     px of the networks' input, whose side is cells · stride. names: of the landmarks. networks: of the k networks. None
-    shows a held-out face, and two networks like chapter 31's, but of twice its side, that saw 1,000 faces. Every other
-    trait is state that the reader moves and that Python can read or set: ``network``; ``selected``, the landmark;
-    ``window`` (odd) and ``tau``.
+    shows a held-out face, and two networks of the recorded run `subpixel.notebook`. Every other trait is state that the
+    reader moves and that Python can read or set: ``network``; ``selected``, the landmark; ``window`` (odd) and ``tau``.
 
     >>> spots = torch.tensor([[17.0, 14.0], [9.0, 20.0]])
     >>> maps = heatmaps.encode(spots, (8, 8), sigma=1.0, stride=4)
@@ -121,7 +120,7 @@ class DecoderExplorer(StaticWidget):
         return {m: (points - truth).norm(dim=-1).mean().item() for m, points in found.items()}
 
     def keep(self, path: Path = KEPT) -> None:
-        """Write what is shown, so that it is what `DecoderExplorer()` shows: chapter 31, after its training."""
+        """Write what is shown, so that it is what `DecoderExplorer()` shows: `data_scripts.decoder_maps`."""
         arrays = {name: np.frombuffer(getattr(self, name), dtype=np.uint8) for name in ("image", "maps")}
         arrays |= {name: np.array(getattr(self, name)) for name in ("levels", "shape", "truth", "names", "networks")}
         np.savez_compressed(path, **arrays)
