@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 from docutils import nodes
@@ -44,24 +45,46 @@ def missing(recorded: set[str]) -> dict[str, list[str]]:
 
 
 def markdown(claims: dict, records: list[dict], paper: str, lacking: dict[str, list[str]] | None = None) -> list[str]:
-    """The table of a paper's claims."""
-    rows = []
+    """The table of a paper's claims; then, to unfold, all verdicts on each one by one."""
+    rows, unfold = [], []
     for name, claim in claims.items():
         if name.startswith(paper):
             title = f"**{name}**" if claim.get("headline") else name
-            found = [told(name, records, kind) for kind in ("synthetic", "real")]
+            found = {kind: verdicts(name, records, kind) for kind in ("synthetic", "real")}
             words = f"{claim['claim']}. *Judged:* {claim['judged']}."
             words += f" *Missing:* {', '.join(lacking[name])}." if lacking and name in lacking else ""
-            rows.append(f"| {title} | {words} | {claim['figures']} | {found[0]} | {found[1]} | {NOT_RUN} |")
-    return [*HEAD, *rows, ""]
+            short = " | ".join(summary(each) for each in found.values())
+            rows.append(f"| {title} | {words} | {claim['figures']} | {short} | {NOT_RUN} |")
+            unfold += each_by_itself(name, found)
+    return [*HEAD, *rows, "", *unfold]
 
 
-def told(claim: str, records: list[dict], kind: str) -> str:
-    """All verdicts on a claim by data of one kind, a line each: what, verdict, difference and interval."""
+def verdicts(claim: str, records: list[dict], kind: str) -> list[tuple[str, str, dict]]:
+    """All verdicts on a claim by data of one kind: (what, scale, verdict with its interval)."""
+    return [
+        (what, record["provenance"].get("scale", ""), each)
+        for record in records
+        for what, each in record["figures"].get("verdicts", {}).get(claim, {}).get(kind, {}).items()
+    ]
+
+
+def summary(found: list[tuple[str, str, dict]]) -> str:
+    """How many comparisons had each verdict, by scale."""
     lines = []
-    for record in records:
-        for what, each in record["figures"].get("verdicts", {}).get(claim, {}).get(kind, {}).items():
-            interval = "" if "low" not in each else f" {each['difference']:.3g} [{each['low']:.3g}, {each['high']:.3g}]"
-            scale = record["provenance"].get("scale")
-            lines.append(f"{what}{f' ({scale})' if scale else ''}: **{each['verdict']}**{interval}")
+    for scale in dict.fromkeys(scale for _, scale, _ in found):
+        count = Counter(each["verdict"] for _, s, each in found if s == scale)
+        lines.append((f"{scale}: " if scale else "") + ", ".join(f"**{v}** {n}" for v, n in count.items()))
     return "<br>".join(lines) or NOT_RUN
+
+
+def each_by_itself(claim: str, found: dict[str, list[tuple[str, str, dict]]]) -> list[str]:
+    """A table, folded, of every comparison: verdict, difference and interval."""
+    if not any(found.values()):
+        return []
+    head = ["| compared | on | scale | verdict | difference | from | to |", "|:--|:--|:--|:--|--:|--:|--:|"]
+    rows = []
+    for kind, verdicts in found.items():
+        for what, scale, each in verdicts:
+            numbers = (f"{each[k]:.3g}" if "low" in each else "" for k in ("difference", "low", "high"))
+            rows.append(f"| {what} | {kind} | {scale} | {each['verdict']} | {' | '.join(numbers)} |")
+    return [f":::{{dropdown}} {claim}, one by one", *head, *rows, ":::", ""]

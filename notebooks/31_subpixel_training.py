@@ -716,8 +716,8 @@ if run:
 if run:
     for claim, kinds in run["verdicts"].items():
         for what, row in kinds["synthetic"].items():
-            span = f"{row['low']:+.2f} to {row['high']:+.2f}"
-            print(f"{claim} {what[:58]:58s} {span:15s} {row['verdict']}")
+            span = f"{row['low']:+7.2f} to{row['high']:+7.2f}"
+            print(f"{claim} {row['verdict']:12s} {span}  {what}")
 
 # %% [markdown]
 # At the smaller scale the network is small and its training short, so read the steps between rows and not the rows. One
@@ -743,8 +743,8 @@ if run:
             curve = run["curves"].get(name, [{}])[0].get(what, [])
             if what == "nme" or name in ("round", "none", "siamese"):
                 ax.plot(range(1, len(curve) + 1), curve, ".-", label=name)
-    axes[0].set(xlabel="epoch", ylabel="NME of held-out faces (%)", yscale="log")
-    axes[1].set(xlabel="epoch", ylabel="loss of training", yscale="log")
+    axes[0].set(xlabel="epoch", ylabel="NME of held-out faces (%)")
+    axes[1].set(xlabel="epoch", ylabel="loss of training")
     axes[0].legend(fontsize=8, ncols=2)
     plt.show()
 

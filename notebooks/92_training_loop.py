@@ -603,7 +603,7 @@ from lddmmlib.networks import pretrained
 shipped = pretrained()
 card = shipped.card
 minutes = card["provenance"]["seconds"] / 60
-print(f"trained on {card['trained_on']};")
+print("trained on", card["trained_on"].replace("; ", ";\n"))
 print(f"with the drawing of the faces and all tests {minutes:.0f} minutes\n")
 scores = card["error_percent_of_corner_distance"]
 print(f"error (%): {'photographs':>16s}{'video frames':>14s}")

@@ -38,14 +38,16 @@ def test_a_claim_without_a_result_is_not_run():
 
 
 def test_a_verdict_stands_where_it_belongs():
+    """Counted in its claim's row and column, and with its numbers in the table below."""
     one = {"difference": -0.4567, "low": -0.61, "high": -0.2, "verdict": "holds"}
-    rows = ledger.markdown(CLAIMS, [record({"C2": {"real": {"window": one}}}, "full")], "C")[2:-1]
-    told = [row for row in rows if "window (full): **holds** -0.457 [-0.61, -0.2]" in row]
-    assert len(told) == 1
-    assert told[0].startswith("| **C2** |")
-    synthetic, real = told[0].split("|")[4:6]
+    told = {"C2": {"real": {"window": one, "other": one, "third": one | {"verdict": "inconclusive"}}}}
+    lines = ledger.markdown(CLAIMS, [record(told, "full")], "C")
+    row = next(line for line in lines if line.startswith("| **C2** |"))
+    synthetic, real = row.split("|")[4:6]
     assert synthetic.strip() == ledger.NOT_RUN
-    assert "holds" in real
+    assert real.strip() == "full: **holds** 2, **inconclusive** 1"
+    assert "| window | real | full | holds | -0.457 | -0.61 | -0.2 |" in lines
+    assert [line for line in lines if line.startswith(":::{")] == [":::{dropdown} C2, one by one"]
 
 
 def test_results_that_are_not_recorded_are_named_missing():
