@@ -13,7 +13,7 @@ from lddmmlib.experiments import experiments
 from lddmmlib.experiments.provenance import full_name
 
 HERE = Path(__file__).parent
-HEAD = ["| | claim | the paper's figures | synthetic | real | paper's benchmark |", "|:--|:--|:--|:--|:--|:--|"]
+HEAD = ["| | claim | the paper's figures | synthetic | real | paper's data |", "|:--|:--|:--|:--|:--|:--|"]
 NOT_RUN = "*not run*"
 
 
