@@ -81,10 +81,11 @@ def each_by_itself(claim: str, found: dict[str, list[tuple[str, str, dict]]]) ->
     """A table, folded, of every comparison: verdict, difference and interval."""
     if not any(found.values()):
         return []
-    head = ["| compared | on | scale | verdict | difference | from | to |", "|:--|:--|:--|:--|--:|--:|--:|"]
+    head = ["| compared | on | verdict | difference, interval |", "|:--|:--|:--|:--|"]
     rows = []
     for kind, verdicts in found.items():
         for what, scale, each in verdicts:
-            numbers = (f"{each[k]:.3g}" if "low" in each else "" for k in ("difference", "low", "high"))
-            rows.append(f"| {what} | {kind} | {scale} | {each['verdict']} | {' | '.join(numbers)} |")
+            numbers = f"{each['difference']:.3g} [{each['low']:.3g}, {each['high']:.3g}]" if "low" in each else ""
+            on = f"{kind}, {scale}" if scale else kind
+            rows.append(f"| {what} | {on} | {each['verdict']} | {numbers} |")
     return [f":::{{dropdown}} {claim}, one by one", *head, *rows, ":::", ""]

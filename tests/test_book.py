@@ -46,7 +46,7 @@ def test_a_verdict_stands_where_it_belongs():
     synthetic, real = row.split("|")[4:6]
     assert synthetic.strip() == ledger.NOT_RUN
     assert real.strip() == "full: **holds** 2, **inconclusive** 1"
-    assert "| window | real | full | holds | -0.457 | -0.61 | -0.2 |" in lines
+    assert "| window | real, full | holds | -0.457 [-0.61, -0.2] |" in lines
     assert [line for line in lines if line.startswith(":::{")] == [":::{dropdown} C2, one by one"]
 
 
