@@ -387,6 +387,19 @@ def test_hands_set_points_above_the_edges_of_photographs():
     assert not moved["jaw"].any()
 
 
+def test_photographs_are_painted_so(monkeypatch):
+    """The sitter and the neighbour alike."""
+    seen = []
+
+    def sits(*arguments):
+        seen.append(arguments[2:])
+        return Sitter(*arguments)
+
+    monkeypatch.setattr(photograph, "Sitter", sits)
+    painters.photo(face(), replace(plain(6), neighbour="behind"), 64)
+    assert seen == [(photograph.LOWERED,), (photograph.LOWERED,)]
+
+
 def test_occluded_is_a_share_of_the_face():
     f = Sitter(face(), (128, 128))
     assert photograph.occluded(f, np.zeros((128, 128), np.float32)) == 0
