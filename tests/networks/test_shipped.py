@@ -69,6 +69,7 @@ def test_there_and_back(tmp_path):
     state, card = shipped.read(tmp_path / "w.safetensors")
     assert card == json.loads(json.dumps(CARD))
     assert state.keys() == net.state_dict().keys()
+    assert {v.dtype for v in state.values() if v.is_floating_point()} == {torch.float16}
     for name, value in net.state_dict().items():
         torch.testing.assert_close(state[name].to(value.dtype), value, rtol=1e-3, atol=1e-7)
 
