@@ -31,6 +31,7 @@ from lddmmlib.methods.subpixel import Corrected, Pair, both
 from lddmmlib.networks import HRNetV2, StackedHourglass
 
 SCHEME, SIGMA, BOUND = yardstick.SCHEME, 2.0, 0.05  # σ of the targets, cells; what "hardly matters" may cost
+FEWEST = 8  # faces that tell a convention
 WATCHED = 100  # held-out faces that the curves are of; nothing is chosen by them
 
 
@@ -167,7 +168,8 @@ def corrected(pred: Tensor, truth: Tensor) -> Tensor:
     left, right = SCHEME.corners
     found, true = ((x[:, right] - x[:, left]).norm(dim=-1) for x in (pred, truth))
     stands, out = found > true / 4, pred.clone()
-    out[stands] = yardstick.corrected(pred[stands], truth[stands])
+    if stands.sum() >= FEWEST:
+        out[stands] = yardstick.corrected(pred[stands], truth[stands])
     return out
 
 

@@ -117,3 +117,4 @@ def test_a_missed_face_is_left_as_it_is():
     assert torch.equal(better[4], pred[4])
     others = [0, 1, 2, 3, 5, 6, 7, 8]
     torch.testing.assert_close(better[others], truth[others])
+    assert torch.equal(subpixel_run.corrected(pred[:1].expand(9, -1, -1) * 0, truth), 0 * pred)  # none was found
