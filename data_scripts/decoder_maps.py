@@ -27,7 +27,7 @@ def main(index: int) -> None:
     folder = provenance.RUNS / "subpixel.notebook" / subpixel_run.digest("subpixel")
     face = synthetic.sample(index, "wild-val", size.drawn, scheme=subpixel_run.SCHEME.name)
     shown, crop = (Crops([face], subpixel_run.SCHEME.name, side, OFF).draw(0, np.random.default_rng(index))
-                   for side in (2 * size.side, size.side))  # fmt: skip
+                   for side in (size.drawn, size.side))  # fmt: skip
     maps = []
     for name in NETWORKS:
         net = size.network()

@@ -70,17 +70,18 @@ def test_the_enlarged_map_stays_on_the_map(js, spot, wanted):
 
 
 def test_the_face_is_a_held_out_one():
+    """As `data_scripts.decoder_maps` has cut it."""
     explorer = DecoderExplorer()
-    how = augment.STILL._replace(shift=0.06, scale=(0.95, 1.05))
-    face = augment.Crops([synthetic.sample(30, "studio-val", size=256)], "300w-68", 64, how)
-    wanted = face.draw(0, np.random.default_rng([7, 30])).landmarks
-    torch.testing.assert_close(torch.tensor(explorer.truth), wanted.float(), rtol=0, atol=0.006)
+    face = synthetic.sample(5, "wild-val", size=96)
+    off = augment.STILL._replace(shift=0.05, scale=(0.95, 1.05))
+    wanted = augment.Crops([face], "300w-68", 64, off).draw(0, np.random.default_rng(5)).landmarks
+    torch.testing.assert_close(torch.tensor(explorer.truth), wanted.float(), rtol=0, atol=1e-4)
     assert explorer.names == list(schemes.get("300w-68").names)
 
 
 def test_the_questions_have_answers():
     explorer = DecoderExplorer()
-    assert explorer.means()["argmax"] > 1.5 * explorer.means()["local_soft"]
+    assert explorer.means()["argmax"] > 1.25 * explorer.means()["local_soft"]
 
     def spread(landmark):
         weight = explorer.map(landmark).clamp(min=0)
@@ -92,7 +93,7 @@ def test_the_questions_have_answers():
     assert jaw > eyes
     low = DecoderExplorer(tau=1.0)
     assert low.means()["local_soft"] > explorer.means()["local_soft"]
-    assert low.means()["soft"] > 10 * explorer.means()["soft"]
+    assert low.means()["soft"] > 5 * explorer.means()["soft"]
 
 
 # -------------------------------------------------------------------------------------------------- the class
