@@ -164,10 +164,12 @@ def measured(sets: dict[str, Any], models: Callable[[str], list[nn.Module]], run
 
 
 def corrected(pred: Tensor, truth: Tensor) -> Tensor:
-    """As the yardstick does, but for faces that were missed: with the eye corners on one spot, they have no frame."""
-    left, right = SCHEME.corners
-    found, true = ((x[:, right] - x[:, left]).norm(dim=-1) for x in (pred, truth))
-    stands, out = found > true / 4, pred.clone()
+    """As the yardstick does, but for faces that were missed: with eye corners, or the ends of the jaw, on one spot they
+    have no frame."""
+    stands, out = torch.ones(len(pred), dtype=torch.bool), pred.clone()
+    for left, right in (SCHEME.corners, (yardstick.LEFT, yardstick.RIGHT)):
+        found, true = ((x[:, right] - x[:, left]).norm(dim=-1) for x in (pred, truth))
+        stands &= found > true / 4
     if stands.sum() >= FEWEST:
         out[stands] = yardstick.corrected(pred[stands], truth[stands])
     return out

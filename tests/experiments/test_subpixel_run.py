@@ -107,14 +107,15 @@ def test_a_small_run_end_to_end_and_again_from_its_folder(photos, tmp_path, monk
     assert more["curves"]["none"][0] == figures["curves"]["none"][0] != more["curves"]["none"][1]
 
 
-def test_a_missed_face_is_left_as_it_is():
-    """Eye corners that were found on one spot give no frame to correct in; the other faces are corrected."""
-    truth = 20 * torch.rand(9, 68, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    truth[:, list(subpixel_run.SCHEME.corners)] = torch.tensor([[2.0, 5.0], [18.0, 5.0]], dtype=torch.float64)
+@pytest.mark.parametrize("spot", [slice(None), [0, 16], [36, 45]])
+def test_a_missed_face_is_left_as_it_is(spot):
+    """Eye corners, or ends of the jaw, that were found on one spot give no frame; the other faces are corrected."""
+    truth = 20 * torch.rand(11, 68, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for left, right in (subpixel_run.SCHEME.corners, (0, 16)):
+        truth[:, [left, right]] = torch.tensor([[2.0, 5.0], [18.0, 5.0]], dtype=torch.float64)
     pred = truth + torch.tensor([0.0, 1.0])
-    pred[4] = 7.0
-    better = subpixel_run.corrected(pred, truth)
+    pred[4, spot] = 7.0
+    better, others = subpixel_run.corrected(pred, truth), [i for i in range(11) if i != 4]
     assert torch.equal(better[4], pred[4])
-    others = [0, 1, 2, 3, 5, 6, 7, 8]
     torch.testing.assert_close(better[others], truth[others])
-    assert torch.equal(subpixel_run.corrected(pred[:1].expand(9, -1, -1) * 0, truth), 0 * pred)  # none was found
+    assert torch.equal(subpixel_run.corrected(0 * pred, truth), 0 * pred)  # none was found
