@@ -736,6 +736,9 @@ if small:
     table1 = small["verdicts"]["C2"]["synthetic"]
     rival = table1["all of it, against global soft-argmax, trained"]
     assert rival["verdict"] == "contradicted"
+
+# %%
+if small:
     table2 = small["verdicts"]["C3"]["synthetic"]
     assert table2["decoder alone"]["verdict"] == "holds"
     for step in ("maps alone, both by quarter", "Siamese"):
