@@ -423,7 +423,7 @@ plt.show()
 # - **Above the edges.** A landmarker that learned from drawings whose edges lay exactly under their landmarks found the
 #   points of hand-made annotations above its own, at brows, lids and lips; at the jaw it did not. So `photo` paints
 #   these a few hundredths of the corner distance below their landmarks: `photograph.LOWERED`, tuned on 80 photographs that
-#   are not measured on. The other styles draw on their curves.
+#   are not measured on. So does `painterly`, which is made from a photograph; the other styles draw on their curves.
 # - **194 points.** Released code for HELEN takes landmark 125 for the outer corner of an eye; on the annotations the
 #   corner falls between 124 and 125.
 # - **74 points.** The indices of the scheme of 74 points, which paper B unites with 68, were never published. Ours are
