@@ -119,3 +119,4 @@ def test_a_missed_face_is_left_as_it_is(spot):
     assert torch.equal(better[4], pred[4])
     torch.testing.assert_close(better[others], truth[others])
     assert torch.equal(subpixel_run.corrected(0 * pred, truth), 0 * pred)  # none was found
+    assert torch.equal(subpixel_run.corrected(pred[:7], truth[:7]), pred[:7])  # six were, which tell no convention

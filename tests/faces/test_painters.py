@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lddmmlib.faces import geometry, painters
-from lddmmlib.faces.painters import canvas, eyes, light, mouth, photograph, relief, skin
+from lddmmlib.faces.painters import canvas, eyes, hair, light, mouth, photograph, relief, skin
 from lddmmlib.faces.painters.background import background
 from lddmmlib.faces.painters.look import Light
 from lddmmlib.faces.painters.sitter import Sitter
@@ -367,6 +367,12 @@ def test_what_is_worn_or_stands_before_hides_what_it_covers(worn):
         assert with_.hidden[y, x].max() < 0.1
     if "hat" in worn:
         assert with_.occluded < 0.15
+
+
+def test_a_hat_presses_the_hair_down():
+    sitter, look = Sitter(face(), (128, 128)), plain(5)
+    bare, under = (np.ptp(hair.Hair(sitter, replace(look, hat=hat)).cap, axis=0) for hat in (False, True))
+    assert (under < bare).all()
 
 
 def test_a_neighbour_behind_hides_nothing_of_the_sitter():

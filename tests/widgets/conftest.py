@@ -44,6 +44,10 @@ class Hand:
         rows = self.figure.get_by_role("row", name=re.compile(f"^{re.escape(words)}"))
         return [cell.replace("−", "-") for cell in rows.get_by_role("cell").all_inner_texts()]
 
+    def shows(self, words, numbers, atol):
+        """The row that begins with these words holds these numbers."""
+        np.testing.assert_allclose([float(cell) for cell in self.row(words)], numbers, atol=atol, err_msg=words)
+
     def said(self, node):
         return node.get_attribute("aria-valuetext").replace("−", "-")
 

@@ -137,8 +137,7 @@ def agrees(hand, explorer):
     means = explorer.means()
     for method, words in NAMES.items():
         off = np.subtract(explorer.decoded(method), explorer.truth[explorer.selected])
-        found = [float(cell) for cell in hand.row(words)]
-        np.testing.assert_allclose(found, [*off, math.hypot(*off), means[method]], atol=0.0051, err_msg=method)
+        hand.shows(words, [*off, math.hypot(*off), means[method]], atol=0.0051)
 
 
 @pytest.mark.browser

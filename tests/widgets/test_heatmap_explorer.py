@@ -114,8 +114,7 @@ def agrees(hand, explorer):
     """All errors on the page are the library's of the same state."""
     for method, words in NAMES.items():
         off = np.subtract(explorer.decoded(method), explorer.point)
-        found = [float(cell) for cell in hand.row(words)]
-        np.testing.assert_allclose(found, [*off, math.hypot(*off)], atol=0.00051, err_msg=method)
+        hand.shows(words, [*off, math.hypot(*off)], atol=0.00051)
 
 
 @pytest.mark.browser
