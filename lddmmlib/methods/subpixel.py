@@ -173,7 +173,7 @@ def heatmap_loss(
 
 def plain_loss(model: nn.Module, batch: Crop, sigma: float = 2.0, rounding: str = "none") -> Float[Tensor, ""]:
     """The L2 loss of a batch of crops, summed over stacks. Of ``both(pair)`` it is the control of `siamese_loss`: as
-    many views, as much computation, and no agreement asked for."""
+    many views, as much computation, and no agreement asked for. ``sigma`` in cells. Paper C, section 5.1."""
     return _of_stacks(stacks(model, batch.image), batch, sigma, rounding)
 
 

@@ -75,8 +75,8 @@ def read(path: Path) -> Weights:
 
 
 def write(path: Path, net: HRNetV2, card: dict) -> None:
-    """Keep a network in half precision, with its card: at least ``network`` (what `HRNetV2` is made with), ``size``,
-    ``scheme``."""
+    """Keep a network in half precision, with its card: at least ``network`` (what `HRNetV2` is made with), ``size``
+    (px of a crop) and ``scheme``. Raises ValueError where the card lacks one of these; nothing is written then."""
     from safetensors.torch import save_file
 
     missing = {"network", "size", "scheme"} - card.keys()
