@@ -10,7 +10,7 @@ from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
 from lddmmlib.experiments import experiments
-from lddmmlib.experiments.provenance import full_name
+from lddmmlib.experiments._record import full_name
 
 HERE = Path(__file__).parent
 HEAD = ["| | claim | the paper's figures | synthetic | real | paper's data |", "|:--|:--|:--|:--|:--|:--|"]

@@ -12,7 +12,8 @@ import torch
 
 from lddmmlib import training
 from lddmmlib.data.augment import STILL, Crops
-from lddmmlib.experiments import provenance, subpixel_run
+from lddmmlib.experiments import _record
+from lddmmlib.experiments import subpixel as paper_c
 from lddmmlib.faces import synthetic
 from lddmmlib.methods import subpixel
 from lddmmlib.widgets import DecoderExplorer
@@ -23,10 +24,10 @@ NETWORKS = {"none": "continuous targets", "round": "rounded targets"}
 
 def main(index: int) -> None:
     """Write the maps of face ``index`` of the held-out ones."""
-    size = subpixel_run.SIZES["notebook"]
-    folder = provenance.RUNS / "subpixel.notebook" / subpixel_run.digest("subpixel")
-    face = synthetic.sample(index, "wild-val", size.drawn, scheme=subpixel_run.SCHEME.name)
-    shown, crop = (Crops([face], subpixel_run.SCHEME.name, side, OFF).draw(0, np.random.default_rng(index))
+    size = paper_c.SIZES["notebook"]
+    folder = _record.RUNS / "subpixel.notebook" / paper_c.digest("subpixel")
+    face = synthetic.sample(index, "wild-val", size.drawn, scheme=paper_c.SCHEME.name)
+    shown, crop = (Crops([face], paper_c.SCHEME.name, side, OFF).draw(0, np.random.default_rng(index))
                    for side in (size.drawn, size.side))  # fmt: skip
     maps = []
     for name in NETWORKS:
@@ -34,7 +35,7 @@ def main(index: int) -> None:
         net.load_state_dict(training.load_checkpoint(folder / f"{name} 0")["model"])
         with torch.no_grad():
             maps.append(subpixel.stacks(net.eval(), crop.image[None])[-1][0])
-    names = subpixel_run.SCHEME.names
+    names = paper_c.SCHEME.names
     explorer = DecoderExplorer(shown.image, torch.stack(maps), crop.landmarks.double(), names, list(NETWORKS.values()))
     explorer.keep()
     for k, name in enumerate(explorer.networks):

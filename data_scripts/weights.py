@@ -9,7 +9,7 @@ import json
 import sys
 
 from lddmmlib import training
-from lddmmlib.experiments import provenance, realism
+from lddmmlib.experiments import _record, realism
 from lddmmlib.networks import HRNetV2, shipped
 
 
@@ -17,7 +17,7 @@ def card(name: str) -> dict:
     """What a user wants to know of the network: made of the recorded result alone."""
     plain, scale = name.split(".")
     size = {"realism": realism.SIZES, "realism_small": realism.SMALL}[plain][scale]
-    record = json.loads((provenance.RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    record = json.loads((_record.RESULTS / f"{name}.json").read_text(encoding="utf-8"))
     seed = record["figures"]["seeds"]["0"]
     return {
         "network": {"landmarks": realism.SCHEME.n, **size.network},
@@ -34,7 +34,7 @@ def main(name: str) -> None:
     """Write both files."""
     told = card(name)
     net = HRNetV2(**told["network"])
-    net.load_state_dict(training.load_checkpoint(provenance.RUNS / name / "0")["model"])
+    net.load_state_dict(training.load_checkpoint(_record.RUNS / name / "0")["model"])
     shipped.write(shipped.WEIGHTS, net, told)
     print(f"{shipped.WEIGHTS}: {shipped.WEIGHTS.stat().st_size / 1e6:.2f} MB")
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lddmmlib import _checks
-from lddmmlib.experiments import provenance
+from lddmmlib.experiments import _record
 
 
 def start(seed: int = 0) -> torch.Generator:
@@ -61,8 +61,8 @@ def result(name: str) -> dict:
     >>> figures["count"]
     2800
     """
-    _checks.one_of(name, "result", sorted(path.stem for path in provenance.RESULTS.glob("*.json")))
-    record = json.loads((provenance.RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    _checks.one_of(name, "result", sorted(path.stem for path in _record.RESULTS.glob("*.json")))
+    record = json.loads((_record.RESULTS / f"{name}.json").read_text(encoding="utf-8"))
     source = record["provenance"]
     print(*textwrap.wrap(f"On {source['data']}.", 80), sep="\n")
     print(f"{source['date']}, {source['machine']}, torch {source['torch']}, commit {source['commit'][:7]}")

@@ -650,7 +650,7 @@ assert first_hidden > 0
 #
 # | Equation | Function | Test |
 # |---|---|---|
-# | {eq}`eq-placement` | `faces.geometry.landmarks`, `faces.geometry.curve` | `tests/faces/test_geometry.py::test_schemes_agree_wherever_they_share_a_place` |
-# | {eq}`eq-camera` | `faces.geometry.to_camera` | `tests/faces/test_geometry.py::test_the_camera_is_scipys_rotation` |
+# | {eq}`eq-placement` | `faces.geometry.landmarks`, `faces.geometry.curve` | `tests/faces/geometry/test_geometry.py::test_schemes_agree_wherever_they_share_a_place` |
+# | {eq}`eq-camera` | `faces.geometry.to_camera` | `tests/faces/geometry/test_geometry.py::test_the_camera_is_scipys_rotation` |
 # | {eq}`eq-conversion` | `faces.schemes.conversion`, `faces.schemes.convert` | `tests/faces/test_schemes.py::test_conversions_commute_with_similarities_and_flips` |
 # | {eq}`eq-lambert` | `faces.painters.light.shade` | `tests/faces/test_painters.py::test_light_on_a_ball_is_lamberts` |

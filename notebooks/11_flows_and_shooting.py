@@ -804,7 +804,7 @@ plt.show()
 
 # %%
 from lddmmlib.currents import Curves
-from lddmmlib.experiments.flows_run import CURVES, widths
+from lddmmlib.experiments.euler_folds import CURVES, widths
 
 lips = torch.zeros_like(x0)
 lips[61:64, 1] = 6.0

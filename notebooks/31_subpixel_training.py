@@ -71,7 +71,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from lddmmlib import heatmaps, metrics, training
 from lddmmlib.data import augment, crops
-from lddmmlib.experiments import verdicts
+from lddmmlib.experiments import _verdicts
 from lddmmlib.faces import schemes, synthetic
 from lddmmlib.methods import subpixel
 from lddmmlib.notebook import check, result
@@ -305,7 +305,7 @@ def errors(maps, method="local_soft", window=5, tau=TAU):
 
 
 def compared(ours, rival):
-    return verdicts.judge({"gain": (ours[None], rival[None])})["gain"]
+    return _verdicts.judge({"gain": (ours[None], rival[None])})["gain"]
 
 
 # %%

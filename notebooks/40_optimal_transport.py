@@ -64,7 +64,7 @@ plt.show()
 
 # %%
 from lddmmlib import optimal_transport as transport
-from lddmmlib.experiments.transport_run import jensen_shannon, l2
+from lddmmlib.experiments.transport_growth import jensen_shannon, l2
 
 print("prediction         L2    JS     W1   (L2, JS: shares of the most)")
 most = [loss(predictions["20 off"], truth) for loss in (l2, jensen_shannon)]
@@ -1233,6 +1233,6 @@ assert best["value"] < 1 < best["debiased"] == 2
 # | {eq}`eq-debiased` | `optimal_transport.debiased` | `tests/test_optimal_transport.py::test_debiasing_hurts_for_the_distance` |
 # | {eq}`eq-beckmann` | `optimal_transport.w1` | `tests/test_optimal_transport.py::test_flow_and_its_certificate` |
 # | {eq}`eq-gradient` | `optimal_transport.sinkhorn` | `tests/test_optimal_transport.py::test_gradient_is_the_difference_quotient` |
-# | {eq}`eq-l2` | `experiments.transport_run.l2` | `tests/experiments/test_transport_run.py::test_l2_is_its_closed_form` |
+# | {eq}`eq-l2` | `experiments.transport_growth.l2` | `tests/experiments/test_transport_growth.py::test_l2_is_its_closed_form` |
 # | {eq}`eq-max` | `optimal_transport.get_max` | `tests/test_optimal_transport.py::test_places_of_a_map` |
 # | {eq}`eq-bc` | `optimal_transport.get_bc` | `tests/test_optimal_transport.py::test_places_of_a_map` |

@@ -710,7 +710,7 @@ assert tracks["detached"][-1] == tracks["detached"][0]
 # where these are in both, since we drew both; the landmarks do not.
 
 # %% tags=["hide-input"]
-from lddmmlib.experiments import warp_run
+from lddmmlib.experiments import warp_accuracy
 from lddmmlib.faces import geometry
 
 along = torch.linspace(0, 1, 40).tolist()
@@ -723,7 +723,7 @@ heads = [
 figure, axes = plt.subplots(1, 2, figsize=(7, 3.5))
 axes[0].imshow(image.permute(1, 2, 0).numpy())
 axes[1].imshow(warped.permute(1, 2, 0).clamp(0, 1).numpy())
-for names, colour in ((warp_run.BETWEEN, 1), (warp_run.BEYOND[:-1], 5)):
+for names, colour in ((warp_accuracy.BETWEEN, 1), (warp_accuracy.BEYOND[:-1], 5)):
     for name in names:
         for ax, head in zip(axes, heads, strict=True):
             curve = geometry.curve(head, name, along)
@@ -737,7 +737,7 @@ plt.show()
 print("mean error of the map, px     between the landmarks   beyond them")
 for order in polyharmonic.ORDERS:
     spline, row = polyharmonic.fit(target, source, order), []
-    for names in (warp_run.BETWEEN, warp_run.BEYOND):
+    for names in (warp_accuracy.BETWEEN, warp_accuracy.BEYOND):
         there, here = (
             torch.cat([geometry.curve(head, name, along)[:, :2] for name in names])
             for head in heads[::-1]
@@ -1117,6 +1117,6 @@ assert 0.1 < back[0.5] < back[1] < back[2]  # elsewhere: no
 # | {eq}`eq-system` | `polyharmonic.fit` | `tests/test_polyharmonic.py::test_saddle_in_closed_form`, `tests/test_polyharmonic.py::test_side_conditions_and_sign_of_the_energy` |
 # | {eq}`eq-energy` | `polyharmonic.fit` | `tests/test_polyharmonic.py::test_energy_is_the_bending_integral` |
 # | {eq}`eq-warp` | `polyharmonic.warp` | `tests/test_polyharmonic.py::test_scipy_warps_the_same_picture`, `tests/test_polyharmonic.py::test_identity_and_whole_pixels_are_exact` |
-# | {eq}`eq-warp-jacobian` | `polyharmonic.slope` | `tests/test_polyharmonic.py::test_slope_is_the_derivative_of_phi_over_r`, `tests/experiments/test_warp_run.py::test_determinants_are_those_of_differences` |
+# | {eq}`eq-warp-jacobian` | `polyharmonic.slope` | `tests/test_polyharmonic.py::test_slope_is_the_derivative_of_phi_over_r`, `tests/experiments/test_warp_accuracy.py::test_determinants_are_those_of_differences` |
 # | {eq}`eq-smoothing` | `polyharmonic.fit` | `tests/test_polyharmonic.py::test_scipy_with_smoothing_off_the_controls`, `tests/test_polyharmonic.py::test_smoothing_ends_at_the_affine_least_squares` |
 # | {eq}`eq-warp-gradient` | `polyharmonic.warp` | `tests/test_polyharmonic.py::test_gradients_of_the_warp`, `tests/test_polyharmonic.py::test_a_warp_can_be_undone_by_its_gradient` |

@@ -1,4 +1,4 @@
-"""From 68 points to a whole head: everything that `faces.head` and `faces.surface` need, from anatomy set by hand.
+"""From 68 points to a whole head: what `geometry.head` and `geometry.surface` need, from anatomy set by hand.
 
 What no annotation shows is placed by hand on the hand-set head, in its eye-corner distances, and follows the 68 points:
 within the face by the thin-plate spline of how they move, outside by the nearest of them.
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from data_scripts.heads import template as hand
-from lddmmlib.faces import contour, head, surface
+from lddmmlib.faces.geometry import contour, head, surface
 
 # Knots that are 68-point landmarks.
 LANDMARKS = {

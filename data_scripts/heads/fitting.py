@@ -14,7 +14,7 @@ from torch import Tensor
 
 from data_scripts.heads import template as hand
 from data_scripts.heads.model import Model, Scores, constrained, seen, symmetric
-from lddmmlib.faces import head
+from lddmmlib.faces.geometry import head
 
 LEARNED = 20  # modes of identity
 SIGMA = 0.02  # an annotator's error, in eye-corner distances

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lddmmlib.faces import surface
+from lddmmlib.faces.geometry import surface
 
 SPACING = 0.05  # of the vertices between the curves, on the chart
 

@@ -4,7 +4,7 @@ A shape y (68, 2), in the frame of `faces.statistics`, is seen as
 
     y ≈ s [ R(yaw, pitch, roll) x(a, e) ]_xy + c,    x = mean + Σ a_k B_k + Σ e_j E_j,
 
-the jaw at its visible place (`faces.contour`), lids and lips as in `faces.head`. Batches of faces, differentiable.
+the jaw at its visible place (`geometry.contour`), lids and lips as in `head`. Batches of faces, differentiable.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from data_scripts.heads import template as hand
-from lddmmlib.faces import contour, head
+from lddmmlib.faces.geometry import contour, head
 
 CORNERS = [36, 45]
 INSET = 0.08  # how far along the outer lips the inner ones begin
@@ -24,7 +24,7 @@ INSET = 0.08  # how far along the outer lips the inner ones begin
 class Model(NamedTuple):
     """What all faces share: mean (68, 3), identity (k, 68, 3), expression (6, 68, 3); and along the jaw (17,) each
 
-    how wide its slices are (out), how far they reach to the front, and h of `faces.contour` (slip).
+    how wide its slices are (out), how far they reach to the front, and h of `geometry.contour` (slip).
     """
 
     mean: Tensor

@@ -1,4 +1,4 @@
-"""Derive the head and its prior from real annotations, write them to ``faces/geometry.npz``, and say how well they fit.
+"""Derive the head and its prior from real annotations, write them to ``geometry/heads.npz``, and say how well they fit.
 
 Means, bases, quantiles and correlations go there; the annotated shapes themselves do not.
 """
@@ -15,14 +15,15 @@ from data_scripts.heads import extension, fitting, mesh
 from data_scripts.heads import template as hand
 from data_scripts.heads.model import Model, Scores, seen
 from lddmmlib.experiments import Experiment
-from lddmmlib.experiments.measuring import SHAPES, real_shapes
-from lddmmlib.faces import head, prior, schemes, statistics, surface
+from lddmmlib.experiments.labels import SHAPES, real_shapes
+from lddmmlib.faces import schemes, statistics
+from lddmmlib.faces.geometry import head, prior, surface
 
 TURNS = (0.0, 0.15, 0.35, 0.6, 1.6)  # |yaw| in radians, by which errors are told apart
 
 
 def geometry_fit() -> dict:
-    """Fit, write ``faces/geometry.npz``, and tell the misfit with and without the outline's slip."""
+    """Fit, write ``geometry/heads.npz``, and tell the misfit with and without the outline's slip."""
     real = statistics.procrustes(real_shapes(), schemes.get("300w-68").corners).aligned
     model, scores = fitting.fit(real)
     write(model, scores)

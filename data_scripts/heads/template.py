@@ -1,6 +1,6 @@
 """Anatomy set by hand: where the 68 points lie on a head, in depth above all, and what expressions move.
 
-Eye-corner distances in the head frame (`faces.head`), the left half and the middle; a millimetre is about 1/92.
+Eye-corner distances in the head frame (`geometry.head`), the left half and the middle; a millimetre is about 1/92.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ EXPRESSIONS = {
 UPPER, LOWER = [*range(17, 30)], [*range(1, 16), *range(30, 36), *range(48, 68)]
 MOVES = dict.fromkeys(EXPRESSIONS, LOWER) | {"brows_up": UPPER, "brows_together": UPPER}
 MOVES["smile"] = [*LOWER, *range(36, 48)]
-# Of the slices at jaw points 0 to 8 (`faces.contour`): half their width, and how far they bulge to the front.
+# Of the slices at jaw points 0 to 8 (`geometry.contour`): half their width, and how far they bulge to the front.
 SLICE_OUT = (0.5, 0.45, 0.4, 0.36, 0.32, 0.29, 0.26, 0.23, 0.2)
 SLICE_FRONT = (0.6, 0.6, 0.58, 0.53, 0.46, 0.38, 0.3, 0.22, 0.16)
 

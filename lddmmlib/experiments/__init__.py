@@ -8,11 +8,13 @@
 because a module that the experiment reads has changed since. An experiment that trains networks has three scales,
 `smoke` (seconds, for tests), `notebook` (as in its chapter, on a processor) and `full` (a GPU), and a result of each:
 `NAME.full.json`, with the errors on every image in `NAME.full.npz`. Its figures may hold verdicts on the claims that
-it serves, by the rules of `experiments.verdicts`; the book's ledger shows them.
+it serves, by the rules of `experiments._verdicts`; the book's ledger shows them.
 """
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -31,36 +33,7 @@ class Experiment(NamedTuple):
 
 
 def experiments() -> dict[str, Experiment]:
-    """Every experiment by its name."""
-    from lddmmlib.experiments import (
-        currents_run,
-        flows_run,
-        geometry_prior,
-        heatmap_table,
-        matching_run,
-        measuring,
-        realism,
-        sparse_completion,
-        style_gap,
-        subpixel_run,
-        transport_run,
-        warp_run,
-        yardstick,
-    )
-
-    modules = (
-        measuring,
-        geometry_prior,
-        yardstick,
-        realism,
-        style_gap,
-        currents_run,
-        flows_run,
-        matching_run,
-        sparse_completion,
-        heatmap_table,
-        subpixel_run,
-        warp_run,
-        transport_run,
-    )
+    """Every experiment by its name, from all modules here but the tools, whose names begin with an underscore."""
+    names = sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
+    modules = [importlib.import_module(f"{__name__}.{name}") for name in names]
     return {name: e for module in modules for name, e in module.EXPERIMENTS.items()}

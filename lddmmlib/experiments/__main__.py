@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from lddmmlib.experiments import experiments, provenance
+from lddmmlib.experiments import _record, experiments
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,8 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{name:22} {experiment.question}")
             continue
         for scale in experiment.scales or ("",):
-            told = provenance.status(name, experiment, scale=scale)
-            print(f"{provenance.full_name(name, scale):22} {told}")
+            told = _record.status(name, experiment, scale=scale)
+            print(f"{_record.full_name(name, scale):22} {told}")
     return 0
 
 
@@ -43,7 +43,7 @@ def _run(name: str, scale: str, device: str, seeds: int) -> int:
         print(f"run {name}: needed {wanted}, got {scale!r}", file=sys.stderr)
         return 2
     try:
-        print(provenance.run(name, everything[name], scale=scale, device=device, seeds=seeds))
+        print(_record.run(name, everything[name], scale=scale, device=device, seeds=seeds))
     except RuntimeError as error:
         print(f"run {name}: {error}", file=sys.stderr)
         return 2

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lddmmlib.experiments import Experiment
-from lddmmlib.experiments.measuring import SHAPES, real_shapes
+from lddmmlib.experiments.labels import SHAPES, real_shapes
 from lddmmlib.faces import geometry, schemes, statistics
 
 LEADING = 10

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from lddmmlib import heatmaps, metrics
-from lddmmlib.experiments import Experiment, verdicts
-from lddmmlib.experiments.measuring import SHAPES, real_shapes, with_interval
+from lddmmlib.experiments import Experiment, _verdicts
+from lddmmlib.experiments.labels import SHAPES, real_shapes, with_interval
 
 CELLS, STRIDE, FACE = 64, 4, 220.0  # paper C, section 5.1: 256 px, a face of about 220, maps of 64
 SIGMAS = (1.0, 2.0, 3.0)
@@ -125,7 +125,7 @@ def verdict_part(real: dict[float, Errors]) -> dict:
         errors = {r: round_trip(points, r, sigma, noise) for r in heatmaps.ROUNDINGS}
         pairs |= compared(errors, f"σ {sigma:g}, noise {noise:g}, cells", sigma == SIGMAS[1] and not noise)
     shapes = {k: v for s, e in real.items() for k, v in compared(e, f"σ {s:g}, NME in %", s == SIGMAS[1]).items()}
-    return {"C1": {kind: {what: each._asdict() for what, each in verdicts.judge(some).items()}
+    return {"C1": {kind: {what: each._asdict() for what, each in _verdicts.judge(some).items()}
                    for kind, some in (("synthetic", pairs), ("real", shapes))}}  # fmt: skip
 
 
@@ -142,7 +142,7 @@ EXPERIMENTS = {
         heatmap_table,
         "What does it cost to write the truth into heatmaps and to read it back?",
         f"{POINTS:,} random points; {SHAPES}, scaled into 256-px crops",
-        ("lddmmlib.heatmaps", "lddmmlib.metrics", "lddmmlib.experiments.measuring", "lddmmlib.experiments.verdicts"),
+        ("lddmmlib.heatmaps", "lddmmlib.metrics", "lddmmlib.experiments.labels", "lddmmlib.experiments._verdicts"),
         ("C1",),
     ),
 }

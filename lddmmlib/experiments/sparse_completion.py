@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lddmmlib import lars, metrics
 from lddmmlib.experiments import Experiment
-from lddmmlib.experiments.measuring import SHAPES, real_shapes, with_interval
+from lddmmlib.experiments.labels import SHAPES, real_shapes, with_interval
 from lddmmlib.faces import statistics
 from lddmmlib.methods.sparse_shape_regression import complete, fit_h
 

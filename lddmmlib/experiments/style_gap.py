@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lddmmlib import metrics
 from lddmmlib.experiments import Experiment, yardstick
-from lddmmlib.experiments.measuring import mean, with_interval
+from lddmmlib.experiments.labels import mean, with_interval
 from lddmmlib.faces import painters, synthetic
 
 IMAGES, STEPS, SHOWN = 2000, 500, 200

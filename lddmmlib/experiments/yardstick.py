@@ -22,7 +22,7 @@ from lddmmlib import metrics
 from lddmmlib.data import formats, images
 from lddmmlib.data.records import Record
 from lddmmlib.experiments import Experiment
-from lddmmlib.experiments.provenance import real_data
+from lddmmlib.experiments._record import real_data
 from lddmmlib.faces import schemes, synthetic
 
 SCHEME = schemes.get("300w-68")

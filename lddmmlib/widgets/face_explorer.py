@@ -13,7 +13,8 @@ import traitlets
 from torch import Tensor
 
 from lddmmlib._shapes import Bool, Float
-from lddmmlib.faces import contour, curves, face3d, geometry, head, placements, schemes, surface
+from lddmmlib.faces import geometry, placements, schemes
+from lddmmlib.faces.geometry import contour, curves, face3d, head, surface
 from lddmmlib.widgets.base import Number, Numbers, StaticWidget
 
 QUESTION = (
@@ -188,7 +189,7 @@ def _fill() -> Tensor:
 @cache
 def _arrays() -> dict[str, np.ndarray]:
     """The numbers of every face, flat. The mesh but for the skin between the curves is sparse in the knots, and that
-    skin is the thin-plate spline of its controls, which are sparse too (`faces.surface`)."""
+    skin is the thin-plate spline of its controls, which are sparse too (`faces.geometry.surface`)."""
     (mean, bases, moves), m, fill = head.facts(), surface.mesh(), _fill()
     direct = torch.cat([m.weights[: _before()], m.weights[_before() + len(fill) :]])
     pull, give = _controls()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from lddmmlib.experiments import provenance
+from lddmmlib.experiments import _record
 
 
 def fastest(*runs, at_least=0.5, most=25):
@@ -63,7 +63,7 @@ def show(asked, name, about, rows, **modules):
         print(f"{row['what']:36} {row.get('peer', ''):32} {ends} {row.get('aim', ''):>5}", flush=True)
     if asked.json:
         versions = {key: module.__version__ for key, module in modules.items()}
-        told = provenance.environment() | versions | {"date": datetime.now(UTC).date().isoformat()}
-        table = {"benchmark": name, "about": about, "provenance": told, "rows": provenance.rounded(kept)}
+        told = _record.environment() | versions | {"date": datetime.now(UTC).date().isoformat()}
+        table = {"benchmark": name, "about": about, "provenance": told, "rows": _record.rounded(kept)}
         asked.json.parent.mkdir(parents=True, exist_ok=True)
         asked.json.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

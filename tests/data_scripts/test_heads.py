@@ -6,8 +6,9 @@ from data_scripts.heads import fitting, mesh, recording
 from data_scripts.heads import template as hand
 from data_scripts.heads.extension import LANDMARKS, Extension
 from data_scripts.heads.model import Model, Scores, constrained, rotations, seen
-from lddmmlib.experiments import provenance
-from lddmmlib.faces import face3d, geometry, head, surface
+from lddmmlib.experiments import _record
+from lddmmlib.faces import geometry
+from lddmmlib.faces.geometry import face3d, head, surface
 
 LEARNED = fitting.LEARNED
 
@@ -152,4 +153,4 @@ def test_the_landmarks_of_the_fit_are_knots():
 
 
 def test_the_record_of_the_fit_belongs_to_this_code():
-    assert provenance.status("geometry_fit", recording.EXPERIMENT) == "present"
+    assert _record.status("geometry_fit", recording.EXPERIMENT) == "present"

@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from lddmmlib.experiments import geometry_prior
-from lddmmlib.faces import geometry, head, statistics
+from lddmmlib.faces import geometry, statistics
+from lddmmlib.faces.geometry import head
 
 
 def normal(*shape, seed=0):

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.utils.data import default_collate
 
-from lddmmlib.experiments import provenance, realism, yardstick
+from lddmmlib.experiments import _record, realism, yardstick
 from lddmmlib.faces import synthetic
 
 
@@ -75,9 +75,9 @@ def test_predictions_are_where_the_maps_say(photos):
 def test_a_small_run_end_to_end_and_again_from_its_folder(photos, tmp_path, monkeypatch):
     monkeypatch.setattr(yardstick, "photographs", lambda measuring: photos)
     monkeypatch.setattr(yardstick, "frames", lambda: photos[:2])
-    monkeypatch.setattr(provenance, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(_record, "RUNS", tmp_path / "runs")
     sized = realism.EXPERIMENTS["realism_small"]._replace(scales=("smoke",))
-    run = partial(provenance.run, "realism_small", sized, tmp_path, "smoke", seeds=1)
+    run = partial(_record.run, "realism_small", sized, tmp_path, "smoke", seeds=1)
     path = run()
     record = json.loads(path.read_text(encoding="utf-8"))
     row = record["figures"]["seeds"]["0"]

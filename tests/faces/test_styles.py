@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from lddmmlib.experiments import geometry_prior
-from lddmmlib.faces import geometry, head, painters, schemes, synthetic
+from lddmmlib.faces import geometry, painters, schemes, synthetic
+from lddmmlib.faces.geometry import head
 from lddmmlib.faces.painters.canvas import Canvas
 from lddmmlib.faces.painters.sitter import Sitter
 from lddmmlib.faces.painters.styles import ink, shapes

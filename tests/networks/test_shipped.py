@@ -7,7 +7,7 @@ import torch
 
 from lddmmlib import metrics
 from lddmmlib.data.augment import Crops
-from lddmmlib.experiments import provenance, yardstick
+from lddmmlib.experiments import _record, yardstick
 from lddmmlib.faces import synthetic
 from lddmmlib.networks import HRNetV2, shipped
 
@@ -42,7 +42,7 @@ def test_it_comes_small_in_half_precision_ready_to_use(net):
 
 
 def test_its_card_is_the_recorded_run(net):
-    result = json.loads((provenance.RESULTS / f"{net.card['result']}.json").read_text(encoding="utf-8"))
+    result = json.loads((_record.RESULTS / f"{net.card['result']}.json").read_text(encoding="utf-8"))
     scored = net.card["error_percent_of_corner_distance"]
     assert scored == {name: result["figures"]["seeds"]["0"][name] for name in scored}
     assert net.card["provenance"]["commit"] == result["provenance"]["commit"]

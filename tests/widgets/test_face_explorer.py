@@ -7,7 +7,8 @@ import pytest
 import torch
 import traitlets
 
-from lddmmlib.faces import curves, geometry, placements, schemes, surface
+from lddmmlib.faces import geometry, placements, schemes
+from lddmmlib.faces.geometry import curves, surface
 from lddmmlib.widgets import FaceExplorer, base, face_explorer
 
 LOW, HIGH = np.array(list(geometry.EXPRESSIONS.values())).T

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from lddmmlib.faces.face3d import Face3D
+from lddmmlib.faces.geometry.face3d import Face3D
 from lddmmlib.faces.painters import look
 from lddmmlib.faces.painters.drawing import line
 from lddmmlib.faces.painters.look import Look

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lddmmlib.faces import geometry, surface
+from lddmmlib.faces import geometry
+from lddmmlib.faces.geometry import surface
 from lddmmlib.faces.painters import canvas, figure
 from lddmmlib.faces.painters.canvas import Array
 from lddmmlib.faces.painters.look import Look

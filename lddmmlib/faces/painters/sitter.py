@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lddmmlib.faces import geometry, surface
+from lddmmlib.faces import geometry
+from lddmmlib.faces.geometry import surface
 from lddmmlib.faces.painters.canvas import Array
 from lddmmlib.faces.placements import BANDS
 
@@ -44,7 +45,7 @@ class Sitter:
         return self.solid(name)[:, :2]
 
     def at(self, points: Array) -> Array:
-        """Points (..., 3) of the head frame (`faces.head`) -> px."""
+        """Points (..., 3) of the head frame (`faces.geometry.head`) -> px."""
         return geometry.to_camera(self.face, np.asarray(points, float))[..., :2]
 
     def lens(self, name: str) -> Array:

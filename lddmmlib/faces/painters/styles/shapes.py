@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lddmmlib.faces import head
-from lddmmlib.faces.face3d import FARTHEST, Face3D
+from lddmmlib.faces.geometry import head
+from lddmmlib.faces.geometry.face3d import FARTHEST, Face3D
 
 # Lines that must not cross: each itself, nor any of its group another.
 GROUPS = (

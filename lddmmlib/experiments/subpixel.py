@@ -22,9 +22,9 @@ from torch.utils.data import DataLoader
 
 from lddmmlib import metrics, training
 from lddmmlib.data.augment import Crops
-from lddmmlib.experiments import Experiment, realism, verdicts, yardstick
-from lddmmlib.experiments.measuring import with_interval
-from lddmmlib.experiments.provenance import code_hashes
+from lddmmlib.experiments import Experiment, _verdicts, realism, yardstick
+from lddmmlib.experiments._record import code_hashes
+from lddmmlib.experiments.labels import with_interval
 from lddmmlib.faces import synthetic
 from lddmmlib.methods import subpixel
 from lddmmlib.methods.subpixel import Corrected, Pair, both
@@ -204,9 +204,9 @@ def judged(errors: Errors, prefix: str = "") -> dict[str, dict]:
     told: dict[str, dict] = {}
     for claim, pairs in comparisons().items():
         there = {k: (errors[a], errors[b]) for k, (a, b) in pairs.items() if a in errors and b in errors}
-        told[claim] = {prefix + k: v._asdict() for k, v in verdicts.judge(there).items()}
+        told[claim] = {prefix + k: v._asdict() for k, v in _verdicts.judge(there).items()}
     for d in ("3", "7"):
-        same = verdicts.equivalent(errors["none", "window 5"], errors["none", f"window {d}"], BOUND)
+        same = _verdicts.equivalent(errors["none", "window 5"], errors["none", f"window {d}"], BOUND)
         told["C4"][f"{prefix}5 x 5 within {100 * BOUND:.0f} % of {d} x {d}, σ 2 (a share)"] = same._asdict()
     return told
 
@@ -285,7 +285,7 @@ def subpixel_tables_hrnet(**sized: Any) -> dict:
 
 
 _READS = (*realism._READS, "lddmmlib.methods.subpixel", "lddmmlib.experiments.realism", "lddmmlib.networks.hourglass")
-_READS += ("lddmmlib.experiments.verdicts", "lddmmlib.experiments.measuring")
+_READS += ("lddmmlib.experiments._verdicts", "lddmmlib.experiments.labels")
 _QUESTION = "What do continuous maps, local soft-argmax, its window, σ and Siamese consistency gain with {}?"
 _DATA = (
     "drawn faces held out from training; 170 photographs annotated by hand (HELEN, 300-W convention); 357 video frames "

@@ -4,7 +4,7 @@
 
 A is built once, from where the vertices lie on the chart: a flat picture of the face (mouth and eyes open, the sides
 unrolled) that is the same for every face. On a curve a vertex is the curve's own spline; on the sides and the crown
-it is the slice's own ellipse (`faces.contour`), so that the mesh has the outline that the landmarks have; between
+it is the slice's own ellipse (`geometry.contour`), so that the mesh has the outline that the landmarks have; between
 them it is the thin-plate spline of the chart through all of these and the features.
 """
 
@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lddmmlib.faces import contour, head, patches
-from lddmmlib.faces.head import rows
-from lddmmlib.faces.patches import along
+from lddmmlib.faces.geometry import contour, head, patches
+from lddmmlib.faces.geometry.head import rows
+from lddmmlib.faces.geometry.patches import along
 
 REGIONS = ("skin", "back", "eye", "mouth", "ear", "neck")
 # Along the ring: jaw from ear to ear, then the crown back; forwards and backwards along its slices.

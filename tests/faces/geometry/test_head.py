@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.interpolate import CubicSpline
 
-from lddmmlib.faces import contour, face3d, head
+from lddmmlib.faces.geometry import contour, face3d, head
 
 
 def random(*shape, seed=0):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import stats
 
-from lddmmlib.experiments import measuring
+from lddmmlib.experiments import labels
 from lddmmlib.faces import schemes, statistics
 
 real = pytest.mark.skipif("LDDMMLIB_REAL_DATA" not in os.environ, reason="LDDMMLIB_REAL_DATA is not set")
@@ -18,13 +18,13 @@ def normal(*shape, seed=0):
 def test_the_interval_is_scipys_bootstrap():
     x = normal(80)
     judge = stats.bootstrap((x.numpy(),), np.mean, n_resamples=4000, method="percentile", rng=0)
-    ours = measuring.interval(x, measuring.mean, resamples=4000)
+    ours = labels.interval(x, labels.mean, resamples=4000)
     np.testing.assert_allclose(ours, judge.confidence_interval, atol=0.02)
-    assert torch.equal(ours, measuring.interval(x, measuring.mean, resamples=4000))
+    assert torch.equal(ours, labels.interval(x, labels.mean, resamples=4000))
 
 
 def test_the_interval_of_a_vector_has_one_row_a_component():
-    told = measuring.with_interval(normal(50, 2) + torch.tensor([10.0, -10.0]))
+    told = labels.with_interval(normal(50, 2) + torch.tensor([10.0, -10.0]))
     (a, b), (c, d) = told["interval"]
     assert a < told["value"][0] < b
     assert c < told["value"][1] < d < 0 < a
@@ -32,7 +32,7 @@ def test_the_interval_of_a_vector_has_one_row_a_component():
 
 def test_agreement_tells_offset_from_spread():
     d = torch.tensor([3.0, -4.0], dtype=torch.float64) + 0.5 * normal(4000, 2)
-    told = {k: v["value"] for k, v in measuring._agreement(d).items()}
+    told = {k: v["value"] for k, v in annotations._agreement(d).items()}
     np.testing.assert_allclose(told["offset"], [3, -4], atol=0.05)
     np.testing.assert_allclose(told["spread"], 0.5 * 2**0.5, atol=0.02)
     np.testing.assert_allclose([told["mean"], told["median"]], [5.025, 5.025], atol=0.03)
@@ -48,8 +48,8 @@ def test_agreement_is_measured_in_each_faces_own_frame(monkeypatch):
     def photographed(x):
         return torch.view_as_real(torch.view_as_complex(x) * b + c)
 
-    monkeypatch.setattr(measuring, "annotated_twice", lambda: (photographed(many), photographed(few)))
-    got = measuring.annotator_agreement()
+    monkeypatch.setattr(annotations, "annotated_twice", lambda: (photographed(many), photographed(few)))
+    got = labels.annotator_agreement()
     for told in (*got["same_points"].values(), *got["same_by_meaning"].values()):
         np.testing.assert_allclose(told["offset"]["value"], [3, -4], atol=1e-9)
         assert told["mean"]["value"] == pytest.approx(5)
@@ -60,7 +60,7 @@ def test_agreement_is_measured_in_each_faces_own_frame(monkeypatch):
 def test_in_box_gives_the_centre_and_the_size_but_no_turn():
     mean = normal(68, 2)
     shapes = 40 * normal(3, 68, 2, seed=1) + 100
-    got = measuring.in_box(mean, shapes)
+    got = labels.in_box(mean, shapes)
     for x, want in zip(got, shapes, strict=True):
         (low, high), (a, b) = ((y.amin(0), y.amax(0)) for y in (x, want))
         torch.testing.assert_close(low + high, a + b)
@@ -75,14 +75,14 @@ def test_interpolation_is_numpys_along_each_curve_and_around_the_closed():
     between |= {41: (40, 36), 59: (58, 48), 61: (60, 62), 67: (66, 60)}
     holes = points.clone()
     holes[:, list(between)] = torch.nan
-    got = measuring.interpolated(holes, "300w-68")
+    got = labels.interpolated(holes, "300w-68")
     kept = [i for i in range(68) if i not in between]
     assert torch.equal(got[:, kept], points[:, kept])
     for i, (a, b) in between.items():
         torch.testing.assert_close(got[:, i], (points[:, a] + points[:, b]) / 2)
     holes[:, [2, 3]] = torch.nan
     want = points[:, :1] + torch.tensor([0.25, 0.5, 0.75]).reshape(1, 3, 1) * (points[:, 4:5] - points[:, :1])
-    torch.testing.assert_close(measuring.interpolated(holes, "300w-68")[:, 1:4], want)
+    torch.testing.assert_close(labels.interpolated(holes, "300w-68")[:, 1:4], want)
 
 
 # On real faces
@@ -91,7 +91,7 @@ def test_interpolation_is_numpys_along_each_curve_and_around_the_closed():
 @real
 @pytest.mark.real
 def test_the_floor_of_nme_curve_is_the_one_in_the_facts():
-    got = measuring.nme_curve_floor()
+    got = labels.nme_curve_floor()
     want = {"overall": 2.5, "edge": 6.35, "brows": 3.62, "nose": 1.06, "eyes": 0.0, "mouth": 1.56}
     for part, value in want.items():
         assert got["bare_percent"][part]["value"] == pytest.approx(value, abs=0.05 if part == "overall" else 0.005)
@@ -102,18 +102,18 @@ def test_the_floor_of_nme_curve_is_the_one_in_the_facts():
 @real
 @pytest.mark.real
 def test_pupils_make_an_error_some_1_4_times_larger_than_corners():
-    got = measuring.shape_spread()
+    got = labels.shape_spread()
     for by in ("box", "similarity"):  # 1.404 on the test set of 300-W
         assert got["pupil_over_corner_nme"][by] == pytest.approx(1.404, abs=0.03)
     nme = got["nme_percent"]
-    assert all(nme["similarity"][n]["value"] < nme["box"][n]["value"] for n in measuring.NORMALISERS)
+    assert all(nme["similarity"][n]["value"] < nme["box"][n]["value"] for n in annotations.NORMALISERS)
 
 
 @real
 @pytest.mark.real
 def test_two_annotators_agree_best_on_what_both_schemes_mark():
-    got = measuring.annotator_agreement()
-    names = [schemes.get("cofw-29").names[i] for i in measuring.SAME_IN_29]
+    got = labels.annotator_agreement()
+    names = [schemes.get("cofw-29").names[i] for i in annotations.SAME_IN_29]
     assert list(got["same_points"]) == names
     assert len(got["same_by_meaning"]) == 11
     together = got["same_points_together"]["mean"]

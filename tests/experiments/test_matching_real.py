@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from lddmmlib import flows
-from lddmmlib.experiments import matching_run as run
+from lddmmlib.experiments import matching_real as run
 from lddmmlib.faces import schemes, statistics
 
 MEAN = 100 * statistics.real_300w().mean

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from lddmmlib._shapes import Float
-from lddmmlib.faces import contour, head
-from lddmmlib.faces.face3d import Face3D
+from lddmmlib.faces.geometry import contour, head
+from lddmmlib.faces.geometry.face3d import Face3D
 from lddmmlib.faces.placements import BANDS
 
 CURVES = (
@@ -62,7 +62,7 @@ def place(face: Face3D, name: str, t: Where) -> Float[Tensor, "k 3"]:
 
 
 def seen(face: Face3D, name: str, t: Where) -> Float[Tensor, "k 3"]:
-    """The same, but the jaw where annotators see it (`faces.contour`)."""
+    """The same, but the jaw where annotators see it (`geometry.contour`)."""
     return edge(face, "jaw", _slipped(face, t)) if name == "jaw" else place(face, name, t)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from lddmmlib import flows
 from lddmmlib._shapes import Float
 from lddmmlib.experiments import Experiment
-from lddmmlib.experiments.measuring import SHAPES, in_box, real_shapes, with_interval
+from lddmmlib.experiments.labels import SHAPES, in_box, real_shapes, with_interval
 from lddmmlib.faces import schemes, statistics
 from lddmmlib.kernels import gaussian
 
@@ -125,7 +125,7 @@ EXPERIMENTS = {
         "How often would two Euler steps move a landmark of a real face beyond the safe range of a lone one?",
         SHAPES,
         (
-            *("lddmmlib.experiments.measuring", "lddmmlib.faces.schemes", "lddmmlib.faces.statistics"),
+            *("lddmmlib.experiments.labels", "lddmmlib.faces.schemes", "lddmmlib.faces.statistics"),
             *("lddmmlib.flows", "lddmmlib.kernels"),
         ),
     ),

@@ -15,7 +15,7 @@ from torch import Tensor
 from lddmmlib import heatmaps
 from lddmmlib import optimal_transport as transport
 from lddmmlib.experiments import Experiment
-from lddmmlib.experiments.measuring import with_interval
+from lddmmlib.experiments.labels import with_interval
 
 SIZE, PAIRS = (64, 64), 32
 SIGMAS = (1.0, 1.5, 3.0)
@@ -134,7 +134,7 @@ EXPERIMENTS = {
         transport_growth,
         "Which losses keep growing with distance, and what do ε and the grid add to W1?",
         f"Gaussian maps on 64 x 64 cells, {PAIRS} pairs at random places and directions for each distance",
-        ("lddmmlib.heatmaps", "lddmmlib.optimal_transport", "lddmmlib.experiments.measuring"),
+        ("lddmmlib.heatmaps", "lddmmlib.optimal_transport", "lddmmlib.experiments.labels"),
         ("E8",),
     ),
 }

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from lddmmlib.faces import geometry, head, prior, schemes, statistics
+from lddmmlib.faces import geometry, schemes, statistics
+from lddmmlib.faces.geometry import head, prior
 
 real = pytest.mark.skipif("LDDMMLIB_REAL_DATA" not in os.environ, reason="LDDMMLIB_REAL_DATA is not set")
 
@@ -90,7 +91,7 @@ def test_drawn_faces_have_the_statistics_of_real_ones():
 @real
 def test_drawn_faces_have_the_statistics_of_the_real_shapes_themselves():
     from lddmmlib.experiments import geometry_prior
-    from lddmmlib.experiments.measuring import real_shapes
+    from lddmmlib.experiments.labels import real_shapes
 
     aligned = statistics.procrustes(real_shapes(), schemes.get("300w-68").corners).aligned
     told = geometry_prior.against(aligned, geometry_prior.drawn_shapes("wild", 500))

@@ -4,8 +4,8 @@
 boundary curve (`curve`), the landmarks of every annotation scheme, which lie on the same curves (`landmarks`), the
 outline of the head (`outline`) and a mesh that passes through the curves (`mesh`).
 
-How it is made: `faces.face3d` the camera, `faces.head` the head's knots, `faces.contour` the outline of a turned head,
-`faces.curves` the curves, `faces.surface` the mesh, `faces.prior` who there is.
+Its parts: `face3d` the camera, `head` the knots of the head, `contour` the outline of a turned head, `curves` the
+curves, `surface` the mesh, `prior` the distribution of faces.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from torch import Tensor
 
 from lddmmlib import _checks
 from lddmmlib._shapes import Bool, Float, Int
-from lddmmlib.faces import curves, prior, schemes, surface
-from lddmmlib.faces.curves import CURVES
-from lddmmlib.faces.face3d import IDENTITIES, LIMITS, Face3D, to_camera
-from lddmmlib.faces.head import EXPRESSIONS
+from lddmmlib.faces import schemes
+from lddmmlib.faces.geometry import curves, prior, surface
+from lddmmlib.faces.geometry.curves import CURVES
+from lddmmlib.faces.geometry.face3d import IDENTITIES, LIMITS, Face3D, to_camera
+from lddmmlib.faces.geometry.head import EXPRESSIONS
 
 __all__ = ["CURVES", "EXPRESSIONS", "IDENTITIES", "LIMITS", "Face3D", "chart", "curve", "landmarks", "mesh", "outline",
            "regions", "sample", "to_camera", "visible"]  # fmt: skip
@@ -32,7 +33,7 @@ Parameters = Sequence[float] | np.ndarray | Tensor
 
 
 def sample(rng: np.random.Generator, setting: str = "wild") -> Face3D:
-    """A random face as real photographs have them (`faces.prior`): ``setting`` is "studio" or "wild". Not framed.
+    """A random face as real photographs have them (`geometry.prior`): ``setting`` is "studio" or "wild". Not framed.
 
     >>> sample(np.random.default_rng(0), "studio").yaw == sample(np.random.default_rng(0), "studio").yaw
     True
@@ -130,7 +131,7 @@ def _covered(face: Face3D, points: Tensor) -> Tensor:
 
 
 def mesh(face: Face3D) -> tuple[Float[Tensor, "v 3"], Int[Tensor, "f 3"]]:
-    """Vertices (v, 3) in the camera frame, px, and triangles (f, 3): the same for every face (`faces.surface`).
+    """Vertices (v, 3) in the camera frame, px, and triangles (f, 3): the same for every face (`geometry.surface`).
 
     Seen from outside, a triangle's corners go around counter-clockwise in space: (b - a) x (c - a) points outwards.
     """

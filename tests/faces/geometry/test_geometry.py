@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from lddmmlib.faces import geometry, head, schemes
+from lddmmlib.faces import geometry, schemes
+from lddmmlib.faces.geometry import head
 from lddmmlib.faces.placements import BANDS, mirrored, place
 
 T = np.linspace(0, 1, 33)

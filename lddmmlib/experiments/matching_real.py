@@ -13,7 +13,7 @@ from lddmmlib import flows, matching
 from lddmmlib._shapes import Float
 from lddmmlib.currents import Curves
 from lddmmlib.experiments import Experiment
-from lddmmlib.experiments.measuring import SHAPES, real_shapes, with_interval
+from lddmmlib.experiments.labels import SHAPES, real_shapes, with_interval
 from lddmmlib.faces import schemes, statistics
 
 UNIT = 100.0  # px between the outer eye corners of the mean
@@ -211,7 +211,7 @@ EXPERIMENTS = {
         f"100 of {SHAPES}",
         (
             "lddmmlib.currents",
-            "lddmmlib.experiments.measuring",
+            "lddmmlib.experiments.labels",
             "lddmmlib.faces.schemes",
             "lddmmlib.faces.statistics",
             "lddmmlib.flows",

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lddmmlib.faces import head
-from lddmmlib.faces.head import rows
+from lddmmlib.faces.geometry import head
+from lddmmlib.faces.geometry.head import rows
 
 
 class Patch(NamedTuple):

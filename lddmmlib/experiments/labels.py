@@ -14,7 +14,7 @@ from torch import Tensor
 from lddmmlib import metrics
 from lddmmlib.data import formats
 from lddmmlib.experiments import Experiment
-from lddmmlib.experiments.provenance import real_data
+from lddmmlib.experiments._record import real_data
 from lddmmlib.faces import schemes, statistics
 
 PHOTOS = "250 photographs annotated by hand twice, with 68 and with 29 points (HELEN and COFW conventions)"

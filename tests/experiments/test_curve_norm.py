@@ -7,8 +7,8 @@ from scipy import stats
 from scipy.spatial import KDTree
 
 from lddmmlib import currents
-from lddmmlib.experiments import currents_run as run
-from lddmmlib.experiments.measuring import real_shapes
+from lddmmlib.experiments import curve_norm as run
+from lddmmlib.experiments.labels import real_shapes
 from lddmmlib.faces import statistics
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from lddmmlib import _checks
-from lddmmlib.faces import head
+from lddmmlib.faces.geometry import head
 
 # What the copula draws; "lids" is eyes_wide less eyes_closed.
 DRAWN = ("mouth_open", "smile", "pout", "brows_up", "brows_together", "jaw_sideways", "lids", "yaw", "pitch")

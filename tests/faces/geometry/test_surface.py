@@ -5,7 +5,8 @@ import pytest
 import torch
 from scipy.interpolate import RBFInterpolator
 
-from lddmmlib.faces import contour, geometry, head, patches, surface
+from lddmmlib.faces import geometry
+from lddmmlib.faces.geometry import contour, head, patches, surface
 
 
 def wild(seed):

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from lddmmlib._shapes import Float
 
-FACTS = Path(__file__).with_name("geometry.npz")
+FACTS = Path(__file__).with_name("heads.npz")
 # name -> (lowest, highest); 0 is neutral, 1 is strong.
 EXPRESSIONS = {
     "mouth_open": (0.0, 1.0),
@@ -41,7 +41,7 @@ EYEBALL, IRIS, LID = 0.13, 0.064, 0.01  # radii; the thickness of a lid
 SEAM = 0.004  # closed lips stay apart by about as much: the line between them
 LIP, OPENING = 0.02, 0.03  # the least thickness of a lip and height of an eye at rest
 
-# Curve -> t of its knots. `..._half`: half the thickness of a brow, a vector. `ring_...`: see `faces.contour`.
+# Curve -> t of its knots. `..._half`: half the thickness of a brow, a vector. `ring_...`: see `geometry.contour`.
 _EVEN = {
     "jaw": 17, "left_brow": 5, "left_brow_half": 5, "right_brow": 5, "right_brow_half": 5, "nose_bridge": 4,
     "left_eye_upper": 4, "left_eye_lower": 4, "right_eye_upper": 4, "right_eye_lower": 4, "outer_lip_upper": 7,
@@ -159,7 +159,7 @@ def facts() -> tuple[Tensor, Tensor, Tensor]:
 
 @cache
 def slip() -> Tensor:
-    """h of `faces.contour` at the jaw's knots (17,)."""
+    """h of `geometry.contour` at the jaw's knots (17,)."""
     with np.load(FACTS) as file:
         return torch.from_numpy(file["slip"]).double()
 

@@ -2,7 +2,7 @@
 
     (u, v) = centre + scale · [ Roll(roll) Pitch(pitch) Yaw(yaw) x ]_xy
 
-The head (`faces.head`) is turned in three dimensions, then projected: yaw > 0 to the picture's right, pitch > 0 up,
+The head (`geometry.head`) is turned in three dimensions, then projected: yaw > 0 to the picture's right, pitch > 0 up,
 roll > 0 clockwise.
 """
 
@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from lddmmlib import _checks
-from lddmmlib.faces import head
-from lddmmlib.faces.head import EXPRESSIONS
+from lddmmlib.faces.geometry import head
+from lddmmlib.faces.geometry.head import EXPRESSIONS
 
 IDENTITIES = 25  # standard normal over people; the last five change what 68 points do not show
 FARTHEST = 4.0  # of an identity parameter, either way
@@ -90,7 +90,7 @@ class Face3D:
 
     @cached_property
     def knots(self) -> Tensor:
-        """All knots (rows, 3) in the head frame (`faces.head`); of the neck, what stands on the body stays upright."""
+        """All knots (rows, 3) in the head frame (`head`); of the neck, what stands on the body stays upright."""
         x = head.knots(torch.from_numpy(self.identity), torch.from_numpy(self.expression))
         pivot = torch.tensor(NECK_PIVOT, dtype=torch.float64)
         for i, share in enumerate(NECK_SHARE):

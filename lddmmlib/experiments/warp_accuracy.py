@@ -13,7 +13,7 @@ from torch.nn.functional import interpolate
 
 from lddmmlib import polyharmonic
 from lddmmlib.experiments import Experiment
-from lddmmlib.experiments.measuring import with_interval
+from lddmmlib.experiments.labels import with_interval
 from lddmmlib.faces import geometry, statistics, synthetic
 from lddmmlib.polyharmonic import ORDERS, Spline
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from lddmmlib import currents
 from lddmmlib.currents import Curves
 from lddmmlib.experiments import Experiment
-from lddmmlib.experiments.measuring import SHAPES, real_shapes, with_interval
+from lddmmlib.experiments.labels import SHAPES, real_shapes, with_interval
 from lddmmlib.faces import statistics
 
 # The 12 curves of LDDMM-Face's released code on 68 points: consecutive and open, eyes and lips too.
@@ -123,7 +123,7 @@ EXPERIMENTS = {
         (
             "lddmmlib.currents",
             "lddmmlib.kernels",
-            "lddmmlib.experiments.measuring",
+            "lddmmlib.experiments.labels",
             "lddmmlib.faces.statistics",
         ),
     ),
