@@ -15,7 +15,7 @@ from data_scripts.heads import extension, fitting, mesh
 from data_scripts.heads import template as hand
 from data_scripts.heads.model import Model, Scores, seen
 from lddmmlib.experiments import Experiment
-from lddmmlib.experiments.labels import SHAPES, real_shapes
+from lddmmlib.experiments._real import SHAPES, real_shapes
 from lddmmlib.faces import schemes, statistics
 from lddmmlib.faces.geometry import head, prior, surface
 
@@ -94,11 +94,8 @@ def misfit(shapes: Tensor, model: Model, scores: Scores, slide: bool) -> dict:
     return {"all": error.mean().item(), "jaw": error[:, :17].mean().item(), "by_turn": rows}
 
 
-_MADE_BY = ("extension", "fitting", "mesh", "model", "template")
-_READS = ("contour", "curves", "head", "schemes", "statistics", "surface")
 EXPERIMENT = Experiment(
-    geometry_fit,
-    "How well does the head fit real annotations, and the visible outline its jaw?",
-    SHAPES,
-    (*(f"data_scripts.heads.{m}" for m in _MADE_BY), *(f"lddmmlib.faces.{m}" for m in _READS)),
+    measure=geometry_fit,
+    question="How well does the head fit real annotations, and the visible outline its jaw?",
+    data=SHAPES,
 )

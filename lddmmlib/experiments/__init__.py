@@ -1,39 +1,81 @@
-"""Measurements behind the book's numbers: each is a function that returns figures, run once and recorded.
+"""Measurements behind the book's numbers: each is run once and recorded, and the chapters read the record.
 
     python -m lddmmlib.experiments list
-    python -m lddmmlib.experiments run NAME [--scale full --device cuda --seeds 3]
     python -m lddmmlib.experiments status
+    python -m lddmmlib.experiments run NAME [--scale workstation --seeds 3]
+    python -m lddmmlib.experiments queue --scale workstation
+    python -m lddmmlib.experiments queue --scale full --device cuda --minutes 8 --out DIR
+    python -m lddmmlib.experiments merge DIR
 
-`run` writes `book/results/NAME.json`, which the chapters read; `status` says which results are missing, or stale
-because a module that the experiment reads has changed since. An experiment that trains networks has three scales,
-`smoke` (seconds, for tests), `notebook` (as in its chapter, on a processor) and `full` (a GPU), and a result of each:
-`NAME.full.json`, with the errors on every image in `NAME.full.npz`. Its figures may hold verdicts on the claims that
-it serves, by the rules of `experiments._verdicts`; the book's ledger shows them.
+A file here that does not begin with an underscore is an experiment, and its name is the name of its result,
+``book/results/NAME.json``. `status` says which results are missing, or stale because a file that the experiment reads
+has changed since (`_reads` computes which files these are).
+
+An experiment is either one measurement, `Experiment`, or a training matrix, `Matrix`, at one of four scales: `smoke`
+(seconds, for tests), `notebook` (minutes on a processor), `workstation` (hours on two cores), `full` (a GPU, the
+published network). The unit of a matrix is a run: one network trained from one seed, whose errors by image are kept in
+``book/results/NAME.SCALE/NETWORK-SEED.npz``. A run that is recorded for the same code is not trained again, on any
+machine; so a result grows run by run, and ``NAME.SCALE.json``, with the verdicts, is made anew from all of them.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+SCALES = ("smoke", "notebook", "workstation", "full")
 
 
 class Experiment(NamedTuple):
-    """What `run` needs to know of a measurement."""
+    """One measurement, of one size."""
 
-    # -> figures: numbers, strings, lists and dicts of them. Where there are scales: (scale, device, seeds, folder) ->
-    # figures; under "errors", arrays (seeds, images) by name; what an interrupted run takes up again is in the folder.
-    measure: Callable[..., dict]
+    measure: Callable[[], dict]  # -> figures: numbers, strings, lists and dicts of them
     question: str
     data: str  # what it is measured on, in words
-    reads: tuple[str, ...]  # modules whose change makes the result stale; the experiment's own is implied
     claims: tuple[str, ...] = ()  # ids of the claims that it serves
-    scales: tuple[str, ...] = ()  # that have a recorded result each; none: there is one size
+    untouched: tuple[str, ...] = ()  # modules that it imports, and on which its figures do not depend
 
 
-def experiments() -> dict[str, Experiment]:
+class Run(NamedTuple):
+    """What is kept of one trained network."""
+
+    errors: dict[str, Any]  # what -> an error for each image, (images,)
+    figures: dict  # its curves, and what else is told of it
+    provenance: dict = {}  # noqa: RUF012  (filled in when it is recorded)
+
+
+class Size(NamedTuple):
+    """How much of a matrix a scale asks for."""
+
+    networks: tuple[str, ...]  # in the order in which they matter
+    seeds: int
+
+
+class Matrix(NamedTuple):
+    """A training matrix: unique networks, each from several seeds, and what is judged from their errors."""
+
+    train: Callable[..., Run]  # (network, seed, scale, device, folder) -> Run; resumes from the folder
+    judge: Callable[[Mapping[str, list[Run]], str], dict]  # (network -> its runs by seed, scale) -> figures, verdicts
+    sizes: dict[str, Size]  # by scale
+    question: str
+    data: str
+    claims: tuple[str, ...] = ()
+    untouched: tuple[str, ...] = ()
+
+
+def experiments() -> dict[str, Experiment | Matrix]:
     """Every experiment by its name, from all modules here but the tools, whose names begin with an underscore."""
     names = sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
     modules = [importlib.import_module(f"{__name__}.{name}") for name in names]
     return {name: e for module in modules for name, e in module.EXPERIMENTS.items()}
+
+
+def module_of(experiment: Experiment | Matrix) -> Path:
+    """The file in which an experiment is written."""
+    function = experiment.train if isinstance(experiment, Matrix) else experiment.measure
+    function = function.func if isinstance(function, partial) else function
+    return Path(importlib.import_module(function.__module__).__file__ or "")

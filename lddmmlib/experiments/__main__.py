@@ -1,53 +1,107 @@
-"""`python -m lddmmlib.experiments list | run NAME [--scale full --device cuda --seeds 3] | status`."""
+"""`python -m lddmmlib.experiments list | status | run NAME | queue | merge DIR | renew NAME`."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
-from lddmmlib.experiments import _record, experiments
+from lddmmlib.experiments import SCALES, Experiment, Matrix, _record, _runs, experiments
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit status, 2 for what cannot be run as asked."""
+    asked = _parser().parse_args(arguments)
     everything = experiments()
-    parser = argparse.ArgumentParser(prog="python -m lddmmlib.experiments", description="Measure and record.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("list", help="every experiment and its question")
-    commands.add_parser("status", help="which results are present, missing or stale")
-    run = commands.add_parser("run", help="measure, and write book/results/NAME.json")
-    run.add_argument("name")
-    run.add_argument("--scale", default="", help="of an experiment that trains: smoke, notebook or full")
-    run.add_argument("--device", default="cpu")
-    run.add_argument("--seeds", type=int, default=3)
-    asked = parser.parse_args(arguments)
-    if asked.command == "run":
-        return _run(asked.name, asked.scale, asked.device, asked.seeds)
-    for name, experiment in everything.items():
-        if asked.command == "list":
-            print(f"{name:22} {experiment.question}")
-            continue
-        for scale in experiment.scales or ("",):
-            told = _record.status(name, experiment, scale=scale)
-            print(f"{_record.full_name(name, scale):22} {told}")
-    return 0
-
-
-def _run(name: str, scale: str, device: str, seeds: int) -> int:
-    everything = experiments()
-    if name not in everything:
-        print(f"run: needed one of {', '.join(everything)}; got {name!r}", file=sys.stderr)
-        return 2
-    if scale not in (scales := everything[name].scales or ("",)):
-        wanted = f"--scale {' or '.join(scales)}" if any(scales) else "no --scale"
-        print(f"run {name}: needed {wanted}, got {scale!r}", file=sys.stderr)
-        return 2
     try:
-        print(_record.run(name, everything[name], scale=scale, device=device, seeds=seeds))
+        if "name" in asked and asked.name not in everything:
+            raise RuntimeError(f"needed one of {', '.join(everything)}; got {asked.name!r}")
+        asked.command(everything, asked)
     except RuntimeError as error:
-        print(f"run {name}: {error}", file=sys.stderr)
+        print(f"{sys.argv[0] if arguments is None else asked.word}: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from here", file=sys.stderr)
+        return 130
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m lddmmlib.experiments", description="Measure and record.")
+    words = parser.add_subparsers(dest="word", required=True)
+
+    def word(command, summary: str) -> argparse.ArgumentParser:
+        sub = words.add_parser(command.__name__.strip("_"), help=summary)
+        sub.set_defaults(command=command)
+        return sub
+
+    word(_list, "every experiment and its question")
+    word(_status, "which results are present, missing or stale")
+    run = word(_run, "measure, and write book/results/NAME.json")
+    queue = word(_queue, "train what is missing at a scale, most wanted first; stops and goes on at will")
+    merge = word(_merge, "take the runs that another machine has finished into the results")
+    renew = word(_renew, "let runs stand where code was only moved: smoke runs at COMMIT and now agree")
+    for sub in (run, renew):
+        sub.add_argument("name")
+    for sub in (run, queue):
+        sub.add_argument("--scale", choices=SCALES, help="of a training matrix")
+        sub.add_argument("--device", default="cpu")
+    run.add_argument("--seeds", type=int, help="of a training matrix; as many as its scale asks for")
+    queue.add_argument("--minutes", type=float, help="begin no run that is expected to end later")
+    queue.add_argument("--out", type=Path, help="keep finished runs there, to be merged")
+    merge.add_argument("folder", type=Path)
+    renew.add_argument("--since", required=True, metavar="COMMIT")
+    return parser
+
+
+def _list(everything: dict, asked: argparse.Namespace) -> None:
+    for name, experiment in everything.items():
+        print(f"{name:22} {experiment.question}")
+
+
+def _status(everything: dict, asked: argparse.Namespace) -> None:
+    for name, experiment in everything.items():
+        if isinstance(experiment, Experiment):
+            print(f"{name:26} {_record.status(name, experiment)}")
+        else:
+            for scale in (s for s in experiment.sizes if s != "smoke"):
+                print(f"{_record.full_name(name, scale):26} {_runs.status(name, experiment, scale)}")
+
+
+def _run(everything: dict, asked: argparse.Namespace) -> None:
+    experiment, scale = everything[asked.name], asked.scale
+    if isinstance(experiment, Experiment):
+        if scale:
+            raise RuntimeError(f"{asked.name}: needed no --scale, got {scale!r}")
+        print(_record.run(asked.name, experiment))
+        return
+    if scale not in experiment.sizes:
+        raise RuntimeError(f"{asked.name}: needed --scale {' or '.join(experiment.sizes)}, got {scale!r}")
+    for task in _runs.tasks(asked.name, experiment, scale, asked.seeds):
+        if not _runs.is_recorded(task):
+            print(_runs.perform(task, asked.device), flush=True)
+    print(_runs.judge(asked.name, experiment, scale))
+
+
+def _queue(everything: dict, asked: argparse.Namespace) -> None:
+    if not asked.scale:
+        raise RuntimeError("needed --scale, got none")
+    for path in _runs.queue(everything, asked.scale, asked.device, asked.minutes, asked.out):
+        print(path, flush=True)
+
+
+def _merge(everything: dict, asked: argparse.Namespace) -> None:
+    if not asked.folder.is_dir():
+        raise RuntimeError(f"needed a folder that queue --out has written, got {str(asked.folder)!r}")
+    for file, told in _runs.merge(asked.folder, everything).items():
+        print(f"{file}: {told}")
+
+
+def _renew(everything: dict, asked: argparse.Namespace) -> None:
+    matrix = everything[asked.name]
+    if not isinstance(matrix, Matrix):
+        raise RuntimeError(f"{asked.name}: needed a training matrix, got one measurement; run it again")
+    print(*_runs.renew(asked.name, matrix, asked.since) or ["nothing to renew"], sep="\n")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,7 @@
-"""Where a recorded figure comes from: the code it ran, the versions, the machine; and whether that still holds."""
+"""What is recorded of a measurement: its figures, the code that it ran, the versions, the machine, the seconds."""
 
 from __future__ import annotations
 
-import ast
-import hashlib
-import importlib.util
 import json
 import math
 import os
@@ -17,52 +14,28 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lddmmlib import _checks
-from lddmmlib.experiments import Experiment
+from lddmmlib.experiments import Experiment, Matrix, _reads, module_of
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "book" / "results"
-RUNS = ROOT / "runs"  # checkpoints of runs under way; not in git
+RUNS = ROOT / "runs"  # checkpoints of trainings under way; not in git
 DIGITS = 4  # no figure here is known to more
+# Code that decides what is refused, kept and judged, and no figure of a run.
+_TOOLS = tuple(f"lddmmlib/experiments/{name}" for name in ("__init__", "__main__", "_reads", "_record", "_runs"))
+UNREAD = (*_TOOLS, "lddmmlib/_checks", "lddmmlib/_shapes", "lddmmlib/data/coco_writer")
 
 
-def real_data() -> Path:
-    """The folder of real annotations and photographs that LDDMMLIB_REAL_DATA names."""
-    needed = "LDDMMLIB_REAL_DATA: needed the folder of real test data"
-    if not (named := os.environ.get("LDDMMLIB_REAL_DATA")):
-        raise RuntimeError(f"{needed}, got no such variable; set it to that folder and run again")
-    if not Path(named).is_dir():
-        raise RuntimeError(f"{needed}, got {named!r}, which is no folder; correct it and run again")
-    return Path(named)
+def code(experiment: Experiment | Matrix, *more_untouched: str) -> dict[str, str]:
+    """File -> hash, of all code and data that the experiment reads, less what it says that it does not depend on."""
+    path = module_of(experiment)
+    apart = UNREAD + tuple(name.replace(".", "/") for name in (*experiment.untouched, *more_untouched))
+    read = _reads.closure(path.read_text(encoding="utf-8")) | {path}
 
+    def counts(file: Path) -> bool:
+        name = file.relative_to(ROOT).with_suffix("").as_posix().removesuffix("/__init__")
+        return not any(name == each or name.startswith(f"{each}/") for each in apart)
 
-def code_hashes(experiment: Experiment) -> dict[str, str]:
-    """Module -> hash of its code, of all that the experiment declares and of its own."""
-    names = sorted({*experiment.reads, experiment.measure.__module__})
-    return {name: _hash(name) for name in names}
-
-
-def _hash(module: str) -> str:
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:
-        raise ValueError(f"reads: needed the name of a module, got {module!r}; correct the experiment")
-    text = Path(spec.origin).read_text(encoding="utf-8")  # line ends as read, so alike on every system
-    return hashlib.sha256(bare(text).encode()).hexdigest()[:16]
-
-
-def bare(text: str) -> str:
-    """Python source without docstrings, comment lines and blank lines: what can change a figure.
-
-    >>> bare('x = 1\\n\\n# why\\ndef f():\\n    "what"\\n    return x\\n')
-    'x = 1\\ndef f():\\n    return x'
-    """
-    lines: list[str | None] = [*text.splitlines()]
-    for node in ast.walk(ast.parse(text)):
-        holds = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-        if holds and ast.get_docstring(node) is not None:
-            doc = node.body[0]
-            lines[doc.lineno - 1 : doc.end_lineno] = [None] * (doc.end_lineno - doc.lineno + 1)
-    return "\n".join(line for line in lines if line and line.strip() and not line.lstrip().startswith("#"))
+    return _reads.digests(filter(counts, read))
 
 
 def full_name(name: str, scale: str = "") -> str:
@@ -70,48 +43,46 @@ def full_name(name: str, scale: str = "") -> str:
     return f"{name}.{scale}" if scale else name
 
 
-def run(
-    name: str, experiment: Experiment, results: Path = RESULTS, scale: str = "", device: str = "cpu", seeds: int = 3
+def run(name: str, experiment: Experiment, results: Path | None = None) -> Path:
+    """Measure, and write figures and provenance to ``results``/NAME.json."""
+    ran, where, start = code(experiment), environment(), time.perf_counter()  # what ran, not what was written meanwhile
+    figures = experiment.measure()
+    provenance = {"data": experiment.data, "date": today(), "seconds": round(time.perf_counter() - start, 1), **where}
+    return write(name, experiment, figures, provenance | {"code": ran}, results)
+
+
+def write(
+    name: str, experiment: Experiment | Matrix, figures: dict, provenance: dict, results: Path | None = None
 ) -> Path:
-    """Measure, and write figures and provenance to ``results``/NAME.json or NAME.SCALE.json."""
-    _checks.one_of(scale, "scale", experiment.scales or ("",))
-    code, where = code_hashes(experiment), environment(device)  # before: what ran, not what was written meanwhile
-    start, whole = time.perf_counter(), full_name(name, scale)
-    sized = {"scale": scale, "device": device, "seeds": seeds, "folder": RUNS / whole} if scale else {}
-    figures = experiment.measure(**sized)
-    errors = figures.pop("errors", {})
+    """Write a result; ``name`` includes the scale, if there is one."""
     record = {
-        "name": name,
+        "name": name.partition(".")[0],
         "question": experiment.question,
         "claims": list(experiment.claims),
         "figures": rounded(figures),
-        "provenance": {
-            "data": experiment.data,
-            "date": datetime.now(UTC).date().isoformat(),
-            "seconds": round(time.perf_counter() - start, 1),
-            **where,
-            **({"scale": scale, "seeds": seeds} if scale else {}),
-            "code": code,
-        },
+        "provenance": provenance,
     }
-    results.mkdir(parents=True, exist_ok=True)
-    path = results / f"{whole}.json"
-    if errors:  # three digits do
-        np.savez_compressed(path.with_suffix(".npz"), **{k: np.asarray(v, dtype=np.float16) for k, v in errors.items()})
+    path = (results or RESULTS) / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8", newline="\n")
     return path
 
 
-def status(name: str, experiment: Experiment, results: Path = RESULTS, scale: str = "") -> str:
-    """``present``, ``missing``, or ``stale`` with the modules that have changed."""
-    path = results / f"{full_name(name, scale)}.json"
+def status(name: str, experiment: Experiment, results: Path | None = None) -> str:
+    """``present``, ``missing``, or ``stale`` with the files that have changed."""
+    path = (results or RESULTS) / f"{name}.json"
     if not path.exists():
         return "missing"
     then = json.loads(path.read_text(encoding="utf-8"))["provenance"]["code"]
-    now = code_hashes(experiment)
-    changed = sorted(m for m in then.keys() | now.keys() if then.get(m) != now.get(m))
+    now = code(experiment)
+    changed = sorted(file for file in then.keys() | now.keys() if then.get(file) != now.get(file))
     return f"stale: {', '.join(changed)} changed" if changed else "present"
+
+
+def today() -> str:
+    """The date, in UTC."""
+    return datetime.now(UTC).date().isoformat()
 
 
 def rounded(figure: object) -> object:
@@ -137,6 +108,8 @@ def environment(device: str = "cpu") -> dict[str, str]:
     """Commit, versions and kind of machine; nothing that names a person, a host or a path."""
     machine = f"{_processor()}, {os.cpu_count()} cores, {platform.system()}"
     if device.startswith("cuda"):
+        if not torch.cuda.is_available():
+            raise RuntimeError(f"device: needed a GPU that torch can use, got {device!r} and none; use cpu")
         machine = f"{torch.cuda.get_device_name(device)}; {machine}"
     return {
         "commit": _commit(),

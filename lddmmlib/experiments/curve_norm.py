@@ -15,7 +15,8 @@ from torch import Tensor
 from lddmmlib import currents
 from lddmmlib.currents import Curves
 from lddmmlib.experiments import Experiment
-from lddmmlib.experiments.labels import SHAPES, real_shapes, with_interval
+from lddmmlib.experiments._real import SHAPES, real_shapes
+from lddmmlib.experiments.labels import with_interval
 from lddmmlib.faces import statistics
 
 # The 12 curves of LDDMM-Face's released code on 68 points: consecutive and open, eyes and lips too.
@@ -117,14 +118,8 @@ def _by_curve(rows: Tensor, statistic: Callable[[Tensor], Tensor]) -> dict:
 
 EXPERIMENTS = {
     "curve_norm": Experiment(
-        curve_norm,
-        "What does the width of the curve norm do on real faces, and what does the norm forgive?",
-        SHAPES,
-        (
-            "lddmmlib.currents",
-            "lddmmlib.kernels",
-            "lddmmlib.experiments.labels",
-            "lddmmlib.faces.statistics",
-        ),
+        measure=curve_norm,
+        question="What does the width of the curve norm do on real faces, and what does the norm forgive?",
+        data=SHAPES,
     ),
 }

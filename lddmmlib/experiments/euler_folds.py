@@ -11,7 +11,8 @@ from torch import Tensor
 from lddmmlib import flows
 from lddmmlib._shapes import Float
 from lddmmlib.experiments import Experiment
-from lddmmlib.experiments.labels import SHAPES, in_box, real_shapes, with_interval
+from lddmmlib.experiments._real import SHAPES, real_shapes
+from lddmmlib.experiments.labels import in_box, with_interval
 from lddmmlib.faces import schemes, statistics
 from lddmmlib.kernels import gaussian
 
@@ -121,12 +122,8 @@ def euler_folds() -> dict:
 
 EXPERIMENTS = {
     "euler_folds": Experiment(
-        euler_folds,
-        "How often would two Euler steps move a landmark of a real face beyond the safe range of a lone one?",
-        SHAPES,
-        (
-            *("lddmmlib.experiments.labels", "lddmmlib.faces.schemes", "lddmmlib.faces.statistics"),
-            *("lddmmlib.flows", "lddmmlib.kernels"),
-        ),
+        measure=euler_folds,
+        question="How often would two Euler steps move a landmark of a real face beyond the safe range of a lone one?",
+        data=SHAPES,
     ),
 }

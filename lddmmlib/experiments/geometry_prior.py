@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lddmmlib.experiments import Experiment
-from lddmmlib.experiments.labels import SHAPES, real_shapes
+from lddmmlib.experiments._real import SHAPES, real_shapes
 from lddmmlib.faces import geometry, schemes, statistics
 
 LEADING = 10
@@ -102,24 +102,10 @@ def meet(p: np.ndarray, q: np.ndarray) -> np.ndarray:
     return (side(a, b, c) * side(a, b, d) < 0) & (side(c, d, a) * side(c, d, b) < 0)
 
 
-_READS = (
-    "contour",
-    "curves",
-    "face3d",
-    "geometry",
-    "head",
-    "patches",
-    "placements",
-    "prior",
-    "schemes",
-    "statistics",
-    "surface",
-)
 EXPERIMENTS = {
     "geometry_prior": Experiment(
-        geometry_prior,
-        "How well do drawn heads follow the statistics of real annotations?",
-        SHAPES,
-        tuple(f"lddmmlib.faces.{m}" for m in _READS),
+        measure=geometry_prior,
+        question="How well do drawn heads follow the statistics of real annotations?",
+        data=SHAPES,
     )
 }

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from lddmmlib import heatmaps, metrics
 from lddmmlib.experiments import Experiment, _verdicts
-from lddmmlib.experiments.labels import SHAPES, real_shapes, with_interval
+from lddmmlib.experiments._real import SHAPES, real_shapes
+from lddmmlib.experiments.labels import with_interval
 
 CELLS, STRIDE, FACE = 64, 4, 220.0  # paper C, section 5.1: 256 px, a face of about 220, maps of 64
 SIGMAS = (1.0, 2.0, 3.0)
@@ -139,10 +140,9 @@ def heatmap_table() -> dict:
 
 EXPERIMENTS = {
     "heatmap_table": Experiment(
-        heatmap_table,
-        "What does it cost to write the truth into heatmaps and to read it back?",
-        f"{POINTS:,} random points; {SHAPES}, scaled into 256-px crops",
-        ("lddmmlib.heatmaps", "lddmmlib.metrics", "lddmmlib.experiments.labels", "lddmmlib.experiments._verdicts"),
-        ("C1",),
+        measure=heatmap_table,
+        question="What does it cost to write the truth into heatmaps and to read it back?",
+        data=f"{POINTS:,} random points; {SHAPES}, scaled into 256-px crops",
+        claims=("C1",),
     ),
 }

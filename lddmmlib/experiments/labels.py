@@ -12,24 +12,15 @@ import torch
 from torch import Tensor
 
 from lddmmlib import metrics
-from lddmmlib.data import formats
 from lddmmlib.experiments import Experiment
-from lddmmlib.experiments._record import real_data
+from lddmmlib.experiments._real import SHAPES, TWICE, annotated_twice, real_shapes
 from lddmmlib.faces import schemes, statistics
 
-PHOTOS = "250 photographs annotated by hand twice, with 68 and with 29 points (HELEN and COFW conventions)"
-SHAPES = "2,800 of the 300-W training annotations, 68 points, integer coordinates"
 # The 46 of 68 landmarks that LDDMM-Face's released code trains on for "50 %" (facts; its repository).
 SUBSET_46 = [*range(0, 17, 2), 17, 19, 21, 22, 24, 26, *range(27, 32), 33, *range(35, 49), 50, 52, 54, 55, 57, 59]
 SUBSET_46 += [60, 62, 64, 65, 67]
 SAME_IN_29 = (8, 9, 10, 11, 22, 23)  # corners of the eyes and of the mouth: what 68 points mark, too
 NORMALISERS = ("corners", "pupils", "box", "diagonal")
-
-
-def real_shapes() -> Tensor:
-    """The 2,800 shapes, float64 (2800, 68, 2)."""
-    with np.load(real_data() / "shapes_300w_train.npz") as file:
-        return torch.tensor(file["pts"], dtype=torch.float64)
 
 
 def mean(rows: Tensor) -> Tensor:
@@ -75,16 +66,6 @@ def shape_statistics() -> dict:
         "asymmetry_percent": 100 * (one_sided.mean - model.mean).norm(dim=-1).max().item(),
         "mean_move_at_stop": one_sided.residual,
     }
-
-
-def annotated_twice() -> tuple[Tensor, Tensor]:
-    """68 and 29 points of the same photographs, (250, 68, 2) and (250, 29, 2)."""
-    files = sorted((real_data() / "helen_dual").glob("*.pts"))
-    if not files:
-        raise RuntimeError("LDDMMLIB_REAL_DATA: needed helen_dual/*.pts in it, got none; check the folder")
-    many = torch.stack([formats.read(file, "pts")[0].landmarks for file in files])
-    few = torch.stack([formats.read(file.with_suffix(".pts29"), "pts29")[0].landmarks for file in files])
-    return many.double(), few.double()
 
 
 def annotator_agreement() -> dict:
@@ -185,29 +166,27 @@ def interpolated(points: Tensor, name: str) -> Tensor:
     return filled
 
 
-_FACES = ("lddmmlib.faces.placements", "lddmmlib.faces.schemes", "lddmmlib.faces.statistics")
 EXPERIMENTS = {
     "shape_statistics": Experiment(
-        shape_statistics, "How do real faces vary, and how far is that from Gaussian?", SHAPES, _FACES
+        measure=shape_statistics,
+        question="How do real faces vary, and how far is that from Gaussian?",
+        data=SHAPES,
     ),
     "annotator_agreement": Experiment(
-        annotator_agreement,
-        "How far apart do two people put the same landmark?",
-        PHOTOS,
-        (*_FACES, "lddmmlib.data.formats", "lddmmlib.data.pts"),
-        ("A4", "B5"),
+        measure=annotator_agreement,
+        question="How far apart do two people put the same landmark?",
+        data=TWICE,
+        claims=("A4", "B5"),
     ),
     "shape_spread": Experiment(
-        shape_spread,
-        "How wrong is the mean face, by which normaliser?",
-        SHAPES,
-        (*_FACES, "lddmmlib.metrics"),
+        measure=shape_spread,
+        question="How wrong is the mean face, by which normaliser?",
+        data=SHAPES,
     ),
     "nme_curve_floor": Experiment(
-        nme_curve_floor,
-        "What does NME_curve charge a perfect prediction of 46 of the 68 landmarks?",
-        SHAPES,
-        ("lddmmlib.faces.placements", "lddmmlib.faces.schemes", "lddmmlib.metrics"),
-        ("A1",),
+        measure=nme_curve_floor,
+        question="What does NME_curve charge a perfect prediction of 46 of the 68 landmarks?",
+        data=SHAPES,
+        claims=("A1",),
     ),
 }

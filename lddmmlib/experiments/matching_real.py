@@ -13,7 +13,8 @@ from lddmmlib import flows, matching
 from lddmmlib._shapes import Float
 from lddmmlib.currents import Curves
 from lddmmlib.experiments import Experiment
-from lddmmlib.experiments.labels import SHAPES, real_shapes, with_interval
+from lddmmlib.experiments._real import SHAPES, real_shapes
+from lddmmlib.experiments.labels import with_interval
 from lddmmlib.faces import schemes, statistics
 
 UNIT = 100.0  # px between the outer eye corners of the mean
@@ -206,17 +207,8 @@ def matching_real() -> dict:
 
 EXPERIMENTS = {
     "matching_real": Experiment(
-        matching_real,
-        "How near does a flow of the mean face come to real ones, at which cost, and does it fill gaps?",
-        f"100 of {SHAPES}",
-        (
-            "lddmmlib.currents",
-            "lddmmlib.experiments.labels",
-            "lddmmlib.faces.schemes",
-            "lddmmlib.faces.statistics",
-            "lddmmlib.flows",
-            "lddmmlib.kernels",
-            "lddmmlib.matching",
-        ),
+        measure=matching_real,
+        question="How near does a flow of the mean face come to real ones, at which cost, and does it fill gaps?",
+        data=f"100 of {SHAPES}",
     ),
 }

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from lddmmlib import lars, metrics
 from lddmmlib.experiments import Experiment
-from lddmmlib.experiments.labels import SHAPES, real_shapes, with_interval
+from lddmmlib.experiments._real import SHAPES, real_shapes
+from lddmmlib.experiments.labels import with_interval
 from lddmmlib.faces import statistics
 from lddmmlib.methods.sparse_shape_regression import complete, fit_h
 
@@ -108,19 +109,16 @@ def beside_scikit_learn(x: Tensor, y: Tensor) -> Agreement:
     return Agreement(short, worst)
 
 
-_MATHS = ("lddmmlib.lars",)
 EXPERIMENTS = {
     "sparse_completion": Experiment(
-        sparse_completion,
-        "How well do 34 landmarks tell the 34 others, by the budget for |h|₁ and by the faces to learn from?",
-        SHAPES,
-        (*_MATHS, "lddmmlib.methods.sparse_shape_regression", "lddmmlib.metrics", "lddmmlib.faces.statistics"),
-        ("B4",),
+        measure=sparse_completion,
+        question="How well do 34 landmarks tell the 34 others, by the budget for |h|₁ and by the faces to learn from?",
+        data=SHAPES,
+        claims=("B4",),
     ),
     "lars_knots": Experiment(
-        lars_knots,
-        "How many knots do the paths of real landmarks have, and where does scikit-learn's path end?",
-        SHAPES,
-        _MATHS,
+        measure=lars_knots,
+        question="How many knots do the paths of real landmarks have, and where does scikit-learn's path end?",
+        data=SHAPES,
     ),
 }

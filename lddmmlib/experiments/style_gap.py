@@ -27,7 +27,7 @@ def style_gap() -> dict:
 def errors(network: torch.nn.Module, style: str, count: int) -> Tensor:
     """NME (count,), %, on the first faces of `wild-val`: neither trained on, nor looked at when styles were made."""
     faces = (synthetic.sample(i, "wild-val", style=style) for i in range(count))
-    shown = [yardstick.Sample(f.image.permute(1, 2, 0).contiguous().numpy(), f.landmarks.numpy()) for f in faces]
+    shown = [_real.Sample(f.image.permute(1, 2, 0).contiguous().numpy(), f.landmarks.numpy()) for f in faces]
     return 100 * metrics.nme(*yardstick.predict(network, shown), "corners", yardstick.SCHEME)
 
 
@@ -45,18 +45,10 @@ def gaps(nme: dict[str, Tensor]) -> dict:
     }
 
 
-def _reads() -> tuple[str, ...]:
-    """All that makes a face in any style, what learns from it, and what scores it."""
-    styles = ("caricature", "cartoon", "halftone", "ink", "painterly", "shapes")
-    made = ["lddmmlib.faces.painters.drawing", *(f"lddmmlib.faces.painters.styles.{name}" for name in styles)]
-    return (*yardstick.EXPERIMENTS["yardstick"].reads, *made, "lddmmlib.experiments.yardstick")
-
-
 EXPERIMENTS = {
     "style_gap": Experiment(
-        style_gap,
-        "By how much does each style raise the error of a landmarker that knows photographs alone?",
-        "2,000 drawn photographs to learn from, then 200 other drawn faces in every style; nothing real",
-        _reads(),
+        measure=style_gap,
+        question="By how much does each style raise the error of a landmarker that knows photographs alone?",
+        data="2,000 drawn photographs to learn from, then 200 other drawn faces in every style; nothing real",
     )
 }

@@ -211,7 +211,7 @@ def judged(errors: Errors, prefix: str = "") -> dict[str, dict]:
     return told
 
 
-def label_noise(samples: list[yardstick.Sample]) -> dict:
+def label_noise(samples: list[_real.Sample]) -> dict:
     """How coarse labels are: of each face and axis the least step between two of them, px; the share of labels that are
     whole steps from the first one, within a tenth of a step; and what rounding to such a grid costs, % of the corners'
     distance. Only where that share is near 1 is there a grid.
@@ -237,7 +237,7 @@ def tables(
 ) -> dict:
     """Train what is missing of the matrix, read all of it, and judge."""
     size, folder = sizes[scale], folder / digest(name)
-    real = {"photographs": yardstick.photographs(measuring=True), "frames": yardstick.frames()}
+    real = {"photographs": _real.photographs(measuring=True), "frames": _real.video_frames()}
     faces = {part: kept(n, split, size, folder) for part, n, split in
              (("train", size.faces, "wild"), ("held out", size.held_out, "wild-val"))}  # fmt: skip
     cut = {part: Crops(some, SCHEME.name, size.side, subpixel.RECIPE) for part, some in faces.items()}

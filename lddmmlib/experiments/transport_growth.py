@@ -131,10 +131,9 @@ def transport_growth() -> dict:
 
 EXPERIMENTS = {
     "transport_growth": Experiment(
-        transport_growth,
-        "Which losses keep growing with distance, and what do ε and the grid add to W1?",
-        f"Gaussian maps on 64 x 64 cells, {PAIRS} pairs at random places and directions for each distance",
-        ("lddmmlib.heatmaps", "lddmmlib.optimal_transport", "lddmmlib.experiments.labels"),
-        ("E8",),
+        measure=transport_growth,
+        question="Which losses keep growing with distance, and what do ε and the grid add to W1?",
+        data=f"Gaussian maps on 64 x 64 cells, {PAIRS} pairs at random places and directions for each distance",
+        claims=("E8",),
     ),
 }

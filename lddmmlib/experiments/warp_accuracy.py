@@ -127,12 +127,8 @@ def warp_accuracy() -> dict:
 
 EXPERIMENTS = {
     "warp_accuracy": Experiment(
-        warp_accuracy,
-        "How far off is a spline through 68 landmarks elsewhere on the face, and when does it fold?",
-        f"{PAIRS} pairs of drawn faces of each of two splits, {' and '.join(SPLITS)}, {SIZE} px",
-        (
-            "lddmmlib.polyharmonic",
-            *(f"lddmmlib.faces.{name}" for name in ("curves", "geometry", "statistics", "synthetic")),
-        ),
+        measure=warp_accuracy,
+        question="How far off is a spline through 68 landmarks elsewhere on the face, and when does it fold?",
+        data=f"{PAIRS} pairs of drawn faces of each of two splits, {' and '.join(SPLITS)}, {SIZE} px",
     ),
 }

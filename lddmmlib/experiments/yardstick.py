@@ -10,8 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
-from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,10 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lddmmlib import metrics
-from lddmmlib.data import formats, images
-from lddmmlib.data.records import Record
 from lddmmlib.experiments import Experiment
-from lddmmlib.experiments._record import real_data
+from lddmmlib.experiments._real import PHOTOGRAPHS, Sample, photographs, video_frames
 from lddmmlib.faces import schemes, synthetic
 
 SCHEME = schemes.get("300w-68")
@@ -34,13 +30,6 @@ IMAGES, STEPS = 18_000, 4000
 TIP, LEFT, RIGHT = 30, 0, 16
 TURNS = (0.0, 0.15, 0.35, 0.6, math.inf)  # of `_turn`, by which errors are told apart
 JITTER = (0.85, 1.2, 0.08)  # of boxes, as a detector might give them: least and largest scale; shift, of the side
-
-
-class Sample(NamedTuple):
-    """An image (h, w, 3), red green blue, uint8, and its landmarks (68, 2), px."""
-
-    image: np.ndarray
-    points: np.ndarray
 
 
 Box = tuple[float, float, float]  # how many times the true one's side; its shift in x and y, of that side
@@ -205,22 +194,6 @@ def _in_turn(faces: synthetic.Faces) -> Iterator[synthetic.Face]:
     return iter(workers)
 
 
-def photographs(measuring: bool) -> list[Sample]:
-    """The 80 photographs for development, or the 170 for measuring."""
-    records = formats.read(real_data() / "helen_dual", "pts")
-    order = np.random.default_rng(0).permutation(len(records))
-    return [_opened(records[i]) for i in sorted(order[80:] if measuring else order[:80])]
-
-
-def frames() -> list[Sample]:
-    """357 crops of video frames, whose labels follow another convention."""
-    return [_opened(record) for record in formats.read(real_data() / "ytf68" / "val", "pts")]
-
-
-def _opened(record: Record) -> Sample:
-    return Sample(images.load(record.image)[..., ::-1], record.landmarks.numpy())
-
-
 def scores(network: Network, photos: Sequence[Sample]) -> dict:
     """NME by outer eye corners in per cent: raw and corrected, of all landmarks, each part, each turn of the head; raw
     in jittered boxes, too."""
@@ -251,26 +224,17 @@ def drawn_faces_teach() -> dict:
     network = train(drawn(), STEPS, lambda _, value: losses.append(value))
     curve = torch.tensor(losses).view(40, -1).mean(1).tolist()
     figures = scores(network, photographs(measuring=True))
-    return {"images": IMAGES, "steps": STEPS, "loss": curve} | figures | {"video_frames": scores(network, frames())}
+    figures["video_frames"] = scores(network, video_frames())
+    return {"images": IMAGES, "steps": STEPS, "loss": curve} | figures
 
 
-PAINTED_BY = ("background", "before", "camera", "canvas", "eyes", "figure", "hair", "light", "look", "mouth")
-PAINTED_BY += ("photograph", "relief", "sitter", "skin", "worn")
-
-
-def _reads() -> tuple[str, ...]:
-    """All that makes a drawn photograph, and what scores it."""
-    made = {p.stem for p in Path(synthetic.__file__).parent.glob("*.py")}
-    made -= {"__init__", "__main__", "perturb", "statistics"}
-    made |= {f"painters.{name}" for name in PAINTED_BY}
-    return (*(f"lddmmlib.faces.{name}" for name in sorted(made)), "lddmmlib.metrics")
-
-
+# No drawn photograph looks otherwise for these.
+UNTOUCHED = ("lddmmlib.faces.painters.styles", "lddmmlib.faces.painters.drawing")
 EXPERIMENTS = {
     "yardstick": Experiment(
-        drawn_faces_teach,
-        "How well does a small landmarker that has seen drawn faces alone do on photographs?",
-        "170 photographs annotated by hand with 68 points (HELEN, 300-W convention), kept to measure; 357 video frames",
-        _reads(),
+        measure=drawn_faces_teach,
+        question="How well does a small landmarker that has seen drawn faces alone do on photographs?",
+        data=PHOTOGRAPHS,
+        untouched=UNTOUCHED,
     )
 }

@@ -63,7 +63,7 @@ def test_frame_is_the_one_of_the_yardstick():
     """The fixed protocol of the yardstick cuts the same square."""
     rng = np.random.default_rng(0)
     image, points = rng.integers(0, 256, (300, 260, 3), dtype=np.uint8), rng.uniform(80, 180, (68, 2))
-    pixels, there = yardstick.crop(yardstick.Sample(image, points))
+    pixels, there = yardstick.crop(_real.Sample(image, points))
     at = torch.from_numpy(points)
     ours = crops.crop(torch.from_numpy(image).permute(2, 0, 1), at, torch.ones(68, dtype=torch.bool), 64)
     np.testing.assert_allclose(ours.landmarks.numpy(), there, atol=1e-4)

@@ -8,7 +8,7 @@ from scipy.spatial import KDTree
 
 from lddmmlib import currents
 from lddmmlib.experiments import curve_norm as run
-from lddmmlib.experiments.labels import real_shapes
+from lddmmlib.experiments._real import real_shapes
 from lddmmlib.faces import statistics
 
 

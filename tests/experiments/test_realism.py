@@ -1,5 +1,4 @@
 import json
-from functools import partial
 
 import numpy as np
 import pytest
@@ -7,7 +6,7 @@ import torch
 from torch import nn
 from torch.utils.data import default_collate
 
-from lddmmlib.experiments import _record, realism, yardstick
+from lddmmlib.experiments import _real, _record, _runs, realism, yardstick
 from lddmmlib.faces import synthetic
 
 
@@ -15,11 +14,11 @@ from lddmmlib.faces import synthetic
 def photos():
     """Drawn faces in the place of photographs."""
     faces = [synthetic.sample(i, "studio-test", 96) for i in range(3)]
-    return [yardstick.Sample(f.image.permute(1, 2, 0).numpy(), f.landmarks.numpy()) for f in faces]
+    return [_real.Sample(f.image.permute(1, 2, 0).numpy(), f.landmarks.numpy()) for f in faces]
 
 
 def test_squares_are_the_yardsticks(photos):
-    for sample, ours in zip(photos, realism.cut(photos, 64), strict=True):
+    for sample, ours in zip(photos, realism.crop_all(photos, 64), strict=True):
         pixels, points = yardstick.crop(sample)
         np.testing.assert_allclose(ours.landmarks, points, atol=1e-4)
         assert np.abs(ours.image.numpy() / 255 - pixels).mean() < 0.02  # blurred a little otherwise
@@ -27,7 +26,7 @@ def test_squares_are_the_yardsticks(photos):
 
 def test_jitter_moves_boxes_as_far_as_stated(photos):
     many = photos * 30
-    still, moved = (torch.stack([c.landmarks for c in realism.cut(many, 64, jitter)]) for jitter in (False, True))
+    still, moved = (torch.stack([c.landmarks for c in realism.crop_all(many, 64, jitter)]) for jitter in (False, True))
     size = [(x.amax(1) - x.amin(1)).amax(1) for x in (still, moved)]
     scale = size[0] / size[1]
     assert (scale.min() >= 0.85 - 1e-6, scale.max() <= 1.2 + 1e-6) == (True, True)
@@ -36,7 +35,7 @@ def test_jitter_moves_boxes_as_far_as_stated(photos):
     assert shift.abs().max() <= 0.08 + 1e-6
     assert (shift.amin(0) < -0.06).all()  # either way, in x and in y
     assert (shift.amax(0) > 0.06).all()
-    assert torch.equal(moved, torch.stack([c.landmarks for c in realism.cut(many, 64, True)]))
+    assert torch.equal(moved, torch.stack([c.landmarks for c in realism.crop_all(many, 64, True)]))
 
 
 class Fixed(nn.Module):
@@ -52,7 +51,7 @@ class Fixed(nn.Module):
 
 def test_loss_is_cross_entropy_over_landmarks_on_the_crop(photos):
     maps = torch.randn(1, 68, 16, 16, generator=torch.Generator().manual_seed(0))
-    batch = default_collate(realism.cut(photos[:1], 64))
+    batch = default_collate(realism.crop_all(photos[:1], 64))
     batch.inside[0, 30:] = False
     y, x = np.mgrid[:16, :16]
     total = 0.0
@@ -66,24 +65,26 @@ def test_loss_is_cross_entropy_over_landmarks_on_the_crop(photos):
 def test_predictions_are_where_the_maps_say(photos):
     maps = torch.full((1, 68, 16, 16), -50.0)
     maps[..., 10, 5] = 50.0
-    pred, truth = realism.found(Fixed(maps), realism.cut(photos, 64), "cpu")
+    pred, truth = realism.predict_all(Fixed(maps), realism.crop_all(photos, 64), "cpu")
     torch.testing.assert_close(pred, torch.tensor([21.5, 41.5], dtype=torch.float64).expand(3, 68, 2))
-    assert realism.told(truth, truth)["all"] == 0
-    assert realism.told(pred, truth)["all"] > 20
+    assert realism.summarise(truth, truth)["all"] == 0
+    assert realism.summarise(pred, truth)["all"] > 20
 
 
 def test_a_small_run_end_to_end_and_again_from_its_folder(photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(yardstick, "photographs", lambda measuring: photos)
-    monkeypatch.setattr(yardstick, "frames", lambda: photos[:2])
+    monkeypatch.setattr(_real, "photographs", lambda measuring: photos)
+    monkeypatch.setattr(_real, "video_frames", lambda: photos[:2])
     monkeypatch.setattr(_record, "RUNS", tmp_path / "runs")
-    sized = realism.EXPERIMENTS["realism_small"]._replace(scales=("smoke",))
-    run = partial(_record.run, "realism_small", sized, tmp_path, "smoke", seeds=1)
-    path = run()
-    record = json.loads(path.read_text(encoding="utf-8"))
-    row = record["figures"]["seeds"]["0"]
-    assert len(row["loss"]) == 2
-    assert row["photographs"]["raw"].keys() >= {"all", "edge", "mouth", "by_turn"}
-    with np.load(path.with_suffix(".npz")) as errors:
-        assert (errors["photographs"].shape, errors["frames"].shape) == ((1, 3), (1, 2))
-        assert 100 * errors["photographs"].mean() == pytest.approx(row["photographs"]["raw"]["all"], rel=2e-3)
-    assert json.loads(run().read_text(encoding="utf-8"))["figures"] == record["figures"]
+    matrix = realism.EXPERIMENTS["realism_small"]
+    (task,) = _runs.tasks("realism_small", matrix, "smoke", seeds=1)
+    run = _runs.load(_runs.perform(task, results=tmp_path))
+    assert (run.errors["photographs"].shape, run.errors["frames"].shape) == ((3,), (2,))
+    told = run.figures["photographs"]["raw"]
+    assert told.keys() >= {"all", "edge", "mouth", "by_turn"}
+    assert 100 * run.errors["photographs"].mean() == pytest.approx(told["all"], rel=2e-3)
+    assert len(run.figures["loss"]) == 2
+    record = json.loads(_runs.judge("realism_small", matrix, "smoke", tmp_path).read_text(encoding="utf-8"))
+    assert record["figures"]["seeds"]["0"]["photographs"]["raw"] == told
+    again = _runs.load(_runs.perform(task, results=tmp_path))  # from the checkpoint
+    assert torch.equal(again.errors["photographs"], run.errors["photographs"])
+    assert again.provenance["seconds"] >= run.provenance["seconds"]

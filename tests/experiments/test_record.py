@@ -1,10 +1,8 @@
 import json
-import sys
 
-import numpy as np
 import pytest
 
-from lddmmlib.experiments import Experiment, __main__, _record, experiments
+from lddmmlib.experiments import Experiment, __main__, _reads, _real, _record, experiments
 
 NAMES = {
     *("shape_statistics", "annotator_agreement", "shape_spread", "nme_curve_floor", "geometry_prior", "yardstick"),
@@ -16,70 +14,81 @@ SCALED |= {"subpixel": ("notebook", "full"), "subpixel_hrnet": ("full",)}
 SIZED = {f"{name}.{scale}" for name, scales in SCALED.items() for scale in scales}
 
 
-@pytest.fixture
-def declared(tmp_path, monkeypatch):
-    """A module of its own that an experiment may read."""
-    (tmp_path / "read_by_experiment.py").write_text("answer = 42\n", encoding="utf-8")
-    monkeypatch.syspath_prepend(tmp_path)
-    yield tmp_path / "read_by_experiment.py"
-    sys.modules.pop("read_by_experiment", None)
-
-
 def measure():
     return {"share": 1 / 3, "rows": [(1.0, 123456.0)], "count": 7, "said": "yes"}
 
 
-def experiment():
-    # measure() lives in a test module: tell of a module that can be found again
-    return Experiment(measure, "How much?", "nothing real", ("read_by_experiment",), ("A1",))
+@pytest.fixture
+def trial(tmp_path, monkeypatch):
+    """An experiment written in a project of its own, which reads a module and a data file."""
+    package = tmp_path / "lddmmlib"
+    package.mkdir()
+    for name, text in (
+        ("trial", "from lddmmlib import read\n"),
+        ("read", 'FILE = "facts.npz"\n'),
+        ("other", "x = 1\n"),
+    ):
+        (package / f"{name}.py").write_text(text, encoding="utf-8")
+    (package / "facts.npz").write_bytes(b"1 2 3")
+    for module, name in ((_reads, "ROOT"), (_record, "ROOT")):
+        monkeypatch.setattr(module, name, tmp_path)
+    monkeypatch.setattr(_record, "module_of", lambda experiment: package / "trial.py")
+    clear()
+    yield Experiment(measure=measure, question="How much?", data="nothing real", claims=("A1",))
+    clear()
 
 
-@pytest.fixture(autouse=True)
-def _of_the_package(monkeypatch):
-    monkeypatch.setattr(measure, "__module__", "lddmmlib.experiments._record")
+def clear():
+    """Forget what the files held."""
+    for cached in (_reads.imports, _reads._text, _reads._digest):
+        cached.cache_clear()
 
 
-def test_a_run_is_recorded_with_its_provenance(declared, tmp_path):
-    path = _record.run("trial", experiment(), tmp_path / "results")
+READ = {"lddmmlib/trial.py", "lddmmlib/read.py", "lddmmlib/facts.npz"}
+
+
+def test_a_run_is_recorded_with_its_provenance(trial, tmp_path):
+    path = _record.run("trial", trial, tmp_path / "results")
     assert path == tmp_path / "results" / "trial.json"
     record = json.loads(path.read_text(encoding="utf-8"))
     assert record["figures"] == {"share": 0.3333, "rows": [[1.0, 123500.0]], "count": 7, "said": "yes"}
     assert (record["name"], record["question"], record["claims"]) == ("trial", "How much?", ["A1"])
     told = record["provenance"]
     assert set(told) == {"data", "date", "seconds", "commit", "python", "numpy", "torch", "machine", "code"}
-    assert set(told["code"]) == {"read_by_experiment", "lddmmlib.experiments._record"}
+    assert told["code"].keys() == READ
     assert told["data"] == "nothing real"
     assert "cores" in told["machine"]
 
 
-def test_status_is_missing_then_present_then_stale_by_name(declared, tmp_path):
-    assert _record.status("trial", experiment(), tmp_path) == "missing"
-    _record.run("trial", experiment(), tmp_path)
-    assert _record.status("trial", experiment(), tmp_path) == "present"
-    declared.write_bytes(b"answer = 42\r\n")  # a checkout with other line ends
-    assert _record.status("trial", experiment(), tmp_path) == "present"
-    declared.write_text("answer = 43\n", encoding="utf-8")
-    assert _record.status("trial", experiment(), tmp_path) == "stale: read_by_experiment changed"
+@pytest.mark.parametrize(
+    ("file", "content", "stale"),
+    [
+        ("read.py", b'# why\r\nFILE = (\r\n"facts.npz")\r\n', False),  # words, layout, line ends
+        ("read.py", b'FILE = "facts.npz"\nx = 2\n', True),
+        ("facts.npz", b"1 2 4", True),
+        ("other.py", b"x = 2\n", False),  # nobody reads it
+    ],
+)
+def test_a_result_is_stale_when_what_it_reads_changed(trial, tmp_path, file, content, stale):
+    assert _record.status("trial", trial, tmp_path) == "missing"
+    _record.run("trial", trial, tmp_path)
+    assert _record.status("trial", trial, tmp_path) == "present"
+    (tmp_path / "lddmmlib" / file).write_bytes(content)
+    clear()
+    assert _record.status("trial", trial, tmp_path) == (f"stale: lddmmlib/{file} changed" if stale else "present")
 
 
-def test_words_about_code_do_not_make_a_result_stale():
-    code = 'x = 1\n\n\ndef f(y):\n    z = "# no comment"\n    return y + x\n'
-    told = '"""What."""\n# why\n' + code.replace("(y):\n", '(y):\n    """How\n\n    it is."""\n')
-    assert _record.bare(told) == _record.bare(code)
-    assert _record.bare(code.replace("y + x", "y - x")) != _record.bare(code)
-    assert _record.bare(code.replace("# no", "# a")) != _record.bare(code)
+def test_a_module_that_makes_no_difference_is_left_out(trial, tmp_path):
+    _record.run("trial", trial, tmp_path)
+    apart = trial._replace(untouched=("lddmmlib.read",))
+    assert _record.code(apart).keys() == READ - {"lddmmlib/read.py"}
+    assert _record.status("trial", apart, tmp_path) == "stale: lddmmlib/read.py changed"
 
 
-def test_a_module_declared_later_makes_the_result_stale(declared, tmp_path):
-    _record.run("trial", experiment(), tmp_path)
-    more = experiment()._replace(reads=("read_by_experiment", "lddmmlib.metrics"))
-    assert _record.status("trial", more, tmp_path) == "stale: lddmmlib.metrics changed"
-
-
-def test_a_module_that_does_not_exist_is_refused(tmp_path):
-    wrong = experiment()._replace(reads=("no_such_module_anywhere",))
-    with pytest.raises(ValueError, match="needed the name of a module, got 'no_such_module_anywhere'"):
-        _record.run("trial", wrong, tmp_path)
+def test_what_experiments_read_is_what_they_import():
+    read = _record.code(experiments()["warp_accuracy"]).keys()
+    assert read >= {"lddmmlib/polyharmonic.py", "lddmmlib/faces/geometry/head.py", "lddmmlib/faces/geometry/heads.npz"}
+    assert not read & {"lddmmlib/lars.py", "lddmmlib/experiments/_record.py", "lddmmlib/_checks.py"}
 
 
 @pytest.mark.parametrize("figure", [float("nan"), float("inf")])
@@ -96,12 +105,12 @@ def test_figures_of_another_kind_are_refused():
 def test_real_data_says_what_it_needs(monkeypatch, tmp_path):
     monkeypatch.delenv("LDDMMLIB_REAL_DATA", raising=False)
     with pytest.raises(RuntimeError, match="LDDMMLIB_REAL_DATA: needed the folder of real test data"):
-        _record.real_data()
+        _real.real_data()
     monkeypatch.setenv("LDDMMLIB_REAL_DATA", str(tmp_path / "nowhere"))
     with pytest.raises(RuntimeError, match="which is no folder"):
-        _record.real_data()
+        _real.real_data()
     monkeypatch.setenv("LDDMMLIB_REAL_DATA", str(tmp_path))
-    assert _record.real_data() == tmp_path
+    assert _real.real_data() == tmp_path
 
 
 # The command line
@@ -138,28 +147,8 @@ def test_recorded_results_say_where_they_come_from_and_name_no_path(name):
     assert record["provenance"].get("scale", "") == scale
     assert record["claims"] == list(declared.claims)
     assert record["figures"]
-    assert record["provenance"]["code"].keys() == {*declared.reads, declared.measure.__module__}
+    assert record["provenance"]["code"].keys() == _record.code(declared).keys()
     assert not any(word in text for word in ("/home", "/work", "/root", "/tmp", "\\\\"))
-
-
-def trains(scale, device, seeds, folder):
-    return {"told": [scale, device, seeds, folder.name], "errors": {"ours": [[0.031, 0.12]] * seeds}}
-
-
-def test_an_experiment_of_scales_has_a_result_of_each(declared, tmp_path, monkeypatch):
-    monkeypatch.setattr(trains, "__module__", "lddmmlib.experiments._record")
-    sized = Experiment(trains, "How much?", "nothing real", ("read_by_experiment",), ("A1",), ("notebook", "full"))
-    path = _record.run("trial", sized, tmp_path, scale="full", seeds=2)
-    assert path == tmp_path / "trial.full.json"
-    record = json.loads(path.read_text(encoding="utf-8"))
-    assert record["figures"] == {"told": ["full", "cpu", 2, "trial.full"]}
-    assert (record["provenance"]["scale"], record["provenance"]["seeds"]) == ("full", 2)
-    with np.load(path.with_suffix(".npz")) as errors:
-        np.testing.assert_allclose(errors["ours"], [[0.031, 0.12]] * 2, rtol=1e-3)
-    assert _record.status("trial", sized, tmp_path, "full") == "present"
-    assert _record.status("trial", sized, tmp_path, "notebook") == "missing"
-    with pytest.raises(ValueError, match="scale: needed one of 'notebook', 'full'; got ''"):
-        _record.run("trial", sized, tmp_path)
 
 
 def test_a_scale_that_is_not_there_is_refused_by_the_command(capsys):

@@ -17,7 +17,7 @@ from lddmmlib.methods import subpixel
 def photos():
     """Drawn faces in the place of photographs."""
     faces = [synthetic.sample(i, "studio-test", 96) for i in range(4)]
-    return [yardstick.Sample(f.image.permute(1, 2, 0).numpy(), f.landmarks.numpy()) for f in faces]
+    return [_real.Sample(f.image.permute(1, 2, 0).numpy(), f.landmarks.numpy()) for f in faces]
 
 
 def made_up(n=200):
@@ -63,11 +63,11 @@ def test_label_noise_of_known_labels():
     rng, image = np.random.default_rng(0), np.zeros((9, 9, 3), np.uint8)
     points = 2.0 * rng.integers(0, 60, (68, 2))
     points[36], points[45] = (10, 20), (110, 20)
-    told = paper_c.label_noise([yardstick.Sample(image, points + 0.7)])
+    told = paper_c.label_noise([_real.Sample(image, points + 0.7)])
     assert (told["step_px"], told["on_the_grid"]) == pytest.approx((2.0, 1.0))
     mean = np.hypot(*rng.uniform(-1, 1, (2, 200_000))).mean()
     assert told["rounding_percent"] == pytest.approx(mean, rel=3e-3)
-    free = paper_c.label_noise([yardstick.Sample(image, 120 * rng.random((68, 2)))])
+    free = paper_c.label_noise([_real.Sample(image, 120 * rng.random((68, 2)))])
     assert free["on_the_grid"] < 0.4
 
 

@@ -20,7 +20,7 @@ def sample(size=100, seed=0):
     image = np.random.default_rng(seed).integers(0, 60, (size, size, 3)).astype(np.uint8)
     x, y = points[30].astype(int)
     image[y - 1 : y + 2, x - 1 : x + 2, 0] = 255
-    return yardstick.Sample(image, points)
+    return _real.Sample(image, points)
 
 
 @pytest.mark.parametrize("seed", [None, 0, 1, 2, 3, 4])
@@ -138,7 +138,7 @@ def test_photographs_are_split_as_stated():
 
     if not os.environ.get("LDDMMLIB_REAL_DATA"):
         pytest.skip("LDDMMLIB_REAL_DATA names no folder of real photographs")
-    tune, measure = yardstick.photographs(False), yardstick.photographs(True)
+    tune, measure = _real.photographs(False), yardstick.photographs(True)
     assert (len(tune), len(measure)) == (80, 170)
     names = {cv2.mean(s.image) for s in tune} & {cv2.mean(s.image) for s in measure}
     assert not names

@@ -7,7 +7,7 @@ import torch
 
 from lddmmlib import metrics
 from lddmmlib.data.augment import Crops
-from lddmmlib.experiments import _record, yardstick
+from lddmmlib.experiments import _record
 from lddmmlib.faces import synthetic
 from lddmmlib.networks import HRNetV2, shipped
 
@@ -54,7 +54,7 @@ def test_it_scores_on_photographs_what_its_card_says(net):
     """Half precision costs nothing that one can see."""
     from lddmmlib.experiments import realism
 
-    faces = realism.cut(yardstick.photographs(measuring=True), net.size)
+    faces = realism.cut(_real.photographs(measuring=True), net.size)
     pred, truth = realism.found(net.net, faces, "cpu")
     told = net.card["error_percent_of_corner_distance"]["photographs"]["raw"]["all"]
     assert realism.told(pred, truth)["all"] == pytest.approx(told, rel=0.005)

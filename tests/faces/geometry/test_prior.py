@@ -91,7 +91,7 @@ def test_drawn_faces_have_the_statistics_of_real_ones():
 @real
 def test_drawn_faces_have_the_statistics_of_the_real_shapes_themselves():
     from lddmmlib.experiments import geometry_prior
-    from lddmmlib.experiments.labels import real_shapes
+    from lddmmlib.experiments._real import real_shapes
 
     aligned = statistics.procrustes(real_shapes(), schemes.get("300w-68").corners).aligned
     told = geometry_prior.against(aligned, geometry_prior.drawn_shapes("wild", 500))
