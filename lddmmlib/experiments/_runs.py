@@ -110,23 +110,34 @@ def load(path: Path) -> Run:
 
 
 def recorded(name: str, matrix: Matrix, scale: str, results: Path | None = None) -> dict[str, list[Run]]:
-    """Network -> its runs of the code as it is, by seed; a seed counts when all before it are there."""
-    found: dict[str, list[Run]] = {}
+    """Network -> its runs by seed, all made by one code: that of most runs, today's where several have as many.
+
+    A seed counts when all before it are there.
+    """
+    by_code: dict[str, dict[str, list[Run]]] = {}
     for task in tasks(name, matrix, scale, seeds=100):
-        if len(found.get(task.network, [])) == task.seed and is_recorded(task, results):
-            found.setdefault(task.network, []).append(load((results or _record.RESULTS) / task.file))
-    return found
+        if (path := (results or _record.RESULTS) / task.file).exists():
+            run = load(path)
+            seeds = by_code.setdefault(run.provenance["code"], {}).setdefault(task.network, [])
+            seeds += [run] if len(seeds) == task.seed else []
+    now = digest(matrix)
+    fullest = max(by_code, key=lambda code: (_count(by_code[code]), code == now), default=now)
+    return by_code.get(fullest, {})
+
+
+def _count(runs: Mapping[str, list[Run]]) -> int:
+    return sum(map(len, runs.values()))
 
 
 def judge(name: str, matrix: Matrix, scale: str, results: Path | None = None) -> Path | None:
-    """Make the result of a matrix anew from its runs; None where there are fewer than the result was made from."""
+    """Make the result of a matrix anew from the runs that there are; None where there is none."""
     runs, whole = recorded(name, matrix, scale, results), _record.full_name(name, scale)
-    path, count = (results or _record.RESULTS) / f"{whole}.json", sum(map(len, runs.values()))
-    before = json.loads(path.read_text(encoding="utf-8"))["provenance"].get("runs", 0) if path.exists() else 0
-    if not count or count < before:
+    if not runs:
         return None
-    provenance = {"data": matrix.data, **_together(runs), "scale": scale, "runs": count}
-    provenance |= {"seeds": max(map(len, runs.values())), "code": _record.code(matrix)}
+    (made_by,) = {run.provenance["code"] for some in runs.values() for run in some}
+    seeds = max(map(len, runs.values()))
+    provenance = {"data": matrix.data, **_together(runs), "scale": scale, "seeds": seeds, "runs": _count(runs)}
+    provenance |= {"code": _record.code(matrix) if made_by == digest(matrix) else {"": made_by}}
     return _record.write(whole, matrix, matrix.judge(runs, scale), provenance, results)
 
 

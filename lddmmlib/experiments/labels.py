@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -38,34 +37,6 @@ def interval(rows: Tensor, statistic: Callable[[Tensor], Tensor], resamples: int
 def with_interval(rows: Tensor, statistic: Callable[[Tensor], Tensor] = mean) -> dict:
     """The statistic of the rows, and its interval."""
     return {"value": statistic(rows).tolist(), "interval": interval(rows, statistic).movedim(0, -1).tolist()}
-
-
-def shape_statistics() -> dict:
-    """Make ``faces/shapes_300w.npz``, and say how far its faces are from Gaussian."""
-    scheme, shapes = schemes.get("300w-68"), real_shapes()
-    model = statistics.symmetric_model(shapes, scheme.flip, scheme.corners, f"Derived from {SHAPES}.")
-    one_sided = statistics.procrustes(shapes, scheme.corners)
-    _, deviations = statistics.modes(model.covariance)
-    np.savez_compressed(
-        statistics.REAL_300W,
-        mean=model.mean.numpy(),
-        covariance=model.covariance.numpy(),  # double: the modes are then alike on every machine
-        count=model.count,
-        source=model.source,
-        levels=model.levels.numpy(),
-        percentiles=model.percentiles.numpy(),
-    )
-    variance = deviations.square()
-    return {
-        "count": model.count,
-        "deviations": deviations[:10].tolist(),
-        "cumulative_share": (variance.cumsum(0) / variance.sum())[:10].tolist(),
-        "levels": model.levels.tolist(),
-        "percentiles": [[round(x, 3) for x in row] for row in model.percentiles.tolist()],
-        "percentiles_if_gaussian": torch.special.ndtri(model.levels / 100).tolist(),
-        "asymmetry_percent": 100 * (one_sided.mean - model.mean).norm(dim=-1).max().item(),
-        "mean_move_at_stop": one_sided.residual,
-    }
 
 
 def annotator_agreement() -> dict:
@@ -167,11 +138,6 @@ def interpolated(points: Tensor, name: str) -> Tensor:
 
 
 EXPERIMENTS = {
-    "shape_statistics": Experiment(
-        measure=shape_statistics,
-        question="How do real faces vary, and how far is that from Gaussian?",
-        data=SHAPES,
-    ),
     "annotator_agreement": Experiment(
         measure=annotator_agreement,
         question="How far apart do two people put the same landmark?",

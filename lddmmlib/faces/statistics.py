@@ -168,8 +168,8 @@ def real_300w() -> ShapeModel:
     """What 2,800 real faces (300-W training annotations, 68 points) look like on average and how they vary.
 
     Symmetric: every face counts together with its mirror image. The same camera would have seen either, and a
-    chapter's mean face should not squint to one side. Made by ``python -m lddmmlib.experiments run
-    shape_statistics``; the shapes themselves are not part of the package.
+    chapter's mean face should not squint to one side. Made by ``python -m data_scripts.shapes``;
+    the shapes themselves are not part of the package.
 
     >>> model = real_300w()
     >>> tuple(model.mean.shape), model.count

@@ -25,8 +25,8 @@ from lddmmlib.networks.dan import DAN, Similarity, landmark_image, resample, sim
 from lddmmlib.networks.heads import CoordinateHead, HeatmapHead, Standardise
 from lddmmlib.networks.hourglass import StackedHourglass
 from lddmmlib.networks.hrnet import HRNetV2
-from lddmmlib.networks.shipped import Landmarker, pretrained
+from lddmmlib.networks.shipped import CropLandmarker, pretrained
 
-__all__ = ["DAN", "CoordConv", "CoordinateHead", "HRNetV2", "HeatmapHead", "Landmarker", "Similarity",
+__all__ = ["DAN", "CoordConv", "CoordinateHead", "CropLandmarker", "HRNetV2", "HeatmapHead", "Similarity",
            "StackedHourglass", "Standardise", "landmark_image", "pretrained", "resample", "similarity",
            "with_coordinates"]  # fmt: skip

@@ -18,7 +18,7 @@ from lddmmlib.networks.hrnet import HRNetV2
 WEIGHTS = Path(__file__).with_name("drawn-68.safetensors")
 
 
-class Landmarker(nn.Module):
+class CropLandmarker(nn.Module):
     """Crops -> landmarks: the network's maps, each read as the mean under its softmax.
 
     Made by `pretrained`. ``net`` is the trained `HRNetV2`, ``card`` what is known of it, ``size`` the side of the crops
@@ -41,7 +41,7 @@ class Weights(NamedTuple):
     card: dict
 
 
-def pretrained() -> Landmarker:
+def pretrained() -> CropLandmarker:
     """The landmarker that comes with the package, in evaluation mode, on the CPU.
 
     **In**: float images (b, 3, size, size) in [0, 1], red green blue, each the canonical crop of a face
@@ -62,7 +62,7 @@ def pretrained() -> Landmarker:
     state, card = read(WEIGHTS)
     net = HRNetV2(**{name: tuple(v) if isinstance(v, list) else v for name, v in card["network"].items()})
     net.load_state_dict({name: value.float() if value.is_floating_point() else value for name, value in state.items()})
-    return Landmarker(net, card).eval()
+    return CropLandmarker(net, card).eval()
 
 
 def read(path: Path) -> Weights:

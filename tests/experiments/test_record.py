@@ -5,7 +5,7 @@ import pytest
 from lddmmlib.experiments import Experiment, __main__, _reads, _real, _record, experiments
 
 NAMES = {
-    *("shape_statistics", "annotator_agreement", "shape_spread", "nme_curve_floor", "geometry_prior", "yardstick"),
+    *("annotator_agreement", "shape_spread", "nme_curve_floor", "geometry_prior", "yardstick"),
     *("curve_norm", "euler_folds", "matching_real", "sparse_completion", "lars_knots", "heatmap_table"),
     *("warp_accuracy", "transport_growth", "style_gap"),
 }
@@ -128,7 +128,7 @@ def test_running_without_data_or_name_fails_with_a_sentence(capsys, monkeypatch)
     assert __main__.main(["run", "nme_curve_floor"]) == 2
     assert "set it to that folder" in capsys.readouterr().err
     assert __main__.main(["run", "floor"]) == 2
-    assert "needed one of shape_statistics" in capsys.readouterr().err
+    assert "needed one of curve_norm" in capsys.readouterr().err
 
 
 # The recorded results
