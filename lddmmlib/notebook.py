@@ -27,27 +27,57 @@ def start(seed: int = 0) -> torch.Generator:
 
 
 def check(answer: object, expected: Tensor | float, tolerance: float = 1e-6) -> None:
-    """Say whether an exercise's answer is the expected one, to a relative ``tolerance``; ``...`` is "not yet".
+    """Say whether an exercise's answer is right, and if not, in which way; the expected answer is not given away.
+
+    Args:
+        answer: a number, or a list, array or tensor of numbers; ``...`` anywhere in it counts as "not yet".
+        expected: what it should be.
+        tolerance: relative and absolute difference that is still right.
 
     >>> check(..., 1.0)
     Not yet: put your answer where the ... stands.
     >>> check(0.5, 1.0)
-    Not quite: expected 1, got 0.5.
+    Not quite: it is too small.
+    >>> check([1, 2, -3], torch.tensor([1.0, 2.0, 3.0]))
+    Not quite: the first 2 are right; number 3 has the wrong sign.
     >>> check([1, 2], torch.tensor([1.0, 2.0]))
     Right.
     """
-    if answer is ...:
-        print("Not yet: put your answer where the ... stands.")
-        return
-    a, e = (torch.as_tensor(v, dtype=torch.float64) for v in (answer, expected))
+    print(_verdict(answer, expected, tolerance))
+
+
+def _verdict(answer: object, expected: Tensor | float, tolerance: float) -> str:
+    if _unanswered(answer):
+        return "Not yet: put your answer where the ... stands."
+    e = torch.as_tensor(expected, dtype=torch.float64).detach()
+    needed = "one number" if e.ndim == 0 else f"{len(e)} numbers" if e.ndim == 1 else f"shape {tuple(e.shape)}"
+    try:
+        a = torch.as_tensor(answer, dtype=torch.float64).detach()
+    except (TypeError, ValueError, RuntimeError):
+        return f"Not quite: {needed} needed, and {type(answer).__name__} does not convert to that."
     if a.shape != e.shape:
-        print(f"Not quite: expected shape {tuple(e.shape)}, got {tuple(a.shape)}.")
-    elif torch.allclose(a, e, rtol=tolerance, atol=tolerance, equal_nan=True):
-        print("Right.")
-    else:
-        i = (a - e).abs().nan_to_num(float("inf")).argmax()
-        where = f" at {tuple(int(k) for k in torch.unravel_index(i, a.shape))}" if a.ndim else ""
-        print(f"Not quite: expected {e.flatten()[i]:.6g}, got {a.flatten()[i]:.6g}{where}.")
+        return f"Not quite: {needed} needed, got {'one number' if a.ndim == 0 else f'shape {tuple(a.shape)}'}."
+    a, e = a.flatten(), e.flatten()
+    right = torch.isclose(a, e, rtol=tolerance, atol=tolerance, equal_nan=True)
+    if right.all():
+        return "Right."
+    k = int((~right).nonzero()[0])
+    before = f"the first {k} are right; " if k > 1 else "the first is right; " if k else ""
+    return f"Not quite: {before}{'it' if len(e) == 1 else f'number {k + 1}'} {_way(a[k], e[k], tolerance)}."
+
+
+def _unanswered(answer: object) -> bool:
+    return answer is ... or (isinstance(answer, list | tuple) and any(map(_unanswered, answer)))
+
+
+def _way(a: Tensor, e: Tensor, tolerance: float) -> str:
+    """In which way a number differs from another."""
+    if not a.isfinite():
+        return "is not a finite number"
+    if torch.isclose(a, -e, rtol=tolerance, atol=tolerance):
+        return "has the wrong sign"
+    far = "far " if a.abs() > 10 * e.abs() or 10 * a.abs() < e.abs() else ""
+    return f"is {far}too {'large' if a > e else 'small'}"
 
 
 def result(name: str) -> dict:

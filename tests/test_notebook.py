@@ -3,8 +3,11 @@
 import re
 
 import matplotlib
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lddmmlib import notebook
 
@@ -23,21 +26,45 @@ def test_the_seed_is_the_generators_and_nobody_elses():
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
+THREE = torch.tensor([2.0, -1.0, 0.0])
+
+
 @pytest.mark.parametrize(
     ("answer", "expected", "said"),
     [
-        (..., torch.zeros(2), "Not yet"),
-        (torch.tensor([1.0, 2.0]), torch.tensor([1.0, 2.0]), "Right"),
-        (3, 3.0, "Right"),
-        (torch.tensor([1.0, float("nan")]), torch.tensor([1.0, float("nan")]), "Right"),
-        (torch.tensor([1.0, 2.5]), torch.tensor([1.0, 2.0]), r"expected 2, got 2.5 at \(1,\)"),
-        (torch.tensor([[1.0, float("nan")]]), torch.tensor([[1.0, 2.0]]), r"got nan at \(0, 1\)"),
-        (torch.zeros(3), torch.zeros(2), r"expected shape \(2,\), got \(3,\)"),
+        (..., torch.zeros(2), "Not yet: put your answer where the ... stands."),
+        ([1.0, ...], torch.zeros(2), "Not yet: put your answer where the ... stands."),
+        (torch.tensor([1.0, 2.0]), torch.tensor([1.0, 2.0]), "Right."),
+        (np.float32(3), 3.0, "Right."),
+        (torch.tensor([1.0, float("nan")]), torch.tensor([1.0, float("nan")]), "Right."),
+        (torch.tensor([1.0], requires_grad=True), torch.ones(1), "Right."),
+        (2.5, 2.0, "Not quite: it is too large."),
+        (200, 2.0, "Not quite: it is far too large."),
+        (0.1, 2.0, "Not quite: it is far too small."),
+        (-2.0, 2.0, "Not quite: it has the wrong sign."),
+        (float("inf"), 2.0, "Not quite: it is not a finite number."),
+        ([2.0, 1.0, 0.0], THREE, "Not quite: the first is right; number 2 has the wrong sign."),
+        ([2.0, -1.0, 3.0], THREE, "Not quite: the first 2 are right; number 3 is far too large."),
+        ([3.0, 0.0, 0.0], THREE, "Not quite: number 1 is too large."),
+        ([2.0, -1.0], THREE, "Not quite: 3 numbers needed, got shape (2,)."),
+        (2.0, THREE, "Not quite: 3 numbers needed, got one number."),
+        ([1.0, 2.0], 3.0, "Not quite: one number needed, got shape (2,)."),
+        (torch.zeros(2, 3), torch.zeros(3, 2), "Not quite: shape (3, 2) needed, got shape (2, 3)."),
+        ("two", 2.0, "Not quite: one number needed, and str does not convert to that."),
+        (None, 2.0, "Not quite: one number needed, and NoneType does not convert to that."),
+        ([[1.0], [2.0, 3.0]], torch.zeros(2, 2), "Not quite: shape (2, 2) needed, and list does not convert to that."),
+        (print, 2.0, "Not quite: one number needed, and builtin_function_or_method does not convert to that."),
     ],
 )
 def test_an_answer_is_judged(answer, expected, said, capsys):
     notebook.check(answer, expected)
-    assert re.search(said, capsys.readouterr().out)
+    assert capsys.readouterr().out == said + "\n"
+
+
+@given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6))
+def test_a_wrong_answer_does_not_give_the_right_one_away(answer, expected):
+    said = notebook._verdict(answer, expected, 1e-6)
+    assert said == "Right." or not re.search(r"\d", said)
 
 
 def test_the_tolerance_counts(capsys):
