@@ -6,6 +6,7 @@
     python -m lddmmlib.experiments queue --scale workstation
     python -m lddmmlib.experiments queue --scale full --device cuda --minutes 8 --out DIR
     python -m lddmmlib.experiments merge DIR
+    python -m lddmmlib.experiments judge NAME [--scale workstation]
 
 A file here that does not begin with an underscore is an experiment, and its name is the name of its result,
 ``book/results/NAME.json``. `status` says which results are missing, or stale because a file that the experiment reads
@@ -15,7 +16,8 @@ An experiment is either one measurement, `Experiment`, or a training matrix, `Ma
 (seconds, for tests), `notebook` (minutes on a processor), `workstation` (hours on two cores), `full` (a GPU, the
 published network). The unit of a matrix is a run: one network trained from one seed, whose errors by image are kept in
 ``book/results/NAME.SCALE/NETWORK-SEED.npz``. A run that is recorded for the same code is not trained again, on any
-machine; so a result grows run by run, and ``NAME.SCALE.json``, with the verdicts, is made anew from all of them.
+machine; so a result grows run by run, and ``NAME.SCALE.json``, with the verdicts, is made anew from all of them. The
+verdicts on claims follow the rules of `_verdicts`; `judge` takes them anew from the recorded errors.
 """
 
 from __future__ import annotations
@@ -30,14 +32,20 @@ from typing import Any, NamedTuple
 SCALES = ("smoke", "notebook", "workstation", "full")
 
 
+# errors by name, (images,) or (seeds, images) -> claim -> kind of data -> what is compared -> a verdict's row
+Judge = Callable[[Mapping[str, Any]], dict]
+
+
 class Experiment(NamedTuple):
     """One measurement, of one size."""
 
-    measure: Callable[[], dict]  # -> figures: numbers, strings, lists and dicts of them
+    # -> figures: numbers, strings, lists and dicts of them; under "errors" arrays (images,) by name, if it is judged
+    measure: Callable[[], dict]
     question: str
     data: str  # what it is measured on, in words
     claims: tuple[str, ...] = ()  # ids of the claims that it serves
     untouched: tuple[str, ...] = ()  # modules that it imports, and on which its figures do not depend
+    judge: Judge | None = None
 
 
 class Run(NamedTuple):
@@ -59,12 +67,13 @@ class Matrix(NamedTuple):
     """A training matrix: unique networks, each from several seeds, and what is judged from their errors."""
 
     train: Callable[..., Run]  # (network, seed, scale, device, folder) -> Run; resumes from the folder
-    judge: Callable[[Mapping[str, list[Run]], str], dict]  # (network -> its runs by seed, scale) -> figures, verdicts
+    tell: Callable[[Mapping[str, list[Run]], str], dict]  # (network -> its runs by seed, scale) -> figures
     sizes: dict[str, Size]  # by scale
     question: str
     data: str
     claims: tuple[str, ...] = ()
     untouched: tuple[str, ...] = ()
+    judge: Judge | None = None  # of errors "what, network, how" (seeds, images), where a run has "what, how"
 
 
 def experiments() -> dict[str, Experiment | Matrix]:

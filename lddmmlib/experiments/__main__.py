@@ -1,4 +1,4 @@
-"""`python -m lddmmlib.experiments list | status | run NAME | queue | merge DIR | renew NAME`."""
+"""`python -m lddmmlib.experiments list | status | run NAME | queue | merge DIR | judge NAME | renew NAME`."""
 
 from __future__ import annotations
 
@@ -40,11 +40,13 @@ def _parser() -> argparse.ArgumentParser:
     run = word(_run, "measure, and write book/results/NAME.json")
     queue = word(_queue, "train what is missing at a scale, most wanted first; stops and goes on at will")
     merge = word(_merge, "take the runs that another machine has finished into the results")
+    judge = word(_judge, "take the verdicts of a recorded result anew; nothing is measured")
     renew = word(_renew, "let runs stand where code was only moved: smoke runs at COMMIT and now agree")
-    for sub in (run, renew):
+    for sub in (run, judge, renew):
         sub.add_argument("name")
-    for sub in (run, queue):
+    for sub in (run, queue, judge):
         sub.add_argument("--scale", choices=SCALES, help="of a training matrix")
+    for sub in (run, queue):
         sub.add_argument("--device", default="cpu")
     run.add_argument("--seeds", type=int, help="of a training matrix; as many as its scale asks for")
     queue.add_argument("--minutes", type=float, help="begin no run that is expected to end later")
@@ -69,18 +71,33 @@ def _status(everything: dict, asked: argparse.Namespace) -> None:
 
 
 def _run(everything: dict, asked: argparse.Namespace) -> None:
-    experiment, scale = everything[asked.name], asked.scale
+    experiment = _of_that_scale(everything, asked)
     if isinstance(experiment, Experiment):
-        if scale:
-            raise RuntimeError(f"{asked.name}: needed no --scale, got {scale!r}")
         print(_record.run(asked.name, experiment))
         return
-    if scale not in experiment.sizes:
-        raise RuntimeError(f"{asked.name}: needed --scale {' or '.join(experiment.sizes)}, got {scale!r}")
-    for task in _runs.tasks(asked.name, experiment, scale, asked.seeds):
+    for task in _runs.tasks(asked.name, experiment, asked.scale, asked.seeds):
         if not _runs.is_recorded(task):
             print(_runs.perform(task, asked.device), flush=True)
-    print(_runs.judge(asked.name, experiment, scale))
+    print(_runs.judge(asked.name, experiment, asked.scale))
+
+
+def _judge(everything: dict, asked: argparse.Namespace) -> None:
+    experiment = _of_that_scale(everything, asked)
+    if isinstance(experiment, Experiment):
+        print(_record.judge(asked.name, experiment))
+    elif (path := _runs.judge(asked.name, experiment, asked.scale)) is None:
+        raise RuntimeError(f"{asked.name}: needed recorded runs of scale {asked.scale}, got none; run it first")
+    else:
+        print(path)
+
+
+def _of_that_scale(everything: dict, asked: argparse.Namespace) -> Experiment | Matrix:
+    experiment = everything[asked.name]
+    scales = experiment.sizes if isinstance(experiment, Matrix) else (None,)
+    if asked.scale not in scales:
+        needed = "no --scale" if None in scales else f"--scale {' or '.join(scales)}"
+        raise RuntimeError(f"{asked.name}: needed {needed}, got {asked.scale!r}")
+    return experiment
 
 
 def _queue(everything: dict, asked: argparse.Namespace) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import os
@@ -21,19 +22,25 @@ RESULTS = ROOT / "book" / "results"
 RUNS = ROOT / "runs"  # checkpoints of trainings under way; not in git
 DIGITS = 4  # no figure here is known to more
 # Code that decides what is refused, kept and judged, and no figure of a run.
-_TOOLS = tuple(f"lddmmlib/experiments/{name}" for name in ("__init__", "__main__", "_reads", "_record", "_runs"))
-UNREAD = (*_TOOLS, "lddmmlib/_checks", "lddmmlib/_shapes", "lddmmlib/data/coco_writer")
+_TOOLS = tuple(f"lddmmlib/experiments/{name}" for name in ("__main__", "_reads", "_record", "_runs", "_verdicts"))
+UNREAD = (
+    *_TOOLS,
+    "lddmmlib/experiments/__init__.py",
+    "lddmmlib/_checks",
+    "lddmmlib/_shapes",
+    "lddmmlib/data/coco_writer",
+)
 
 
-def code(experiment: Experiment | Matrix, *more_untouched: str) -> dict[str, str]:
+def code(experiment: Experiment | Matrix) -> dict[str, str]:
     """File -> hash, of all code and data that the experiment reads, less what it says that it does not depend on."""
     path = module_of(experiment)
-    apart = UNREAD + tuple(name.replace(".", "/") for name in (*experiment.untouched, *more_untouched))
+    apart = UNREAD + tuple(name.replace(".", "/") for name in experiment.untouched)
     read = _reads.closure(path.read_text(encoding="utf-8")) | {path}
 
     def counts(file: Path) -> bool:
-        name = file.relative_to(ROOT).with_suffix("").as_posix().removesuffix("/__init__")
-        return not any(name == each or name.startswith(f"{each}/") for each in apart)
+        name = file.relative_to(ROOT).as_posix()
+        return not any(name == each or name.startswith((f"{each}/", f"{each}.")) for each in apart)
 
     return _reads.digests(filter(counts, read))
 
@@ -48,7 +55,44 @@ def run(name: str, experiment: Experiment, results: Path | None = None) -> Path:
     ran, where, start = code(experiment), environment(), time.perf_counter()  # what ran, not what was written meanwhile
     figures = experiment.measure()
     provenance = {"data": experiment.data, "date": today(), "seconds": round(time.perf_counter() - start, 1), **where}
-    return write(name, experiment, figures, provenance | {"code": ran}, results)
+    errors = figures.pop("errors", {})
+    path = write(name, experiment, figures, provenance | {"code": ran}, results)
+    if errors:  # three digits do
+        np.savez_compressed(path.with_suffix(".npz"), **{k: np.asarray(v, dtype=np.float16) for k, v in errors.items()})
+    return judge(name, experiment, results) if experiment.judge else path
+
+
+def judge(name: str, experiment: Experiment, results: Path | None = None) -> Path:
+    """Take the verdicts of a recorded result from its errors, and say when and by which code.
+
+    Where both are as they were, nothing is written. Raises RuntimeError where there is nothing to judge.
+    """
+    path = (results or RESULTS) / f"{name}.json"
+    if experiment.judge is None:
+        raise RuntimeError(f"needed an experiment that takes verdicts, got {name}; its figures are only reported")
+    if not (path.exists() and path.with_suffix(".npz").exists()):
+        raise RuntimeError(f"needed {name}.json and {name}.npz among the results, got none; run it first")
+    with np.load(path.with_suffix(".npz")) as file:
+        told = rounded(experiment.judge({key: file[key] for key in file}))
+    record, ran = json.loads(path.read_text(encoding="utf-8")), judging_code(experiment)
+    source = record["provenance"]
+    if record["figures"].get("verdicts") != told or source.get("judged", {}).get("code") != ran:
+        figures, source = record["figures"] | {"verdicts": told}, source | {"judged": judged(ran)}
+        write(name, experiment, figures, source, results)
+    return path
+
+
+def judging_code(experiment: Experiment | Matrix) -> dict[str, str]:
+    """File -> hash, of the code that takes the experiment's verdicts; none where it has none."""
+    if experiment.judge is None:
+        return {}
+    own = importlib.import_module(experiment.judge.__module__).__file__
+    return _reads.digests({Path(own), Path(__file__).with_name("_verdicts.py")})
+
+
+def judged(code: dict[str, str]) -> dict:
+    """When verdicts were taken, and by which code."""
+    return {"date": today(), "commit": _commit(), "code": code}
 
 
 def write(
@@ -70,14 +114,18 @@ def write(
 
 
 def status(name: str, experiment: Experiment, results: Path | None = None) -> str:
-    """``present``, ``missing``, or ``stale`` with the files that have changed."""
+    """``present``, ``missing``, ``stale`` with the files that have changed, or ``to judge`` where only rules have."""
     path = (results or RESULTS) / f"{name}.json"
     if not path.exists():
         return "missing"
-    then = json.loads(path.read_text(encoding="utf-8"))["provenance"]["code"]
-    now = code(experiment)
-    changed = sorted(file for file in then.keys() | now.keys() if then.get(file) != now.get(file))
-    return f"stale: {', '.join(changed)} changed" if changed else "present"
+    source = json.loads(path.read_text(encoding="utf-8"))["provenance"]
+    for word, then, now in (
+        ("stale", source["code"], code(experiment)),
+        ("to judge", source.get("judged", {}).get("code", {}), judging_code(experiment)),
+    ):
+        if changed := sorted(file for file in then.keys() | now.keys() if then.get(file) != now.get(file)):
+            return f"{word}: {', '.join(changed)} changed"
+    return "present"
 
 
 def today() -> str:

@@ -44,9 +44,8 @@ class Task(NamedTuple):
 
 
 def digest(matrix: Matrix) -> str:
-    """A hash of all code and data that the runs of a matrix read; how they are judged is no part of it."""
-    code = _record.code(matrix, "lddmmlib.experiments._verdicts")
-    return hashlib.sha256(json.dumps(code, sort_keys=True).encode()).hexdigest()[:16]
+    """A hash of all code and data that the runs of a matrix read; the rules of verdicts are no part of it."""
+    return hashlib.sha256(json.dumps(_record.code(matrix), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def tasks(name: str, matrix: Matrix, scale: str, seeds: int | None = None) -> list[Task]:
@@ -118,8 +117,9 @@ def recorded(name: str, matrix: Matrix, scale: str, results: Path | None = None)
     for task in tasks(name, matrix, scale, seeds=100):
         if (path := (results or _record.RESULTS) / task.file).exists():
             run = load(path)
-            seeds = by_code.setdefault(run.provenance["code"], {}).setdefault(task.network, [])
-            seeds += [run] if len(seeds) == task.seed else []
+            networks = by_code.setdefault(run.provenance["code"], {})
+            if len(networks.get(task.network, [])) == task.seed:
+                networks.setdefault(task.network, []).append(run)
     now = digest(matrix)
     fullest = max(by_code, key=lambda code: (_count(by_code[code]), code == now), default=now)
     return by_code.get(fullest, {})
@@ -130,15 +130,34 @@ def _count(runs: Mapping[str, list[Run]]) -> int:
 
 
 def judge(name: str, matrix: Matrix, scale: str, results: Path | None = None) -> Path | None:
-    """Make the result of a matrix anew from the runs that there are; None where there is none."""
+    """Make the result of a matrix anew from its runs; None where the result stays: made of more runs than there are.
+
+    So a result stands while its runs are trained again with other code, one by one.
+    """
     runs, whole = recorded(name, matrix, scale, results), _record.full_name(name, scale)
-    if not runs:
+    path = (results or _record.RESULTS) / f"{whole}.json"
+    before = json.loads(path.read_text(encoding="utf-8"))["provenance"].get("runs", 0) if path.exists() else 0
+    if _count(runs) < max(1, before):
         return None
     (made_by,) = {run.provenance["code"] for some in runs.values() for run in some}
     seeds = max(map(len, runs.values()))
     provenance = {"data": matrix.data, **_together(runs), "scale": scale, "seeds": seeds, "runs": _count(runs)}
     provenance |= {"code": _record.code(matrix) if made_by == digest(matrix) else {"": made_by}}
-    return _record.write(whole, matrix, matrix.judge(runs, scale), provenance, results)
+    figures = matrix.tell(runs, scale)
+    if matrix.judge:
+        figures |= {"verdicts": matrix.judge(stacked(runs))}
+        provenance |= {"judged": _record.judged(_record.judging_code(matrix))}
+    return _record.write(whole, matrix, figures, provenance, results)
+
+
+def stacked(runs: Mapping[str, list[Run]]) -> dict[str, np.ndarray]:
+    """ "What, network, how" -> errors (seeds, images), of as many seeds as every network has."""
+    seeds, errors = min(map(len, runs.values())), {}
+    for network, some in runs.items():
+        for name in some[0].errors:
+            what, comma, how = name.partition(", ")
+            errors[f"{what}, {network}{comma}{how}"] = np.stack([run.errors[name].numpy() for run in some[:seeds]])
+    return errors
 
 
 def _together(runs: Mapping[str, list[Run]]) -> dict:

@@ -119,20 +119,20 @@ def train(sizes: dict[str, Training], network: str, seed: int, scale: str, devic
     return Run(errors=errors, figures=figures)
 
 
-def judge(sizes: dict[str, Training], runs: Mapping[str, list[Run]], scale: str) -> dict:
-    """What was trained, and what each seed came to; no claim of a paper hangs on it."""
+def tell(sizes: dict[str, Training], runs: Mapping[str, list[Run]], scale: str) -> dict:
+    """What was trained, and what each seed came to."""
     size = sizes[scale]
-    told = {key: getattr(size, key) for key in ("faces", "epochs", "batch", "precision", "side")}
+    figures = {key: getattr(size, key) for key in ("faces", "epochs", "batch", "precision", "side")}
     (some,) = runs.values()
     seeds = {str(seed): run.figures for seed, run in enumerate(some)}
-    return told | {"lr": size.rate, "network": str(size.network), "seeds": seeds}
+    return figures | {"lr": size.rate, "network": str(size.network), "seeds": seeds}
 
 
 def matrix(sizes: dict[str, Training], width: int, seeds: dict[str, int]) -> Matrix:
     """The experiment with HRNetV2 of this width."""
     return Matrix(
         train=partial(train, sizes),
-        judge=partial(judge, sizes),
+        tell=partial(tell, sizes),
         sizes={scale: Size((f"width {width}",), seeds.get(scale, 1)) for scale in sizes},
         question=f"How well does HRNetV2 of width {width} do on photographs when it has seen drawn faces alone?",
         data=_real.PHOTOGRAPHS,

@@ -17,12 +17,17 @@ def train(network, seed, scale, device, folder):
     return Run(errors={"faces": torch.linspace(error, error + 1, 5)}, figures={"loss": [1 / 3]})
 
 
-def judge(runs, scale):
+def tell(runs, scale):
     return {"means": {network: [run.errors["faces"].mean().item() for run in some] for network, some in runs.items()}}
+
+
+def judge(errors):
+    return {"C2": {"synthetic": {name: {"verdict": "reported", "shape": e.shape} for name, e in errors.items()}}}
 
 
 MATRIX = Matrix(
     train=train,
+    tell=tell,
     judge=judge,
     sizes={"smoke": Size(("ours",), 1), "workstation": Size(("ours", "plain"), 2)},
     question="Which?",
@@ -44,7 +49,7 @@ def results(code, tmp_path, monkeypatch):
     TRAINED.clear()
     monkeypatch.setattr(_record, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(_record, "RUNS", tmp_path / "runs")
-    monkeypatch.setattr(_record, "code", lambda matrix, *more: dict(code))
+    monkeypatch.setattr(_record, "code", lambda matrix: dict(code))
     monkeypatch.setattr(_runs.os, "nice", lambda by: 0)
     return tmp_path / "results"
 
@@ -61,6 +66,9 @@ def test_the_queue_grows_a_result_run_by_run_and_trains_nothing_twice(results):
     assert record(results)["figures"]["means"] == {"ours": [1.5, 1.6], "plain": [2.5, 2.6]}
     told = record(results)["provenance"]
     assert (told["runs"], told["seeds"], told["scale"]) == (4, 2, "workstation")
+    assert {file.rpartition("/")[2] for file in told["judged"]["code"]} == {"test_runs.py", "_verdicts.py"}
+    rows = record(results)["figures"]["verdicts"]["C2"]["synthetic"]
+    assert {name: row["shape"] for name, row in rows.items()} == {"faces, ours": [2, 5], "faces, plain": [2, 5]}
     assert list(_runs.queue({"m": MATRIX}, "workstation")) == []
     assert TRAINED == [("ours", 0), ("plain", 0), ("ours", 1), ("plain", 1)]
     assert _runs.status("m", MATRIX, "workstation") == "present"
