@@ -33,6 +33,22 @@ HTML = BUILD / "html"
 CHAPTERS = BUILD / "chapters"
 # Shapes and types are checked where a function is called; an int will do where a float is asked for.
 SHAPES = "--jaxtyping-packages=lddmmlib,beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
+PYTEST = [str(PYTHON), "-m", "pytest", "-q"]
+LIBRARY = [*PYTEST, "-m", "not book and not browser", "--doctest-modules", SHAPES, "tests", "lddmmlib"]
+PREPARE = [str(PYTHON), "tests/chapters/references.py", "prepare", str(CHAPTERS)]
+AS_NUMBERS = ["--nbval-lax", "-p", "tests.chapters.as_numbers", "--nbval-cell-timeout=600"]
+COMPARED = [*PYTEST, *AS_NUMBERS, "--override-ini=filterwarnings=", str(CHAPTERS)]
+PAGES = [*PYTEST, "-m", "book or browser", "tests"]
+# Other machines, as near as one comes to them: instructions of MKL and of torch, threads, font, height of windows.
+# What a processor lacks it leaves out by itself.
+MACHINES = {
+    "oldest instructions": {"MKL_CBWR": "COMPATIBLE", "ATEN_CPU_CAPABILITY": "default", "OMP_NUM_THREADS": "1",
+                            "LDDMMLIB_FONT": "DejaVu Serif", "LDDMMLIB_WINDOW": "0.85"},
+    "AVX2, two threads": {"MKL_CBWR": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "OMP_NUM_THREADS": "2",
+                          "LDDMMLIB_FONT": "DejaVu Sans Mono", "LDDMMLIB_WINDOW": "1.2"},
+    "AVX-512, one thread": {"MKL_CBWR": "AVX512", "ATEN_CPU_CAPABILITY": "avx512", "OMP_NUM_THREADS": "1",
+                            "LDDMMLIB_FONT": "DejaVu Sans", "LDDMMLIB_WINDOW": "1"},
+}  # fmt: skip
 NEEDED_GB = 4  # .venv with a CPU build of torch; its CUDA packages need as much again
 
 TROUBLE = [  # what pip says -> what it means and how to mend it
@@ -81,6 +97,10 @@ def arguments() -> argparse.Namespace:
         sub = tasks.add_parser(task.__name__, help=summary)
         sub.set_defaults(task=task)
         sub.add_argument("--torch-index", metavar="URL", help="take torch from this package index (see README.md)")
+        if task is test:
+            sub.add_argument(
+                "--sweep", action="store_true", help="instead: as other processors, fonts, windows have it"
+            )
         if task is lab:
             sub.add_argument("jupyter", nargs="*", help="passed on to JupyterLab, after `--`")
         if task is page:
@@ -189,21 +209,24 @@ def book(args) -> None:
 
 
 def test(args) -> int:
-    """The gate: style, units and doctests, every chapter, the book without a warning, the built pages in a browser."""
+    """The gate: style, units and doctests, every chapter, the book without a warning, the built pages in a browser.
+
+    The chapters are compared as another processor would run them, the rest as this one does.
+    """
+    if args.sweep:
+        return sweep()
     py = str(PYTHON)
     checks = [
         ("style", [py, "-m", "ruff", "check", "."]),
         ("format", [py, "-m", "ruff", "format", "--check", "."]),
         ("spelling", [py, "-m", "codespell_lib"]),
-        ("the library", [py, "-m", "pytest", "-q", "-m", "not book and not browser", "--doctest-modules",
-                         SHAPES, "tests", "lddmmlib"]),
-        ("chapters, made into notebooks", [py, "tests/chapters/references.py", "prepare", str(CHAPTERS)]),
-        ("chapters, run and compared", [py, "-m", "pytest", "-q", "--nbval-lax", "--nbval-cell-timeout=60",
-                                        "--override-ini=filterwarnings=", str(CHAPTERS)]),
+        ("the library", LIBRARY),
+        ("chapters, made into notebooks", PREPARE),
+        ("chapters, run and compared", COMPARED, MACHINES["oldest instructions"]),
         ("the book, no warning let pass", lambda: sphinx(HTML, "-E", "-n", "-W", "--keep-going")),
-        ("the built pages", [py, "-m", "pytest", "-q", "-m", "book or browser", "tests"]),
-    ]  # fmt: skip
-    failed = [name for name, check in checks if not passes(name, check)]
+        ("the built pages", PAGES),
+    ]
+    failed = [name for name, *check in checks if not passes(name, *check)]
     if failed:
         print(f"\nThe gate is closed: {', '.join(failed)}.")
     else:
@@ -212,10 +235,25 @@ def test(args) -> int:
     return len(failed)
 
 
-def passes(name, check) -> bool:
+def sweep() -> int:
+    """The checks that a processor, a number of threads, a font or a window could change, on each of `MACHINES`."""
+    if not passes("the book", lambda: sphinx(HTML)) or not passes("chapters, made into notebooks", PREPARE):
+        stop("The book did not build; the messages are above.")
+    parts = {"the library": LIBRARY, "chapters": COMPARED, "pages": PAGES}
+    held: dict[str, dict[str, bool]] = {}
+    for machine, how in MACHINES.items():
+        held[machine] = {part: passes(f"{part}, {machine}", check, how) for part, check in parts.items()}
+    print("\n" + "".join(f"{part:>14}" for part in ("", *parts)))
+    for machine, passed in held.items():
+        print(f"{machine:<22}" + "".join(f"{'passed' if ok else 'FAILED':>14}" for ok in passed.values()))
+    return sum(not ok for passed in held.values() for ok in passed.values())
+
+
+def passes(name, check, environment=None) -> bool:
     step(name)
     started = time.monotonic()
-    code = check() if callable(check) else subprocess.run(check, cwd=ROOT).returncode
+    environment = os.environ | (environment or {})
+    code = check() if callable(check) else subprocess.run(check, cwd=ROOT, env=environment).returncode
     print(f"  {'failed' if code else 'passed'} in {minutes(started)}", flush=True)
     return not code
 
