@@ -53,6 +53,7 @@ class Elsewhere(Tensor):
         return f"Elsewhere({self.held})"
 
     __torch_function__ = torch._C._disabled_torch_function_impl
+    is_meta = False  # it has numbers
 
     @classmethod
     def __torch_dispatch__(cls, function, types, args=(), kwargs=None):
