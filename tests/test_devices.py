@@ -287,7 +287,7 @@ def layer_loss(model, x):
 
 def transport_loss(model, x):
     """Paper E: the transport from what a softmax makes of the maps to a Gaussian."""
-    maps = model(x.image.float() / 255)
+    (maps,) = subpixel.stacks(model, x.image)
     u, v = maps.flatten(-2).softmax(-1).view_as(maps), subpixel.target(x.landmarks, maps, x.image, 1.5)
     return ot.sinkhorn(u[:, 20:24], v[:, 20:24] + 1e-6, 2.0, solver="dense").value.mean()
 
@@ -301,19 +301,20 @@ def warp_loss(model, x):
 
 LINES, SIGMAS = [slice(k, k + 17) for k in (0, 17, 34, 51)], [3.0, 4.0, 5.0, 6.0]
 FLIP = list(schemes.get(SCHEME).flip)
-# name: (network, loss, whether of pairs, most values read in one step, most copies to the device)
+# name: (network, loss, whether of pairs, most values read in one step, most copies to the device). A check at a door
+# reads one value; the transport reads some in each of its iterations, whose number hangs on the maps.
 LOSSES = {
-    "methods.subpixel.plain_loss": (hourglass, subpixel.plain_loss, False, 0, 0),
+    "methods.subpixel.plain_loss": (hourglass, subpixel.plain_loss, False, 1, 0),
     "methods.subpixel.siamese_loss": (
-        hourglass, lambda net, x: subpixel.siamese_loss(net, x, FLIP), True, 0, 0),
-    "methods.subpixel.soft_loss": (hourglass, subpixel.soft_loss, False, 0, 0),
+        hourglass, lambda net, x: subpixel.siamese_loss(net, x, FLIP), True, 5, 4),
+    "methods.subpixel.soft_loss": (hourglass, subpixel.soft_loss, False, 4, 0),
     "methods.subpixel.correction_loss": (
         lambda: subpixel.Corrected(hourglass()), lambda net, x: subpixel.correction_loss(net, x, dynamic=True), False,
-        0, 0),
+        5, 0),
     "lddmm layer": (lambda: hrnet(head=networks.CoordinateHead(torch.zeros(68, 2), (4, 8, 16, 32), hidden=8)),
-                    layer_loss, False, 0, 0),
-    "transport": (hourglass, transport_loss, False, 0, 0),
-    "warp": (NETWORKS["HRNetV2 with points"], warp_loss, False, 0, 0),
+                    layer_loss, False, 10, 8),
+    "transport": (hourglass, transport_loss, False, 40, 1),
+    "warp": (NETWORKS["HRNetV2 with points"], warp_loss, False, 8, 0),
 }  # fmt: skip
 
 
@@ -339,5 +340,53 @@ def test_a_training_step_on_another_device(name):
     alike([expected], [value])
     for p, q in zip(here.parameters(), elsewhere.parameters(), strict=True):
         torch.testing.assert_close(q.held, p.detach(), rtol=1e-4, atol=1e-5)
-    assert device.fetches.total() <= fetches, device.fetches
-    assert device.uploads.total() <= uploads, device.uploads
+    counts = device.fetches.total(), device.uploads.total()
+    assert counts[0] <= fetches and counts[1] <= uploads, (counts, +device.fetches, +device.uploads)
+
+
+def test_one_sigma_a_curve_costs_hardly_more_as_a_tensor_than_as_a_list():
+    """Checked all at once: one value read more, and not one a curve."""
+    x, momenta = there(random(24, 2)), there(0.1 * random(24, 2, seed=1))
+    sigmas, counts = 1 + random(12), []
+    for sigma in (sigmas.tolist(), there(sigmas)):
+        with Device() as device:
+            curves = currents.Curves(x, [[2 * k, 2 * k + 1] for k in range(12)], coupled=False)
+            device.fetches.clear()
+            flows.flow(curves, momenta, sigma, 2, "euler")
+        counts.append(device.fetches.total())
+    assert counts[0] <= 2 and counts[1] <= 3, counts
+
+
+FAULTS = {
+    "an arange of the CPU": lambda x: x + torch.arange(x.shape[-1]),
+    "a constant of the CPU": lambda x: x * torch.tensor([1.0, 2.0]).double(),
+    "a matrix of the CPU": lambda x: x @ torch.eye(2).double(),
+    "a mask made of NumPy": lambda x: torch.where(torch.from_numpy(np.ones(2, bool)), x, 0.0),
+    "joined with one of the CPU": lambda x: torch.cat([x, torch.zeros(1, 2).double()]),
+    "picked from one of the CPU": lambda x: torch.eye(2).double()[x.argmax(-1)],
+    "a list of its numbers": lambda x: torch.tensor([x[0, 0], x[0, 1]]),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_stand_in_refuses_what_an_accelerator_refuses(fault):
+    with Device(), pytest.raises(Mixed):
+        FAULTS[fault](there(random(3, 2)))
+
+
+READS = {
+    "item": (lambda x: x.sum().item(), 1, 0), "bool": (lambda x: bool((x > 0).all()), 1, 0),
+    "float": (lambda x: float(x[0, 0]), 1, 0), "tolist": (lambda x: x.tolist(), 1, 0),
+    "cpu": (lambda x: x.cpu(), 1, 0), "nonzero": (lambda x: x.nonzero(), 1, 0),
+    "mask": (lambda x: x[x > 0.5], 1, 0), "inverse": (lambda x: torch.linalg.inv(x[:2]), 1, 0),
+    "list as an index": (lambda x: x[[0, 2]], 0, 1), "constant": (lambda x: x.new_tensor([1.0, 2.0]), 0, 1),
+    "neither": (lambda x: (x @ x.mT).softmax(-1).masked_fill(x[:, :1] > 0.5, 0.0), 0, 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("read", READS)
+def test_the_stand_in_counts_what_an_accelerator_waits_for(read):
+    function, fetches, uploads = READS[read]
+    with Device() as device:
+        function(there(random(3, 2)))
+    assert (device.fetches.total(), device.uploads.total()) == (fetches, uploads)
