@@ -141,7 +141,8 @@ CASES = {
     "data.crops.apply": (crops.apply, MOVES, A),
     "data.crops.inverse": (crops.inverse, MOVES),
     "data.crops.then": (crops.then, MOVES, MOVES.flip(0)),
-    "methods.subpixel.brought_back": (lambda m, t: subpixel.brought_back(m, t, [1, 0, 2], 2), random(2, 3, 9, 9), MOVES),
+    "methods.subpixel.brought_back": (
+        lambda m, t: subpixel.brought_back(m, t, [1, 0, 2], 2), random(2, 3, 9, 9), MOVES),
     "methods.subpixel.heatmap_loss": (lambda m, h, s: subpixel.heatmap_loss(m, h, s > 0.2), *random(3, 2, 3, 9, 9)[:2],
                                       random(2, 9, 9)),
     "methods.subpixel.stacks": (lambda i: subpixel.stacks(nn.Identity(), i), IMAGE),
@@ -154,7 +155,8 @@ CASES = {
 }  # fmt: skip
 CASES |= {f"heatmaps.decode:{how}": (lambda m, how=how: heatmaps.decode(m, how), MASS) for how in heatmaps.METHODS}
 CASES |= {f"optimal_transport.sinkhorn:{how}": (lambda u, v, how=how: ot.sinkhorn(
-    u, v, 4.0, 2 if how == "separable" else 1, max_iter=20, solver=how)[:4], MASS, OTHER) for how in ot.SOLVERS}  # fmt: skip
+    u, v, 4.0, 2 if how == "separable" else 1, max_iter=20, solver=how)[:4], MASS, OTHER)
+    for how in ot.SOLVERS}  # fmt: skip
 CASES |= {f"metrics.{f.__name__}:{by}": (lambda p, t, f=f, by=by: f(p, t, by), FACES, HIDDEN.flip(0))
           for f in (metrics.errors, metrics.nme, metrics.nrmse) for by in metrics.NORMALISERS}  # fmt: skip
 CASES |= {f"metrics.reference_distance:{by}": (lambda t, by=by: metrics.reference_distance(t, by), HIDDEN)
@@ -341,7 +343,8 @@ def test_a_training_step_on_another_device(name):
     for p, q in zip(here.parameters(), elsewhere.parameters(), strict=True):
         torch.testing.assert_close(q.held, p.detach(), rtol=1e-4, atol=1e-5)
     counts = device.fetches.total(), device.uploads.total()
-    assert counts[0] <= fetches and counts[1] <= uploads, (counts, +device.fetches, +device.uploads)
+    told = f"{counts} for at most {(fetches, uploads)}: {+device.fetches}, {+device.uploads}"
+    assert all(count <= most for count, most in zip(counts, (fetches, uploads), strict=True)), told
 
 
 def test_one_sigma_a_curve_costs_hardly_more_as_a_tensor_than_as_a_list():
@@ -354,7 +357,8 @@ def test_one_sigma_a_curve_costs_hardly_more_as_a_tensor_than_as_a_list():
             device.fetches.clear()
             flows.flow(curves, momenta, sigma, 2, "euler")
         counts.append(device.fetches.total())
-    assert counts[0] <= 2 and counts[1] <= 3, counts
+    assert counts[0] <= 2
+    assert counts[1] <= 3
 
 
 FAULTS = {

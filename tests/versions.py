@@ -82,7 +82,6 @@ def unit_tests(python: Path) -> tuple[str, int]:
     files = [p for p in sorted((ROOT / "tests").glob("test_*.py")) if p.stem not in LEFT_OUT]
     where = [*files, *(ROOT / "tests" / folder for folder in FOLDERS)]
     command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not book and not browser", *where]
-    # The package is the one that was installed, not the folder beside the tests.
     told = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     print(told.stdout[-6000:], flush=True)
     return told.stdout.strip().splitlines()[-1], told.returncode
