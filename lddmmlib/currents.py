@@ -184,8 +184,8 @@ def widths(sigma: float | Sequence[float] | Tensor, like: Curve, name: str = "si
     if len(sigma) != n:
         mend = f"{n} numbers, one a curve" if n else "a number: these points are no Curves"
         raise ValueError(f"{name}: needed {mend}; got {len(sigma)} numbers")
-    for each in sigma:
-        _checks.positive(float(each), name)
+    for each in sigma.tolist() if isinstance(sigma, Tensor) and not sigma.is_meta else sigma:
+        _checks.positive(each, name)
     return torch.as_tensor(sigma, dtype=like.points.dtype, device=like.points.device)[:, None, None]
 
 

@@ -97,6 +97,13 @@ def test_debiasing_hurts_for_the_distance():
     assert abs(wrong[0]) > 3 * abs(wrong[1]) > 0
 
 
+def test_by_default_the_cost_is_the_distance():
+    u, v = blob(10.0, 12.0), blob(14.0, 15.0)
+    assert torch.equal(transport.debiased(u, v, 4.0), transport.debiased(u, v, 4.0, 1))
+    assert torch.equal(transport.sinkhorn(u, v, 4.0).value, transport.sinkhorn(u, v, 4.0, 1).value)
+    assert transport.debiased(u, v, 4.0) < 6.0  # about 5 px, not 25 px²
+
+
 def test_places_of_a_map():
     maps = torch.stack([blob(9.3, 7.8), blob(20.0, 11.0)])
     close(transport.get_max(maps), [[9, 8], [20, 11]])
