@@ -127,7 +127,9 @@ def set_up(torch_index=None) -> None:
     """Make .venv hold what requirements.lock names. Nothing to do when the stamp says so; else pip fills what lacks."""
     for name in STRAY:
         os.environ.pop(name, None)
-    os.environ |= {"PIP_USER": "0", "PYTHONUTF8": "1"}
+    os.environ["PIP_USER"] = "0"
+    if not str(ROOT).isascii():  # where the library lies is read from a file, else in the letters of the system
+        os.environ["PYTHONUTF8"] = "1"
     wanted = hashlib.sha256(LOCK.read_bytes() + (ROOT / "pyproject.toml").read_bytes()).hexdigest()
     wanted += f"\n{sys.version_info[0]}.{sys.version_info[1]}\n"
     if whole(wanted) and not torch_index:
@@ -142,7 +144,8 @@ def whole(wanted: str) -> bool:
 
 
 def fill(wanted: str, torch_index) -> None:
-    if whose := others():
+    whose = others()
+    if whose:
         stop(f"{VENV} {whose}. tasks.py does not touch it. Move it away, rename or delete it, and run the same command "
              "again: the book's own .venv is made there.")  # fmt: skip
     free = shutil.disk_usage(ROOT).free / 1e9
