@@ -44,6 +44,10 @@ HELD = []  # locks that children hold too: one that outlives this program is sti
 STRAY = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PYTHONPATH", "PYTHONHOME")
 STRAY_IN_CHAPTERS = ("PYTHONSTARTUP", "MPLBACKEND", "JUPYTER_PATH")
 
+NO_INDEX = (
+    "The package index could not be reached. Check the network (or PIP_INDEX_URL and your proxy) and run the same "
+    "command again; what was installed already is kept."
+)
 TROUBLE = [  # what pip or Sphinx says -> what it means and how to mend it
     (
         ("No space left on device", "Errno 28", "Errno 122", "WinError 112", "not enough space"),
@@ -54,8 +58,7 @@ TROUBLE = [  # what pip or Sphinx says -> what it means and how to mend it
         ("NewConnectionError", "NameResolution", "getaddrinfo", "is unreachable", "ConnectTimeout", "ProxyError",
          "ReadTimeout", "Read timed out", "Connection reset", "Connection aborted", "Connection broken",
          "IncompleteRead", "Failed to establish", "CERTIFICATE_VERIFY_FAILED"),
-        "The package index could not be reached. Check the network (or PIP_INDEX_URL and your proxy) and run the same "
-        "command again; what was installed already is kept.",
+        NO_INDEX,
     ),
     (
         ("No matching distribution found for torch",),
@@ -72,6 +75,7 @@ TROUBLE = [  # what pip or Sphinx says -> what it means and how to mend it
         "A file may not be written or is in use. Close what uses it, or copy the folder to where you may write, and "
         "run the same command again.",
     ),
+    (("(from versions: none)",), NO_INDEX),
 ]  # fmt: skip
 
 NOT_INSTALLED = "pip could not install the packages; its own words are above. Delete .venv to start afresh."

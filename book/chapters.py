@@ -112,7 +112,7 @@ def run_kept(path: Path, key: str) -> nbformat.NotebookNode | None:
     try:
         last = nbformat.read(path, as_version=4)
         return last if last.metadata["run"]["key"] == key else None
-    except (OSError, ValueError, KeyError, nbformat.reader.NotJSONError):
+    except Exception:  # none yet, or damaged in whatever way
         return None
 
 
@@ -122,7 +122,7 @@ def run(notebook: nbformat.NotebookNode) -> Stop | None:
     client = NotebookClient(
         notebook,
         timeout=LIMIT,
-        startup_timeout=LIMIT,
+        startup_timeout=600,
         iopub_timeout=60,  # the default of 4 seconds loses outputs on a busy machine
         store_widget_state=False,  # a widget's static page carries its own
         kernel_name="python3",
@@ -145,8 +145,8 @@ def run(notebook: nbformat.NotebookNode) -> Stop | None:
     return Stop(max(len(begun), 1), sum(c.cell_type == "code" for c in notebook.cells), why, said)
 
 
-STOPPED_ABOVE = """:::{{error}} This chapter did not run to its end
-:class: stopped
+STOPPED_ABOVE = """:::{{admonition}} This chapter did not run to its end
+:class: error
 
 On the machine that built this book, [cell {stop.cell} of {stop.cells}](#stopped-{stem}) {why}.
 What comes before that cell is whole; the cells after it have no results. No other chapter is affected.
@@ -155,8 +155,8 @@ What comes before that cell is whole; the cells after it have no results. No oth
 If it stops at the same cell, close other programs, or send the words above to the book's authors.
 :::"""
 STOPPED_HERE = """(stopped-{stem})=
-:::{{error}} The run stopped at the cell above
-:class: stopped
+:::{{admonition}} The run stopped at the cell above
+:class: error
 
 Cell {stop.cell} of {stop.cells} {why}. The cells below were not run.
 :::"""

@@ -160,7 +160,8 @@ def run_time(name, rawtext, text, lineno, inliner, options=None, content=None):
 
 
 def fill_run_time(app, doctree, docname) -> None:
-    seconds = app.env.nb_metadata.get(docname, {}).get("exec_data", {}).get("runtime")
+    run = app.env.nb_metadata.get(docname, {}).get("exec_data", {})
+    seconds = run.get("succeeded") and run["runtime"]
     for node in doctree.findall(lambda n: isinstance(n, nodes.inline) and "run-time" in n["classes"]):
         node += nodes.Text(f"{seconds:.0f} s on two CPU cores" if seconds else "not measured")
 
