@@ -135,7 +135,8 @@ def set_up(torch_index=None) -> None:
     if not str(ROOT).isascii():  # where the library lies is read from a file, else in the letters of the system
         os.environ["PYTHONUTF8"] = "1"
     wanted = hashlib.sha256(LOCK.read_bytes() + (ROOT / "pyproject.toml").read_bytes()).hexdigest()
-    wanted += f"\n{sys.version_info[0]}.{sys.version_info[1]}\n"
+    # The place too: in a folder that was moved, the library would be looked for where it lay.
+    wanted += f"\n{sys.version_info[0]}.{sys.version_info[1]}\n{str(ROOT)!a}\n"
     if whole(wanted) and not torch_index:
         return
     with alone("the set-up"):

@@ -156,6 +156,19 @@ def test_an_environment_that_works_is_filled_not_cleared(tasks):
     assert [words[0] for words in tasks.asked] == ["-r", "--no-deps"]
 
 
+def test_a_folder_that_was_moved_finds_itself(tasks, monkeypatch):
+    """The library is installed by its path; only that is put right."""
+    tasks.set_up()
+    before = len(tasks.asked)
+    moved = tasks.ROOT.rename(tasks.ROOT.with_name("moved"))
+    again = load(moved)
+    monkeypatch.setattr(again, "pip", tasks.pip)
+    monkeypatch.setattr(again, "works", tasks.works)
+    again.set_up()
+    assert tasks.asked[before:][-1][-2:] == ("-e", ".")
+    assert whole(again)
+
+
 def test_settings_of_the_user_do_not_send_packages_elsewhere(tasks, tmp_path):
     os.environ |= {"PIP_TARGET": str(tmp_path), "PIP_USER": "1", "PYTHONPATH": "x", "MPLBACKEND": "TkAgg"}
     tasks.set_up()
