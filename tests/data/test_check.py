@@ -66,7 +66,7 @@ def alone(data: Path) -> str:
 
 def missing(data: Path) -> str:
     path = data / "list.txt"
-    path.write_text(" ".join(["1"] * 196) + " none.jpg", encoding="utf-8")
+    path.write_text(" ".join(map(str, range(196))) + " none.jpg", encoding="utf-8")
     return f"missing images: 1\n  {path}:1: needed the image {data / 'none.jpg'}"
 
 

@@ -305,12 +305,13 @@ def test_what_may_be_absent(tmp_path):
     ],
 )
 def test_a_malformed_annotation_is_named_and_the_others_stay(tmp_path, change, needed, got):
-    bad = ENTRY | change if isinstance(change, dict) else change
+    bad = ENTRY | {"id": 2} | change if isinstance(change, dict) else change
     with pytest.raises(formats.FormatError) as caught:
         read(tmp_path, lines([ENTRY, bad, ENTRY | {"id": 3}]))
     assert [record.source[-1] for record in caught.value.records] == ["1", "3"]
     (problem,) = caught.value.problems
     assert problem.line == 5
+    assert problem.where == ("annotations[1], id 2" if isinstance(change, dict) else "annotations[1]")
     assert problem.needed.startswith(needed)
     assert problem.got.startswith(got)
 
@@ -347,7 +348,7 @@ def test_lines_of_any_layout():
 
 def test_a_key_of_the_same_name_elsewhere_costs_the_line_only(tmp_path):
     text = lines([ENTRY, 7]).replace('{"images"', '{"info": {"annotations": [1, 2, 3]}, "images"', 1)
-    with pytest.raises(formats.FormatError, match=r"a\.json: needed an annotation, got 7") as caught:
+    with pytest.raises(formats.FormatError, match=r"a\.json: annotations\[1\]: needed an annotation, got 7") as caught:
         read(tmp_path, text)
     assert len(caught.value.records) == 1
 
@@ -367,7 +368,7 @@ def test_malformed_entries_of_images_and_categories(tmp_path):
     odd = [3, {"id": [1], "file_name": "b.png"}, {"id": 8, "file_name": 9}, {"file_name": "c.png"}, IMAGE]
     categories = [None, {"id": {}, "keypoints": []}, {"id": 1}]
     with pytest.raises(formats.FormatError) as caught:
-        read(tmp_path, lines([ENTRY, ENTRY | {"image_id": 8}], categories, odd))
+        read(tmp_path, lines([ENTRY, ENTRY | {"id": 2, "image_id": 8}], categories, odd))
     assert len(caught.value.records) == len(caught.value.problems) == 1
 
 
