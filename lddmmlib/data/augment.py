@@ -86,8 +86,8 @@ class Photos:
 class Crops(Dataset):
     """Faces as crops: ``[i]`` is canonical, ``draw(i, rng)`` augmented. `training.fit` draws, `evaluate` does not.
 
-    The square is cut around a face's own box, where it has one with an extent (an attribute ``box``, as `Photo`'s), else
-    around its landmarks, of which missing ones are put in by `crops.complete`.
+    The square is cut around a face's own box, where it has one with an extent (an attribute ``box``, as that of
+    `Photo`), else around its landmarks, of which missing ones are put in by `crops.complete`.
 
     faces: has a length and ``faces[i]``, of which image (c, h, w) uint8, landmarks (n, 2) px and visible (n,) come
     first, as in `faces.synthetic.Faces`. `Crops.of` makes them from records.
@@ -181,8 +181,9 @@ def augment(
 ) -> Crop:
     """One face, cut out by ``affine`` (`crops.frame`) and changed at random.
 
-    image: (c, h, w) uint8: gray, red green blue, or these and alpha, which is moved alone. landmarks: (n, 2) px of the image. size: px of the crop. scheme: says which
-    landmark becomes which when the picture is flipped. rng: the one source of chance. how: how much.
+    image: (c, h, w) uint8: gray, red green blue, or these and alpha, which is moved alone. landmarks: (n, 2) px of the
+    image. size: px of the crop. scheme: says which landmark becomes which when the picture is flipped. rng: the one
+    source of chance. how: how much.
     Returns a Crop. What a thing covers is not visible; what lies beyond the crop keeps its place, is not `inside`.
     Raises ValueError for landmarks of another number than the scheme's, and for an image of another kind.
 

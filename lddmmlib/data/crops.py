@@ -22,6 +22,7 @@ from lddmmlib._shapes import Bool, Float
 from lddmmlib.faces import schemes, statistics
 
 MARGIN = 1.25  # side of the crop / longer side of the box
+FAR = 1e7  # px: beyond it OpenCV's coordinates overflow
 
 
 class Crop(NamedTuple):
@@ -158,7 +159,7 @@ def cut(image: Tensor, affine: Float[Tensor, "2 3"], size: int) -> Tensor:
     √(1/k² - 1)/2 px, so that fine patterns do not come out as coarse ones. What lies beyond the photograph's border is
     as the border. Where the photograph shrinks 16 times and more, it is averaged over squares first: a wide blur takes
     seconds. Raises ValueError for an image of another kind, and for a square on which the photograph would be smaller
-    than a pixel, as a misplaced landmark makes it.
+    than a pixel, or which is far from it, as a misplaced landmark makes it.
 
     >>> image = torch.arange(16).reshape(1, 4, 4).byte()
     >>> cut(image, torch.tensor([[1.0, 0.0, -1.0], [0.0, 1.0, 0.0]], dtype=torch.float64), 3)[0]  # one to the left
@@ -170,18 +171,18 @@ def cut(image: Tensor, affine: Float[Tensor, "2 3"], size: int) -> Tensor:
 
     _check_image(image)
     shrunk, photograph = affine[:, :2].det().abs().sqrt().item(), tuple(image.shape[:0:-1])
-    if not shrunk * max(photograph) >= 1:
-        square = f"{size / shrunk:.3g} px" if shrunk else "any size"
+    small = not shrunk * max(photograph) >= 1
+    if small or not apply(inverse(affine), torch.zeros(1, 2).double()).abs().max() < FAR:
+        square = "far away" if not small else f"of {size / shrunk:.3g} px" if shrunk else "without end"
         raise ValueError(
-            f"affine: needed a square on which the photograph is a pixel or more, got one of {square} for a photograph "
-            f"of {photograph[0]} x {photograph[1]}; is a landmark or the box misplaced?"
+            f"affine: needed a square near the photograph on which that is a pixel or more, got one {square} for a "
+            f"photograph of {photograph[0]} x {photograph[1]}; is a landmark or the box misplaced?"
         )
     sigma = 0.5 * math.sqrt(max(1 / shrunk**2 - 1, 0))
     # Only what the crop shows, and what the blur reaches: photographs are large.
     corners = torch.tensor([[x, y] for x in (-0.5, size - 0.5) for y in (-0.5, size - 0.5)]).double()
     seen, reach = apply(inverse(affine), corners), math.ceil(4 * sigma) + 2
     limit = torch.tensor(photograph)
-    seen = seen.clamp(-1e9, 1e9)
     x0, y0 = (seen.amin(0).floor().long() - reach).minimum(limit - reach).clamp(min=0).tolist()
     x1, y1 = (seen.amax(0).ceil().long() + reach).clamp(min=reach).minimum(limit).tolist()
     pixels = np.ascontiguousarray(image[:, y0:y1, x0:x1].permute(1, 2, 0).numpy())

@@ -15,8 +15,8 @@
 
 All coordinates come back 0-based, pixel centres at integers; landmarks are taken to be set on the image as it is
 displayed, turned by its EXIF orientation. What a file writes for a landmark without a place is read as missing where
-its format says so: v = 0 (COCO), (-1, -1) (MERL-RAV), no part (dlib), empty cells (HRNet). All else, such as (0, 0) with
-v > 0 or coordinates in [0, 1], is read as written; `python -m lddmmlib.data check` counts what looks like it.
+its format says so: v = 0 (COCO), (-1, -1) (MERL-RAV), no part (dlib), empty cells (HRNet). All else, such as (0, 0)
+with v > 0 or coordinates in [0, 1], is read as written; `python -m lddmmlib.data check` counts what looks like it.
 """
 
 from __future__ import annotations

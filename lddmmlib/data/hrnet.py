@@ -74,7 +74,9 @@ def _face(cells: list[str], columns: dict[str, int], origin: int) -> Record:
     n = sum(COLUMN.fullmatch(name) is not None for name in columns) // 2
     pairs = [[cells[columns[f"original_{i}_{axis}"]] for axis in "xy"] for i in range(n)]
     words = [["0", "0"] if {word.lower() for word in pair} <= {*MISSING} else pair for pair in pairs]
-    xy = torch.tensor(numbers(sum(words, []), 2 * n), dtype=torch.float64).view(n, 2) - origin
+    xy = (
+        torch.tensor(numbers([word for pair in words for word in pair], 2 * n), dtype=torch.float64).view(n, 2) - origin
+    )
     placed = torch.tensor([word is pair for word, pair in zip(words, pairs, strict=True)])
     attributes = {key: numbers([cells[columns[key]]], 1)[0] for key in ("scale", "box_size") if key in columns}
     if {"center_w", "center_h"} <= columns.keys():

@@ -15,10 +15,9 @@ import numpy as np
 
 from lddmmlib.data.records import Malformed, brief
 
-SUFFIXES = frozenset(  # what OpenCV reads
-    ".avif .bmp .dib .exr .gif .hdr .jp2 .jpe .jpeg .jpg .pbm .pfm .pgm .pic .png .pnm .ppm .pxm .ras .sr .tif .tiff"
-    " .webp".split()
-)
+# What OpenCV reads.
+SUFFIXES = frozenset({".avif", ".bmp", ".dib", ".exr", ".gif", ".hdr", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pfm"})
+SUFFIXES |= {".pgm", ".pic", ".png", ".pnm", ".ppm", ".pxm", ".ras", ".sr", ".tif", ".tiff", ".webp"}
 FOLDERS = frozenset({"images", "image", "imgs", "img", "data", "jpegimages", "pictures", "photos", "wflw_images"})
 
 
@@ -35,9 +34,9 @@ class Places:
     of the annotations' own name (`train2017/` for `person_keypoints_train2017.json`) or like their own folder
     (`images/trainset/` for `landmarks/trainset/`).
 
-    A name is tried as it stands; then with "\\\\" as "/" and "%20" as a space; then its end alone, such as `b/1.jpg` and
-    `1.jpg` of `C:/a/b/1.jpg`, which is noted. Several images of one name in several places are refused, never chosen
-    from.
+    A name is tried as it stands; then with the backslash as "/" and "%20" as a space; then its end alone, such as
+    `b/1.jpg` and `1.jpg` of `C:/a/b/1.jpg`, which is noted. Images of one name in several places are refused, never
+    chosen from.
     """
 
     def __init__(self, root: Path | None = None) -> None:
