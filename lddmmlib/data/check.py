@@ -150,8 +150,9 @@ def _by_themselves(records: list[Record], problems: dict[str, list[str]], notes:
             corners = placed.new_tensor([[x, y], [x + w, y + h]])
             inside = ((placed >= corners[0] - 1) & (placed <= corners[1] + 1)).all(dim=1)
             if max(w, h) > 0 and 2 * inside.sum() < len(placed):
+                got = f"{int(inside.sum())} of {len(placed)} in it"
                 problems["boxes beside their landmarks"].append(
-                    f"{record.source}: needed a box around the landmarks, got {int(inside.sum())} of {len(placed)} in it"
+                    f"{record.source}: needed landmarks in the box, got {got}"
                 )
 
 

@@ -60,23 +60,27 @@ def _columns(head: list[str]) -> dict[str, int]:
     columns = {name: i for i, name in enumerate(head)}
     if len(columns) < len(head):
         raise Malformed("each column once", f"{brief(next(name for name in head if head.count(name) > 1))} twice")
-    n = sum(COLUMN.fullmatch(name) is not None for name in head) // 2
-    lacking = [f"original_{i}_{axis}" for i in range(n or 1) for axis in "xy" if f"original_{i}_{axis}" not in columns]
+    names = [f"original_{i}_{axis}" for i in range(_count(columns) or 1) for axis in "xy"]
+    lacking = [name for name in names if name not in columns]
     if lacking:
         raise Malformed("columns original_0_x, original_0_y, ... and so on", f"none called {lacking[0]}")
     return columns
+
+
+def _count(columns: dict[str, int]) -> int:
+    """How many landmarks the columns are for."""
+    return max((int(match[1]) + 1 for match in map(COLUMN.fullmatch, columns) if match), default=0)
 
 
 def _face(cells: list[str], columns: dict[str, int], origin: int) -> Record:
     """The face of a row, with the image's name as its source."""
     if len(cells) != len(columns):
         raise Malformed(f"{len(columns)} columns, as in the first row", f"{len(cells)}")
-    n = sum(COLUMN.fullmatch(name) is not None for name in columns) // 2
+    n = _count(columns)
     pairs = [[cells[columns[f"original_{i}_{axis}"]] for axis in "xy"] for i in range(n)]
     words = [["0", "0"] if {word.lower() for word in pair} <= {*MISSING} else pair for pair in pairs]
-    xy = (
-        torch.tensor(numbers([word for pair in words for word in pair], 2 * n), dtype=torch.float64).view(n, 2) - origin
-    )
+    flat = numbers([word for pair in words for word in pair], 2 * n)
+    xy = torch.tensor(flat, dtype=torch.float64).view(n, 2) - origin
     placed = torch.tensor([word is pair for word, pair in zip(words, pairs, strict=True)])
     attributes = {key: numbers([cells[columns[key]]], 1)[0] for key in ("scale", "box_size") if key in columns}
     if {"center_w", "center_h"} <= columns.keys():

@@ -160,7 +160,8 @@ def compare(size: tuple, pixels: np.ndarray, path: Path) -> str | None:
     h, w = pixels.shape[:2]
     if tuple(size) == (h, w):
         return None
-    said = f"needed an image of {size[1]} x {size[0]} px (width x height), as annotated, got {path} of {w} x {h}; "
+    stated = f"{brief(size[1])} x {brief(size[0])} px (width x height)"
+    said = f"needed an image of {stated}, as annotated, got {path} of {w} x {h}; "
     if tuple(size) == (w, h) and may_turn(path) and load(path, turned=False).shape[:2] == tuple(size):
         return said + (
             "its EXIF orientation turns it: if the landmarks are set on the pixels as stored, remove that tag "
