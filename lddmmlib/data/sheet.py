@@ -63,9 +63,11 @@ def face(axes: Axes, record: Record) -> None:
 
     axes.set(xticks=[], yticks=[], facecolor="#E1E1E1")
     placed = record.landmarks[~record.landmarks.isnan().any(dim=1)].numpy()
-    low, high = (placed.min(0), placed.max(0)) if len(placed) else (0, np.inf)
+    if not len(placed) or np.abs(placed).max() > 1e9:
+        return
+    low, high = placed.min(0), placed.max(0)
     extent = 1.35 * np.max(high - low) + 8
-    if not extent < 1e6:
+    if extent > 1e6:
         return
     if (pixels := images.load(record.image) if record.image else None) is not None:
         axes.imshow(pixels[..., ::-1])

@@ -127,7 +127,7 @@ FACE = [10, 10, 2, 30, 10, 2, 20, 30, 2]
         ([0, 0, 2, 0, 0, 2, *FACE], {}, "note: landmarks at places that often", r"2 at \(0, 0\)"),
         ([-1, -1, 2, *FACE, -10, -10, 1], {}, "note: landmarks at places that often", r"2 at \(-10, -10\), \(-1, -1\)"),
         ([0.2, 0.3, 2, 0.6, 0.3, 2, 0.4, 0.8, 2], {}, "note: faces within two pixels", "3 landmarks"),
-        ([-0.7, -0.6, 2, 0.6, -0.6, 2, 0.1, 0.8, 2], {}, "note: faces within two pixels", "3 landmarks"),
+        ([-0.4, -0.45, 2, 0.6, -0.3, 2, 0.1, 1.2, 2], {}, "note: faces within two pixels", "3 landmarks"),
         (FACE, {"bbox": [-5, -5, 40, 40]}, "note: boxes that reach beyond", "box x -5, y -5"),
         (FACE, {"category_id": 3}, "note: faces of a category", "annotation 5"),
     ],
