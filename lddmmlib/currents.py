@@ -51,7 +51,7 @@ class Curves:
             got = _checks.said(self.slices)
             raise TypeError(f"slices: needed a sequence of slices or of sequences of indices, one a curve; got {got}")
         _checks.kind(self.coupled, "coupled", bool)
-        if not isinstance(self.closed, bool) and not hasattr(self.closed, "__len__") or isinstance(self.closed, str):
+        if (not isinstance(self.closed, bool) and not hasattr(self.closed, "__len__")) or isinstance(self.closed, str):
             raise TypeError(f"closed: needed a boolean or one a curve, got {_checks.said(self.closed)}")
         n, seen = self.points.shape[-2], Counter(i for curve in self.indices for i in curve)
         for i in range(n):

@@ -119,9 +119,9 @@ def flow_path(
     True
     """
     _checks.tensor(alpha_t, "alpha_t")
-    if alpha_t.ndim < 3:
+    if alpha_t.ndim < 3 or not len(alpha_t):
         got = f"needed (T, ..., n, 2), time first, got shape {tuple(alpha_t.shape)}"
-        raise ValueError(f"alpha_t: {got}; for momenta constant in time call flow")
+        raise ValueError(f"alpha_t: {got}; for momenta constant in time call flow, and one time is the least")
     _checks.points(alpha_t, "alpha_t")
     return _run(x0, alpha_t, sigma, len(alpha_t), method, points, "alpha_t")
 
@@ -225,7 +225,7 @@ def transport(flow: Flow, points: Curve) -> Tensor:
     """
     _checks.kind(flow, "flow", Flow)
     frame = frame_of(flow.x0, flow.sigma)
-    z = frame.passengers(points)
+    z = frame.passengers(points, "flow.x0")
     for step in _maps(flow, frame):
         z = step(z)
     return frame.back(z, points)
@@ -247,7 +247,7 @@ def inverse(flow: Flow, points: Curve) -> Tensor:
     """
     _checks.kind(flow, "flow", Flow)
     frame = frame_of(flow.x0, flow.sigma)
-    z = frame.passengers(points)
+    z = frame.passengers(points, "flow.x0")
     for step in reversed(_maps(flow, frame)):
         z = _undo(step, z)
     return frame.back(z, points)
@@ -415,9 +415,9 @@ class Frame(NamedTuple):
     def momenta(self, p: Tensor) -> Tensor:
         return rows((p if self.curves is None else self.curves.pad(p) * self.curves.mask()) / self.sigma)
 
-    def passengers(self, points: Curve) -> Tensor:
+    def passengers(self, points: Curve, name: str = "x0") -> Tensor:
         z = _points(points)
-        _checks.alike(x0=self.x, points=z)
+        _checks.alike(**{name: self.x, "points": z})
         if self.curves is None:
             return rows((z - self.centre) / self.sigma)
         if not isinstance(points, Curves) or len(points.slices) != len(self.curves.slices):

@@ -360,4 +360,6 @@ def _maps(maps: object, method: str) -> None:
 
 def _odd(window: object) -> None:
     if not isinstance(window, Integral) or isinstance(window, bool) or window < 1 or window % 2 == 0:
-        raise ValueError(f"window: needed an odd number of cells, to have a middle; got {_checks.said(window)}; use 3, 5 or 7")
+        raise ValueError(
+            f"window: needed an odd number of cells, to have a middle; got {_checks.said(window)}; use 3, 5 or 7"
+        )

@@ -65,6 +65,7 @@ def product(
     if f.shape[:-1] != b.shape[:-1] or (f.dtype, f.device) != (b.dtype, b.device):
         wanted = f"{tuple(b.shape[:-1])} rows of {b.dtype} on {b.device}, like b"
         raise ValueError(f"f: needed {wanted}; got shape {tuple(f.shape)} of {f.dtype} on {f.device}")
+    _checks.finite(f, "f")
     return Product.apply(rows(a / sigma), rows(b / sigma), rows(f)).mT
 
 

@@ -292,7 +292,7 @@ def _gap(gram: Tensor, xy: Tensor, h: Tensor, tau: Tensor) -> float:
 def _budgets(tau: float | Tensor, columns: Tensor) -> Tensor:
     """tau as one finite or infinite budget per target (t,)."""
     if isinstance(tau, Tensor):
-        _checks.tensor(tau, "tau")
+        (_checks.floats if tau.is_floating_point() else _checks.tensor)(tau, "tau")
     try:
         limit = torch.as_tensor(tau, dtype=columns.dtype, device=columns.device)
     except (TypeError, ValueError, RuntimeError):

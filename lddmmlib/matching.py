@@ -106,6 +106,11 @@ def objective(
     _checks.kind(flow, "flow", Flow)
     _weights(beta, gamma)
     _targets("target", target, sigma_w, nan=sigma_w is None)
+    _checks.same(**{"flow.end": flow.end, "target": _points(target)})
+    _checks.batch(flow.end.shape[:-2], **{"flow.end": flow.end, "target": _points(target)})
+    if landmarks and _points(target).shape != flow.end.shape:
+        got = f"{tuple(flow.end.shape)} and {tuple(_points(target).shape)}"
+        raise ValueError(f"flow.end, target: needed the same points, got {got}; landmarks=False matches curves alone")
     end = flow.x0.at(flow.end) if isinstance(flow.x0, Curves) else flow.end
     return gamma * flows.energy(flow) + discrepancy(end, target, sigma_w, beta, landmarks)
 
@@ -159,6 +164,14 @@ def match(
     flows.frame_of(template, sigma_v, "template", "sigma_v")
     _targets("target", target, sigma_w, nan=sigma_w is None and not isinstance(template, Curves))
     _checks.same(template=_points(template), target=_points(target))
+    x, y = _points(template), _points(target)
+    if x.ndim > 2:
+        _checks.batch(x.shape[:-2], template=x, target=y)
+    if points is not None:
+        _checks.points(_points(points), "points")
+        _checks.same(template=x, points=_points(points))
+        if _points(points).ndim > 2:
+            _checks.batch(y.shape[:-2], target=y, points=_points(points))
     template, target, sigma_w, points = _pair(template, target, sigma_v, sigma_w, points)
     if sigma_w is None and not landmarks:
         raise ValueError("landmarks: needed True, or curves to match by; give sigma_w, or Curves")
@@ -171,7 +184,7 @@ def match(
         flow = MODELS[model](template, L @ z.reshape(shape), sigma_v, steps)
         return objective(flow, target, sigma_w, beta, gamma, landmarks).reshape(-1)
 
-    start = torch.zeros_like(_points(template)).reshape(shape[:-2].numel(), -1)
+    start = torch.zeros_like(_points(template)).reshape(shape[:-2].numel(), 2 * shape[-2])
     z, *report = _lbfgs(J, start, tol, max_iter, _noise(_points(template), beta))
     momenta = L @ z.reshape(shape)
     flow = MODELS[model](template, momenta, sigma_v, steps, points=points)

@@ -312,6 +312,8 @@ def _scheme(scheme: str | Scheme | None, n: int, name: str = "scheme") -> Scheme
             raise ValueError(f"{name}: needed, to find the eyes among {n} landmarks; got None; {mend}")
         return fitting[0]
     _checks.kind(scheme, name, str, Scheme)
+    if isinstance(scheme, str):
+        _checks.one_of(scheme, name, schemes.SCHEMES)
     found = schemes.get(scheme) if isinstance(scheme, str) else scheme
     if found.n != n:
         raise ValueError(f"{name}: needed a scheme of the points' {n} landmarks, got {found.name!r} of {found.n}")

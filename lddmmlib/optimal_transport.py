@@ -186,7 +186,9 @@ def w1_to_point(u: Float[Tensor, "*batch h w"], y: Float[Tensor, "*batch 2"]) ->
     """
     _map(u, "u")
     if not isinstance(y, Tensor) or (y.dtype, y.device) != (u.dtype, u.device) or y.shape != (*u.shape[:-2], 2):
-        raise ValueError(f"y: needed points {(*u.shape[:-2], 2)} of {u.dtype} on {u.device}, got {_checks.said(y)}; y.to(u)?")
+        raise ValueError(
+            f"y: needed points {(*u.shape[:-2], 2)} of {u.dtype} on {u.device}, got {_checks.said(y)}; y.to(u)?"
+        )
     _checks.finite(y, "y", "leave missing landmarks out")
     h, w = u.shape[-2:]
     rows, columns = (torch.arange(k, dtype=u.dtype, device=u.device) for k in (h, w))

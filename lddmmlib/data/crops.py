@@ -146,6 +146,8 @@ def cut(image: Tensor, affine: Float[Tensor, "2 3"], size: int) -> Tensor:
     import cv2
 
     _checks.tensor(image, "image")
+    if not image.numel():
+        raise ValueError(f"image: needed pixels, got shape {tuple(image.shape)}")
     check(affine, "affine")
     if affine.ndim != 2:
         raise ValueError(f"affine: needed one map (2, 3), got {tuple(affine.shape)}")

@@ -123,7 +123,9 @@ def _box(image: Tensor, landmarks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     high = landmarks.masked_fill(missing, -torch.inf).amax(-2)
     side = (high - low).prod(-1).sqrt()
     if not (torch.isfinite(side) & (side > 0)).all():
-        raise ValueError("landmarks: needed at least two that span a box in each image; leave such images out")
+        raise ValueError(
+            "landmarks: needed two or more that span a box in each image, got fewer; leave such images out"
+        )
     return low, high, side
 
 

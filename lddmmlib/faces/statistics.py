@@ -33,7 +33,8 @@ class Similarity(NamedTuple):
     def apply(self, points: Float[Tensor, "*#batch n 2"]) -> Float[Tensor, "*both n 2"]:
         """The moved points, of the same shape; NaN stays NaN."""
         _checks.points(points, "points", nan=True)
-        _checks.same(points=points, linear=self.linear)
+        _checks.same(**{"self.linear": self.linear, "points": points})
+        _broadcast(**{"self.linear": self.linear, "points": points})
         return points @ self.linear.mT + self.shift[..., None, :]
 
 
@@ -56,7 +57,7 @@ def similarity(source: Float[Tensor, "*#batch n 2"], target: Float[Tensor, "*#ba
     _checks.points(source, "source")
     _checks.points(target, "target", source.shape[-2])
     _checks.same(source=source, target=target)
-    _broadcast(source, target)
+    _broadcast(source=source, target=target)
     z0, w0 = source.mean(-2), target.mean(-2)
     z, w = source - z0[..., None, :], target - w0[..., None, :]
     extent = z.detach().abs().amax((-2, -1))
@@ -70,12 +71,13 @@ def similarity(source: Float[Tensor, "*#batch n 2"], target: Float[Tensor, "*#ba
     return Similarity(linear, w0 - (linear @ z0[..., None])[..., 0])
 
 
-def _broadcast(source: Tensor, target: Tensor) -> None:
+def _broadcast(**two: Tensor) -> None:
+    (a, x), (b, y) = two.items()
     try:
-        torch.broadcast_shapes(source.shape[:-2], target.shape[:-2])
+        torch.broadcast_shapes(x.shape[:-2], y.shape[:-2])
     except RuntimeError:
-        got = f"{tuple(source.shape[:-2])} and {tuple(target.shape[:-2])}"
-        raise ValueError(f"source, target: needed batch axes that broadcast, got {got}") from None
+        got = f"{tuple(x.shape[:-2])} and {tuple(y.shape[:-2])}"
+        raise ValueError(f"{a}, {b}: needed batch axes that broadcast, got {got}") from None
 
 
 class Procrustes(NamedTuple):

@@ -187,9 +187,9 @@ def heatmap_loss(
     if seen is not None:
         _checks.tensor(seen, "seen")
         wanted = (*maps.shape[:-3], *maps.shape[-2:])
-        if seen.shape != wanted or seen.device != maps.device:
-            got = f"{tuple(seen.shape)} on {seen.device}"
-            raise ValueError(f"seen: needed one for each cell, {wanted} on {maps.device}, got {got}")
+        if (seen.shape, seen.dtype, seen.device) != (wanted, torch.bool, maps.device):
+            got = f"{seen.dtype} {tuple(seen.shape)} on {seen.device}"
+            raise ValueError(f"seen: needed a boolean for each cell, {wanted} on {maps.device}, got {got}")
     error = (maps - target).square()
     error = (error if seen is None else error * seen[:, None]).sum((-2, -1))
     labelled = target.flatten(-2).any(-1)

@@ -37,15 +37,20 @@ class Similarity(NamedTuple):
     @_checks.full_precision
     def apply(self, points: Float[Tensor, "*batch n 2"]) -> Float[Tensor, "*batch n 2"]:
         """T(p)."""
-        _shape(points, "points")
+        self._check(points)
         return points @ self.A.mT + self.t[..., None, :]
 
     @_checks.full_precision
     def undo(self, points: Float[Tensor, "*batch n 2"]) -> Float[Tensor, "*batch n 2"]:
         """T⁻¹(p) = A⁻¹ (p - t), where A⁻¹ = Aᵀ / (a² + b²)."""
-        _shape(points, "points")
+        self._check(points)
         a, b = self.A[..., 0, 0], self.A[..., 1, 0]
         return (points - self.t[..., None, :]) @ self.A / (a**2 + b**2)[..., None, None]
+
+    def _check(self, points: Tensor) -> None:
+        _shape(points, "points")
+        _checks.same(**{"self.A": self.A, "points": points})
+        _checks.batch(self.A.shape[:-2], **{"self.A": self.A, "points": points})
 
 
 @_checks.full_precision
@@ -75,7 +80,7 @@ def similarity(points: Float[Tensor, "*batch n 2"], target: Float[Tensor, "n 2"]
 
 
 def _shape(points: Tensor, name: str) -> None:
-    """Refuse what is not points (..., n, 2), without a look at the values: that would hold a device up at each stage."""
+    """Refuse what is not points (..., n, 2), without a look at values: that would hold a device up at each stage."""
     _checks.floats(points, name)
     if points.ndim < 2 or points.shape[-1] != 2 or not points.shape[-2]:
         raise ValueError(f"{name}: needed points of shape (..., n, 2), got {tuple(points.shape)}")
@@ -95,7 +100,9 @@ def resample(images: Float[Tensor, "b c h w"], T: Similarity) -> Float[Tensor, "
     if images.ndim != 4 or not images.numel():
         raise ValueError(f"images: needed (b, c, h, w), at least one, got shape {tuple(images.shape)}")
     _checks.kind(T, "T", Similarity)
-    _checks.same(images=images, T=T.A)
+    _checks.same(**{"images": images, "T.A": T.A})
+    if T.A.shape[:-2] != images.shape[:1]:
+        raise ValueError(f"images, T: needed one T for each image, got {len(images)} and {tuple(T.A.shape[:-2])}")
     b, _, h, w = images.shape
     x, y = (torch.arange(k, dtype=images.dtype, device=images.device) for k in (w, h))
     pixels = torch.cartesian_prod(y, x).flip(-1)  # (h w, 2), x first, row by row
