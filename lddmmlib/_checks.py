@@ -4,9 +4,8 @@ One rule for precision. Geometry is computed in single or double precision, what
 
 - Half precision (float16, bfloat16) is refused by name, everywhere: between 128 and 256 bfloat16 holds no half pixel,
   so coordinates have lost what counts before they arrive, and a silent cast would hide it. `x.float()` mends it.
-- `full_precision` switches an autocast around the call off, and on again after it. The derivatives written by hand
-  are decorated as well, so that a backward pass under autocast is exact there; of PyTorch's own derivatives of matrix
-  products that is not so: call `backward()` outside of autocast, as PyTorch advises.
+- `full_precision` switches an autocast around the call off, and on again after it. A backward pass may run under
+  autocast as well, which would halve the products in it: each step of the derivative of such a call does the same.
 
 What `torch.func` can do: `grad`, `vjp` and `jacrev` (and one inside the other) work on every function that is
 differentiable, also on those with a derivative written by hand (kernels, flows, splines). `vmap` does not: a function
@@ -20,12 +19,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from numbers import Integral, Real
 from typing import TypeVar
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import Node
 
 PRECISE = (torch.float32, torch.float64)
 DEVICES = [d for d in ("cpu", "cuda", "mps", "xpu") if torch.amp.is_autocast_available(d)]
@@ -43,9 +43,51 @@ def full_precision(function: Function) -> Function:
         with contextlib.ExitStack() as stack:
             for device in casting:
                 stack.enter_context(torch.autocast(device, enabled=False))
-            return function(*args, **kwargs)
+            result = function(*args, **kwargs)
+            for node in _between(result, (args, kwargs)):
+                _exact_backward(node)
+            return result
 
     return exact
+
+
+def _between(result: object, given: object) -> set[Node]:
+    """The steps that lead from what was given to the result, as autograd knows them."""
+    ends = {x.grad_fn for x in _tensors(given)}
+    found, ahead = set(), [x.grad_fn for x in _tensors(result)]
+    while ahead:
+        node = ahead.pop()
+        if node is not None and node not in ends and node not in found and not hasattr(node, "variable"):
+            found.add(node)
+            ahead += [before for before, _ in node.next_functions]
+    return found
+
+
+def _exact_backward(node: Node) -> None:
+    were = []
+
+    def off(_: object) -> None:
+        were.append([device for device in DEVICES if torch.is_autocast_enabled(device)])
+        for device in were[-1]:
+            torch.set_autocast_enabled(device, False)
+
+    def on(*_: object) -> None:
+        for device in were.pop():
+            torch.set_autocast_enabled(device, True)
+
+    node.register_prehook(off)
+    node.register_hook(on)
+
+
+def _tensors(x: object) -> Iterator[Tensor]:
+    """All tensors in arguments and results, those of Curves too."""
+    if isinstance(x, Tensor):
+        yield x
+    elif isinstance(x, tuple | list | dict):
+        for each in x.values() if isinstance(x, dict) else x:
+            yield from _tensors(each)
+    elif hasattr(x, "slices"):
+        yield x.points
 
 
 def with_gradients(function: Function) -> Function:

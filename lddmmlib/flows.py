@@ -268,13 +268,10 @@ def jacobian(flow: Flow, points: Curve) -> Float[Tensor, "*batch m"]:
     _checks.kind(flow, "flow", Flow)
     z = _points(points)
     _checks.points(z, "points")
-    keep = torch.is_grad_enabled() and (z.requires_grad or flow.path.requires_grad)
-    with torch.enable_grad():
-        z = z if z.requires_grad else z.detach().requires_grad_()
-        end = transport(flow, _at(points, z))
-        # An end depends on its own start alone, so the sum over points gives every point's row at once.
-        rows = [torch.autograd.grad(end[..., i].sum(), z, create_graph=keep, retain_graph=True)[0] for i in (0, 1)]
-    return rows[0][..., 0] * rows[1][..., 1] - rows[0][..., 1] * rows[1][..., 0]
+    end, pull_back = torch.func.vjp(lambda z: transport(flow, _at(points, z)), z)
+    # An end depends on its own start alone, so the sum over points gives every point's row at once.
+    (x,), (y,) = (pull_back(each.expand_as(end)) for each in torch.eye(2, dtype=z.dtype, device=z.device))
+    return x[..., 0] * y[..., 1] - x[..., 1] * y[..., 0]
 
 
 @_checks.full_precision

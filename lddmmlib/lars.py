@@ -126,6 +126,7 @@ def path_by_solving(gram: Float[Tensor, "p p"], xy: Float[Tensor, " p"]) -> Path
     [3.0, 1.0, 0.0]
     """
     _check(gram, xy)
+    gram, xy = gram.detach(), xy.detach()
     signs: dict[int, float] = {}  # the active set A, in the order of joining
     lambdas, coefs = [], []
     while not lambdas or lambdas[-1] > 0:

@@ -152,6 +152,7 @@ def cut(image: Tensor, affine: Float[Tensor, "2 3"], size: int) -> Tensor:
     if affine.ndim != 2:
         raise ValueError(f"affine: needed one map (2, 3), got {tuple(affine.shape)}")
     _checks.whole(size, "size")
+    affine = affine.detach()
     if image.dtype != torch.uint8 or image.ndim != 3 or len(image) > 4:
         got = f"{image.dtype} of {tuple(image.shape)}"
         raise ValueError(f"image: needed (c, h, w) of uint8 with c <= 4, got {got}; permute it, (255 * x).byte()")
