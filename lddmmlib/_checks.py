@@ -17,6 +17,7 @@ take `jacrev(jacrev(f))` for a Hessian.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import math
 from collections.abc import Callable, Collection, Iterator
@@ -80,14 +81,14 @@ def _exact_backward(node: Node) -> None:
 
 
 def _tensors(x: object) -> Iterator[Tensor]:
-    """All tensors in arguments and results, those of Curves too."""
+    """All tensors in arguments and results, those in records too."""
     if isinstance(x, Tensor):
         yield x
-    elif isinstance(x, tuple | list | dict):
-        for each in x.values() if isinstance(x, dict) else x:
+    elif isinstance(x, tuple | list):
+        for each in x:
             yield from _tensors(each)
-    elif hasattr(x, "slices"):
-        yield x.points
+    elif isinstance(x, dict) or dataclasses.is_dataclass(x):
+        yield from _tensors(list((x if isinstance(x, dict) else vars(x)).values()))
 
 
 def with_gradients(function: Function) -> Function:
