@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -45,6 +46,13 @@ class Curves:
 
     def __post_init__(self):
         _checks.points(self.points, "points")
+        several = isinstance(self.slices, Sequence) and not isinstance(self.slices, str)
+        if not several or not all(isinstance(s, slice) or _integers(s) for s in self.slices):
+            got = _checks.said(self.slices)
+            raise TypeError(f"slices: needed a sequence of slices or of sequences of indices, one a curve; got {got}")
+        _checks.kind(self.coupled, "coupled", bool)
+        if (not isinstance(self.closed, bool) and not hasattr(self.closed, "__len__")) or isinstance(self.closed, str):
+            raise TypeError(f"closed: needed a boolean or one a curve, got {_checks.said(self.closed)}")
         n, seen = self.points.shape[-2], Counter(i for curve in self.indices for i in curve)
         for i in range(n):
             if seen[i] != 1:
@@ -63,6 +71,7 @@ class Curves:
 
     def at(self, points: Tensor) -> Curves:
         """The same curves through other points."""
+        _checks.tensor(points, "points")
         if points.shape[-2:] != self.points.shape[-2:]:
             raise ValueError(f"points: needed (..., {self.points.shape[-2]}, 2), got {tuple(points.shape)}")
         _checks.points(points, "points")
@@ -85,7 +94,8 @@ class Curves:
         at = {i: c * longest + k for c, row in enumerate(self.indices) for k, i in enumerate(row)}
         mask = [[k < len(i) for k in range(longest)] for i in self.indices]
         table = [rows, lines, [at[i] for i in range(len(at))]]
-        return *(torch.tensor(t, device=device) for t in table), torch.tensor(mask, device=device)[..., None]
+        with torch.inference_mode(False):  # the tables stay, and may serve a derivative later
+            return *(torch.tensor(t, device=device) for t in table), torch.tensor(mask, device=device)[..., None]
 
     def pad(self, values: Tensor) -> Tensor:
         """(..., n, k) -> (..., curves, longest, k)."""
@@ -107,11 +117,17 @@ class Curves:
 Curve = Tensor | Curves
 
 
+def _integers(indices: object) -> bool:
+    indices = indices.tolist() if hasattr(indices, "tolist") else indices
+    return isinstance(indices, Sequence) and all(isinstance(i, Integral) for i in indices)
+
+
 def _take(values: Tensor, table: Tensor) -> Tensor:
     """values[..., table, :], in less time."""
     return values.index_select(-2, table.flatten()).unflatten(-2, table.shape)
 
 
+@_checks.full_precision
 def norm2(
     curve: Float[Tensor, "*batch n 2"] | Curves, sigma: float | Sequence[float] | Tensor, closed: bool = False
 ) -> Tensor:
@@ -129,6 +145,7 @@ def norm2(
     return _norm2(*_diracs(curve, sigma, closed, "curve"))
 
 
+@_checks.full_precision
 def distance2(a: Curve, b: Curve, sigma: float | Sequence[float] | Tensor, closed: bool = False) -> Tensor:
     """D_c = ||Σ_i τ_a,i δ_{c_a,i} - Σ_j τ_b,j δ_{c_b,j}||²_W*, the squared distance of two curves as currents.
 
@@ -141,15 +158,12 @@ def distance2(a: Curve, b: Curve, sigma: float | Sequence[float] | Tensor, close
     >>> distance2(a, a, 2.0).item(), distance2(a, a.flip(0), 2.0).item()  # flipped: the negative current
     (0.0, 100.0)
     """
-    if isinstance(a, Curves) != isinstance(b, Curves):
-        raise TypeError(f"a, b: needed two tensors or two Curves, got {type(a).__name__} and {type(b).__name__}")
-    if isinstance(a, Curves) and len(a.slices) != len(b.slices):
-        raise ValueError(f"a, b: needed as many curves, got {len(a.slices)} and {len(b.slices)}")
-    _checks.alike(a=_points(a), b=_points(b))
+    comparable(a=a, b=b)
     (c_a, tau_a), (c_b, tau_b) = _diracs(a, sigma, closed, "a"), _diracs(b, sigma, closed, "b")
     return _norm2(torch.cat([c_a, c_b], -2), torch.cat([tau_a, -tau_b], -2))
 
 
+@_checks.full_precision
 def landmark_discrepancy(z: Float[Tensor, "*batch n 2"], y: Float[Tensor, "*batch n 2"]) -> Float[Tensor, "*batch"]:
     """D_l = 1/n Σ_i |z_i - y_i|, the mean distance of corresponding points.
 
@@ -175,9 +189,25 @@ def _points(curve: Curve) -> Tensor:
     return curve.points if isinstance(curve, Curves) else curve
 
 
+def comparable(**two: Curve) -> None:
+    """Refuse two that are not both points or both Curves, of as many curves, one batch, dtype and device."""
+    (first, a), (second, b) = two.items()
+    if isinstance(a, Curves) != isinstance(b, Curves):
+        got = f"{type(a).__name__} and {type(b).__name__}"
+        raise TypeError(f"{first}, {second}: needed two tensors or two Curves, got {got}")
+    if isinstance(a, Curves) and len(a.slices) != len(b.slices):
+        raise ValueError(f"{first}, {second}: needed as many curves, got {len(a.slices)} and {len(b.slices)}")
+    _checks.alike(**{first: _points(a), second: _points(b)})
+
+
+def several(sigma: float | Sequence[float] | Tensor) -> bool:
+    """Whether there is one σ a curve; a tensor without axes is a number."""
+    return sigma.ndim > 0 if isinstance(sigma, Tensor) else isinstance(sigma, Sequence) and not isinstance(sigma, str)
+
+
 def widths(sigma: float | Sequence[float] | Tensor, like: Curve, name: str = "sigma") -> float | Tensor:
     """σ as a number; of Curves, where it is one a curve, as (curves, 1, 1)."""
-    if not isinstance(sigma, Sequence | Tensor):
+    if not several(sigma):
         _checks.positive(sigma, name)
         return sigma
     n = len(like.slices) if isinstance(like, Curves) else 0
@@ -191,6 +221,7 @@ def widths(sigma: float | Sequence[float] | Tensor, like: Curve, name: str = "si
 
 def _diracs(curve: Curve, sigma: float | Sequence[float] | Tensor, closed: bool, name: str) -> tuple[Tensor, Tensor]:
     """Centres, in units of σ, and tangents."""
+    _checks.kind(closed, "closed", bool)
     if isinstance(curve, Curves):
         x = curve.lines()
     else:

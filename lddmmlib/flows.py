@@ -26,8 +26,8 @@ from torch import Tensor
 
 from lddmmlib import _checks
 from lddmmlib._shapes import Float
-from lddmmlib.currents import Curve, Curves, widths
-from lddmmlib.kernels import Product, blocks, gaussian, join, product, pull, rows, unit
+from lddmmlib.currents import Curve, Curves, several, widths
+from lddmmlib.kernels import Product, blocks, gaussian, join, pull, rows, unit
 
 METHODS = {"euler": 1, "rk2": 2, "rk4": 4}  # and their orders
 Sigma = float | Sequence[float] | Tensor
@@ -53,6 +53,7 @@ class Flow(NamedTuple):
     geodesic: bool = False
 
 
+@_checks.full_precision
 def velocity(
     points: Float[Tensor, "*batch m 2"],
     x: Float[Tensor, "*batch n 2"],
@@ -70,9 +71,13 @@ def velocity(
     tensor([[1.0000, 0.0000],
             [0.3679, 0.0000]])
     """
-    return product(points, x, alpha, sigma)
+    _checks.positive(sigma, "sigma")
+    _checks.alike(points=points, x=x)
+    _like(alpha, x, "alpha")
+    return Product.apply(rows(points / sigma), rows(x / sigma), rows(alpha)).mT
 
 
+@_checks.full_precision
 def flow(
     x0: Curve,
     alpha: Float[Tensor, "*batch n 2"],
@@ -96,9 +101,11 @@ def flow(
     >>> [round(each, 5) for each in result.end[0].tolist()]  # alone, a landmark moves by its momentum
     [1.0, 2.0]
     """
-    return _run(x0, alpha[None], sigma, steps, method, points)
+    _checks.points(alpha, "alpha")
+    return _run(x0, alpha[None], sigma, steps, method, points, "alpha")
 
 
+@_checks.full_precision
 def flow_path(
     x0: Curve, alpha_t: Float[Tensor, "T *batch n 2"], sigma: Sigma, method: str = "rk2", points: Curve | None = None
 ) -> Flow:
@@ -111,11 +118,15 @@ def flow_path(
     >>> flow_path(x0, torch.stack([there, -there]), 5.0, "rk4").end.abs().max().item() < 1e-3  # and back again
     True
     """
-    if not isinstance(alpha_t, Tensor) or alpha_t.ndim < 3:
-        raise ValueError("alpha_t: needed (T, ..., n, 2), time first; for momenta constant in time call flow")
-    return _run(x0, alpha_t, sigma, len(alpha_t), method, points)
+    _checks.tensor(alpha_t, "alpha_t")
+    if alpha_t.ndim < 3 or not len(alpha_t):
+        got = f"needed (T, ..., n, 2), time first, got shape {tuple(alpha_t.shape)}"
+        raise ValueError(f"alpha_t: {got}; for momenta constant in time call flow, and one time is the least")
+    _checks.points(alpha_t, "alpha_t")
+    return _run(x0, alpha_t, sigma, len(alpha_t), method, points, "alpha_t")
 
 
+@_checks.full_precision
 def shoot(
     x0: Curve,
     p0: Float[Tensor, "*batch n 2"],
@@ -136,9 +147,11 @@ def shoot(
     >>> [round(each, 2) for each in result.end[:, 0].tolist()]
     [-0.5, 0.5]
     """
-    return _run(x0, p0[None], sigma, steps, method, points, geodesic=True)
+    _checks.points(p0, "p0")
+    return _run(x0, p0[None], sigma, steps, method, points, "p0", geodesic=True)
 
 
+@_checks.full_precision
 def hamiltonian(x: Curve, p: Float[Tensor, "*batch n 2"], sigma: Sigma) -> Float[Tensor, "*batch"]:
     """H(x, p) = ½ Σ_i Σ_j k_V(x_i, x_j) p_i·p_j = ½ ||v||²_V, the energy of the velocity field.
 
@@ -148,13 +161,14 @@ def hamiltonian(x: Curve, p: Float[Tensor, "*batch n 2"], sigma: Sigma) -> Float
     >>> hamiltonian(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]), 2.0).item()
     12.5
     """
-    frame = frame_of(x, sigma)
-    _like(p[None], frame.x)
+    frame = frame_of(x, sigma, "x")
+    _like(p, frame.x, "p")
     q, r = frame.points(frame.x), frame.momenta(p)
     norm2 = frame.sigma**2 * (r * Product.apply(q, q, r))
     return norm2.sum((-1, -2) if frame.curves is None else (-1, -2, -3)) / 2
 
 
+@_checks.full_precision
 def hamilton(
     x: Float[Tensor, "*batch n 2"], p: Float[Tensor, "*batch n 2"], sigma: float
 ) -> tuple[Float[Tensor, "*batch n 2"], Float[Tensor, "*batch n 2"]]:
@@ -170,11 +184,14 @@ def hamilton(
     tensor([[-0.7358,  0.0000],
             [ 0.7358,  0.0000]])
     """
+    _checks.points(x, "x")
+    _like(p, x, "p")
     K = gaussian(x, x, sigma)
     W = K * (p @ p.mT)
     return K @ p, 2 / sigma**2 * (W.sum(-1, keepdim=True) * x - W @ x)
 
 
+@_checks.full_precision
 def energy(flow: Flow) -> Float[Tensor, "*batch"]:
     """∫_0^1 ||v_t||²_V dt, what the flow costs.
 
@@ -188,11 +205,13 @@ def energy(flow: Flow) -> Float[Tensor, "*batch"]:
     def at(k: int, alpha: Tensor) -> Tensor:
         return hamiltonian(_at(flow.x0, flow.path[k]), alpha, flow.sigma)
 
+    _checks.kind(flow, "flow", Flow)
     if flow.geodesic:
         return 2 * at(0, flow.momenta[0])
     return sum(at(k, alpha) + at(k + 1, alpha) for k, alpha in enumerate(flow.momenta)) / flow.steps
 
 
+@_checks.full_precision
 def transport(flow: Flow, points: Curve) -> Tensor:
     """a_k(1) = a_k(0) + ∫_0^1 Σ_j k_V(x_j(t), a_k(t)) α_j(t) dt, the flow's map φ_1 at any points a.
 
@@ -204,13 +223,15 @@ def transport(flow: Flow, points: Curve) -> Tensor:
     >>> torch.allclose(transport(result, x0), result.end)
     True
     """
+    _checks.kind(flow, "flow", Flow)
     frame = frame_of(flow.x0, flow.sigma)
-    z = frame.passengers(points)
+    z = frame.passengers(points, "flow.x0")
     for step in _maps(flow, frame):
         z = step(z)
     return frame.back(z, points)
 
 
+@_checks.full_precision
 def inverse(flow: Flow, points: Curve) -> Tensor:
     """φ_1^{-1} at any points y: where a passenger that ends there began.
 
@@ -224,13 +245,16 @@ def inverse(flow: Flow, points: Curve) -> Tensor:
     >>> torch.allclose(inverse(result, result.end), x0, atol=1e-6)
     True
     """
+    _checks.kind(flow, "flow", Flow)
     frame = frame_of(flow.x0, flow.sigma)
-    z = frame.passengers(points)
+    z = frame.passengers(points, "flow.x0")
     for step in reversed(_maps(flow, frame)):
         z = _undo(step, z)
     return frame.back(z, points)
 
 
+@_checks.full_precision
+@_checks.with_gradients
 def jacobian(flow: Flow, points: Curve) -> Float[Tensor, "*batch m"]:
     """det Dφ_1 at any points: how much area grows there, negative where the steps folded the plane.
 
@@ -241,16 +265,16 @@ def jacobian(flow: Flow, points: Curve) -> Float[Tensor, "*batch m"]:
     >>> jacobian(still, torch.tensor([[0.0, 0.0], [1.0, 2.0]]))
     tensor([1., 1.])
     """
+    _checks.kind(flow, "flow", Flow)
     z = _points(points)
-    keep = torch.is_grad_enabled() and (z.requires_grad or flow.path.requires_grad)
-    with torch.enable_grad():
-        z = z if z.requires_grad else z.detach().requires_grad_()
-        end = transport(flow, _at(points, z))
-        # An end depends on its own start alone, so the sum over points gives every point's row at once.
-        rows = [torch.autograd.grad(end[..., i].sum(), z, create_graph=keep, retain_graph=True)[0] for i in (0, 1)]
-    return rows[0][..., 0] * rows[1][..., 1] - rows[0][..., 1] * rows[1][..., 0]
+    _checks.points(z, "points")
+    end, pull_back = torch.func.vjp(lambda z: transport(flow, _at(points, z)), z)
+    # An end depends on its own start alone, so the sum over points gives every point's row at once.
+    (x,), (y,) = (pull_back(each.expand_as(end)) for each in torch.eye(2, dtype=z.dtype, device=z.device))
+    return x[..., 0] * y[..., 1] - x[..., 1] * y[..., 0]
 
 
+@_checks.full_precision
 def min_steps(
     x0: Curve, alpha: Float[Tensor, "*batch n 2"], sigma: Sigma, method: str = "rk2", geodesic: bool = False
 ) -> int:
@@ -270,8 +294,11 @@ def min_steps(
     (3, 3)
     """
     _checks.one_of(method, "method", METHODS)
+    _checks.kind(geodesic, "geodesic", bool)
     frame = frame_of(x0, sigma)
-    _like(alpha[None], frame.x)
+    _like(alpha, frame.x, "alpha")
+    if not alpha.numel():
+        return 1
     q, r = frame.points(frame.x), frame.momenta(alpha)
     if geodesic:
         bound = (2 * (r * Product.apply(q, q, r)).sum((-1, -2))).sqrt()
@@ -291,9 +318,14 @@ class Hamilton(torch.autograd.Function):
         Σ_j k_ij (p_i·p_j) (q_i - q_j) = (p_i·v_i) q_i - p_x,i u_x,i - p_y,i u_y,i.
     """
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx, s: Tensor) -> Tensor:
-        ctx.save_for_backward(s)
+    def setup_context(ctx, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def forward(s: Tensor) -> Tensor:
         q, p = s.split(2, -2)
         p_x, p_y = p.split(1, -2)
         F = torch.cat([p, p_x * q, p_y * q], -2)
@@ -301,6 +333,7 @@ class Hamilton(torch.autograd.Function):
         return torch.cat([v, 2 * (_dot(p, v) * q - p_x * u_x - p_y * u_y)], -2)
 
     @staticmethod
+    @_checks.full_precision
     def backward(ctx, g: Tensor) -> Tensor:
         """L = Σ_i a_i·dq_i + b_i·dp_i, g = (a, b), is Σ_ij k_ij G_i·F_j where G = ∂L/∂(v, u), and q and p stand before
         the sums as well; those, and the derivative by F, are the same sums of F and of G."""
@@ -379,9 +412,9 @@ class Frame(NamedTuple):
     def momenta(self, p: Tensor) -> Tensor:
         return rows((p if self.curves is None else self.curves.pad(p) * self.curves.mask()) / self.sigma)
 
-    def passengers(self, points: Curve) -> Tensor:
+    def passengers(self, points: Curve, name: str = "x0") -> Tensor:
         z = _points(points)
-        _checks.alike(x0=self.x, points=z)
+        _checks.alike(**{name: self.x, "points": z})
         if self.curves is None:
             return rows((z - self.centre) / self.sigma)
         if not isinstance(points, Curves) or len(points.slices) != len(self.curves.slices):
@@ -395,15 +428,16 @@ class Frame(NamedTuple):
         return x if self.curves is None else like.unpad(x)
 
 
-def frame_of(x0: Curve, sigma: Sigma) -> Frame:
+def frame_of(x0: Curve, sigma: Sigma, name: str = "x0", sigma_name: str = "sigma") -> Frame:
     x = _points(x0)
-    _checks.points(x, "x0")
+    _checks.points(x, name)
     alone = isinstance(x0, Curves) and not x0.coupled
-    if not alone and isinstance(sigma, Sequence | Tensor):
-        raise ValueError(f"sigma: needed one number for one flow, got {sigma}; one a curve goes with coupled=False")
+    if not alone and several(sigma):
+        mend = "one a curve goes with coupled=False"
+        raise ValueError(f"{sigma_name}: needed one number for one flow, got {_checks.said(sigma)}; {mend}")
     padded = x0.pad(x) if alone else x
     # Any centre does: a flow does not know where it is. Near 0, single precision is at its finest.
-    return Frame(x, x0 if alone else None, padded.detach().mean(-2, keepdim=True), widths(sigma, x0))
+    return Frame(x, x0 if alone else None, padded.detach().mean(-2, keepdim=True), widths(sigma, x0, sigma_name))
 
 
 def _points(x: Curve) -> Tensor:
@@ -418,14 +452,20 @@ def _at(like: Curve, x: Tensor) -> Curve:
 
 
 def _run(
-    x0: Curve, momenta: Tensor, sigma: Sigma, steps: int, method: str, points: Curve | None, geodesic: bool = False
+    x0: Curve,
+    momenta: Tensor,
+    sigma: Sigma,
+    steps: int,
+    method: str,
+    points: Curve | None,
+    name: str,
+    geodesic: bool = False,
 ) -> Flow:
-    """momenta: (1 or steps, ..., n, 2)."""
+    """momenta: (1 or steps, ..., n, 2), called ``name`` by the caller."""
     _checks.one_of(method, "method", METHODS)
-    if not isinstance(steps, int) or steps < 1:
-        raise ValueError(f"steps: needed an integer >= 1, got {steps}")
+    _checks.whole(steps, "steps")
     frame = frame_of(x0, sigma)
-    _like(momenta, frame.x)
+    _alike(momenta, frame.x, name)
     q, r = frame.points(frame.x), frame.momenta(momenta)
     passengers = () if points is None else (frame.passengers(points),)
     path = [(torch.cat([q, r[0]], -2) if geodesic else q, *passengers)]
@@ -445,13 +485,18 @@ def _run(
     )  # fmt: skip
 
 
-def _like(momenta: Tensor, x: Tensor) -> None:
+def _like(momenta: Tensor, x: Tensor, name: str) -> None:
+    """Refuse momenta (..., n, 2) that are not finite and one for each point of x."""
+    _checks.points(momenta, name)
+    _alike(momenta[None], x, name)
+
+
+def _alike(momenta: Tensor, x: Tensor, name: str) -> None:
     """Refuse momenta (T, ..., n, 2) that are not one for each point of x."""
-    _checks.points(momenta, "momenta")
     if momenta.shape[1:] != x.shape or (momenta.dtype, momenta.device) != (x.dtype, x.device):
         wanted = f"one for each point: {tuple(x.shape)} of {x.dtype} on {x.device}, batch axes and all"
         got = f"{tuple(momenta.shape[1:])} of {momenta.dtype} on {momenta.device}"
-        raise ValueError(f"momenta: needed {wanted}; got {got}; expand or convert one to the other")
+        raise ValueError(f"{name}: needed {wanted}; got {got}; expand or convert one to the other")
 
 
 def _maps(flow: Flow, frame: Frame) -> list[Callable[[Tensor], Tensor]]:
@@ -468,6 +513,8 @@ def _maps(flow: Flow, frame: Frame) -> list[Callable[[Tensor], Tensor]]:
 
 def _undo(step: Callable[[Tensor], Tensor], y: Tensor, most: int = 200) -> Tensor:
     """The z with step(z) = y."""
+    if not y.numel():
+        return y
     z, enough = y, 8 * torch.finfo(y.dtype).eps * (1 + y.abs().max().item())
     for _ in range(most):
         rest = y - step(z)

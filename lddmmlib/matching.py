@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lddmmlib import _checks, currents, flows
 from lddmmlib._shapes import Float
-from lddmmlib.currents import Curve, Curves, widths
+from lddmmlib.currents import Curve, Curves, comparable, widths
 from lddmmlib.flows import Flow, Sigma
 from lddmmlib.kernels import gaussian
 
@@ -63,6 +63,7 @@ class Modes(NamedTuple):
     scores: Tensor
 
 
+@_checks.full_precision
 def discrepancy(
     z: Curve, y: Curve, sigma_w: Sigma | None, beta: float = 0.1, landmarks: bool = True
 ) -> Float[Tensor, "*batch"]:
@@ -77,6 +78,11 @@ def discrepancy(
     >>> discrepancy(y.flip(0), y, 2.0).item()  # 0.1 * 100 + 5
     15.0
     """
+    _checks.number(beta, "beta", 0)
+    _checks.kind(landmarks, "landmarks", bool)
+    if sigma_w is not None:
+        comparable(z=z, y=y)
+        widths(sigma_w, z, "sigma_w")
     total = currents.landmark_discrepancy(_points(z), _points(y)) if landmarks else 0
     if sigma_w is None:
         return total
@@ -84,6 +90,7 @@ def discrepancy(
     return beta * (d.sum(-1) if isinstance(z, Curves) else d) + total
 
 
+@_checks.full_precision
 def objective(
     flow: Flow, target: Curve, sigma_w: Sigma | None, beta: float = 0.1, gamma: float = 0.01, landmarks: bool = True
 ) -> Float[Tensor, "*batch"]:
@@ -96,10 +103,20 @@ def objective(
     >>> objective(still, torch.tensor([[3.0, 4.0]]), None).item()
     5.0
     """
+    _checks.kind(flow, "flow", Flow)
+    _weights(beta, gamma)
+    _targets("target", target, sigma_w, nan=sigma_w is None)
+    _checks.same(**{"flow.end": flow.end, "target": _points(target)})
+    _checks.batch(flow.end.shape[:-2], **{"flow.end": flow.end, "target": _points(target)})
+    if landmarks and _points(target).shape != flow.end.shape:
+        got = f"{tuple(flow.end.shape)} and {tuple(_points(target).shape)}"
+        raise ValueError(f"flow.end, target: needed the same points, got {got}; landmarks=False matches curves alone")
     end = flow.x0.at(flow.end) if isinstance(flow.x0, Curves) else flow.end
     return gamma * flows.energy(flow) + discrepancy(end, target, sigma_w, beta, landmarks)
 
 
+@_checks.full_precision
+@_checks.with_gradients
 def match(
     template: Curve,
     target: Curve,
@@ -141,7 +158,20 @@ def match(
     _checks.one_of(model, "model", MODELS)
     _weights(beta, gamma)
     _checks.positive(tol, "tol")
-    _checks.positive(max_iter, "max_iter")
+    _checks.whole(max_iter, "max_iter")
+    _checks.whole(steps, "steps")
+    _checks.kind(landmarks, "landmarks", bool)
+    flows.frame_of(template, sigma_v, "template", "sigma_v")
+    _targets("target", target, sigma_w, nan=sigma_w is None and not isinstance(template, Curves))
+    _checks.same(template=_points(template), target=_points(target))
+    x, y = _points(template), _points(target)
+    if x.ndim > 2:
+        _checks.batch(x.shape[:-2], template=x, target=y)
+    if points is not None:
+        _checks.points(_points(points), "points")
+        _checks.same(template=x, points=_points(points))
+        if _points(points).ndim > 2:
+            _checks.batch(y.shape[:-2], target=y, points=_points(points))
     template, target, sigma_w, points = _pair(template, target, sigma_v, sigma_w, points)
     if sigma_w is None and not landmarks:
         raise ValueError("landmarks: needed True, or curves to match by; give sigma_w, or Curves")
@@ -154,13 +184,14 @@ def match(
         flow = MODELS[model](template, L @ z.reshape(shape), sigma_v, steps)
         return objective(flow, target, sigma_w, beta, gamma, landmarks).reshape(-1)
 
-    start = torch.zeros_like(_points(template)).reshape(shape[:-2].numel(), -1)
+    start = torch.zeros_like(_points(template)).reshape(shape[:-2].numel(), 2 * shape[-2])
     z, *report = _lbfgs(J, start, tol, max_iter, _noise(_points(template), beta))
     momenta = L @ z.reshape(shape)
     flow = MODELS[model](template, momenta, sigma_v, steps, points=points)
     return Match(momenta, flow.end, flow.points, *(x.reshape(shape[:-2]) for x in report))
 
 
+@_checks.full_precision
 def mean(
     shapes: Curve, sigma_v: Sigma, sigma_w: Sigma | None = None, beta: float = 0.1, gamma: float = 0.01,
     *, steps: int = 10, tol: float = 0.05, max_iter: int = 10,
@@ -178,8 +209,12 @@ def mean(
     (True, True)
     """
     x = _points(shapes)
+    flows.frame_of(shapes, sigma_v, "shapes", "sigma_v")
     if x.ndim != 3:
         raise ValueError(f"shapes: needed (shapes, n, 2), got {tuple(x.shape)}; flatten the batch axes into one")
+    _checks.some(x, "shapes")
+    _checks.positive(tol, "tol")
+    _checks.whole(max_iter, "max_iter")
     template = x.mean(0)
     for n_iter in range(1, max_iter + 1):
         if n_iter > 1:
@@ -194,6 +229,7 @@ def mean(
     return Mean(template, p, n_iter, residual, residual <= tol and bool(found.converged.all()))
 
 
+@_checks.full_precision
 def modes(template: Curve, momenta: Float[Tensor, "shapes n 2"], sigma_v: Sigma, k: int | None = None) -> Modes:
     """Principal geodesic modes: the eigenvectors of the covariance, by <p, p'>_V = Σ_ij k_ij p_i·p'_j.
 
@@ -206,8 +242,16 @@ def modes(template: Curve, momenta: Float[Tensor, "shapes n 2"], sigma_v: Sigma,
     >>> [round(each, 4) for each in modes(template, p, 1.0).deviations.tolist()]  # 2, -2: variance 8 over n - 1
     [2.8284]
     """
+    flows.frame_of(template, sigma_v, "template", "sigma_v")
+    _checks.points(momenta, "momenta")
     if momenta.ndim != 3 or len(momenta) < 2:
         raise ValueError(f"momenta: needed (shapes, n, 2) of two shapes at least, got {tuple(momenta.shape)}")
+    x = _points(template)
+    _checks.same(template=x, momenta=momenta)
+    if momenta.shape[1:] != x.shape:
+        raise ValueError(f"template, momenta: needed the same points, got {tuple(x.shape)} and {tuple(momenta.shape)}")
+    if k is not None:
+        _checks.whole(k, "k")
     K, centre = _gram(template, sigma_v), momenta.mean(0)
     p = momenta - centre
     values, vectors = torch.linalg.eigh(_inner(p, p, K))
@@ -231,10 +275,14 @@ def _at(like: Curve, x: Tensor) -> Curve:
 
 
 def _weights(beta: float, gamma: float) -> None:
-    if not 0 <= gamma <= 1:
-        raise ValueError(f"gamma: needed a number in [0, 1], got {gamma}")
-    if not 0 <= beta < float("inf"):
-        raise ValueError(f"beta: needed a number >= 0, got {beta}")
+    _checks.number(gamma, "gamma", 0, 1)
+    _checks.number(beta, "beta", 0)
+
+
+def _targets(name: str, target: Curve, sigma_w: Sigma | None, nan: bool) -> None:
+    _checks.points(_points(target), name, nan=nan)
+    if sigma_w is not None and not currents.several(sigma_w):
+        _checks.positive(sigma_w, "sigma_w")
 
 
 def _pair(
@@ -280,7 +328,7 @@ def _whitener(x0: Curve, sigma: Sigma) -> Tensor:
 
 def _noise(x: Tensor, beta: float) -> float:
     """What rounding does to J: its terms are of the order of a length and of β times its square."""
-    extent = (x - x.mean(-2, keepdim=True)).abs().max().item()
+    extent = (x - x.mean(-2, keepdim=True)).abs().max().item() if x.numel() else 0.0
     return 4 * torch.finfo(x.dtype).eps * (extent + beta * extent**2)
 
 

@@ -69,6 +69,7 @@ class W1(NamedTuple):
     potential: Tensor  # (..., h, w)
 
 
+@_checks.full_precision
 def sinkhorn(
     u: Float[Tensor, "*batch h w"],
     v: Float[Tensor, "*batch h w"],
@@ -102,8 +103,9 @@ def sinkhorn(
     ('fft', True, 5.1)
     """
     _pair(u, v)
-    for name, x in (("eps", eps), ("tol", tol), ("max_iter", max_iter)):
+    for name, x in (("eps", eps), ("tol", tol)):
         _checks.positive(x, name)
+    _checks.whole(max_iter, "max_iter")
     _checks.one_of(p, "p", (1, 2))
     _checks.one_of(solver, "solver", SOLVERS)
     mu, nu = _normalised(u), _normalised(v)
@@ -118,6 +120,7 @@ def sinkhorn(
     return Transport(*real, n_iter, residual.to(u.dtype), residual <= tol, taken)
 
 
+@_checks.full_precision
 def debiased(
     u: Float[Tensor, "*batch h w"], v: Float[Tensor, "*batch h w"], eps: float, p: int = 1, **options: float | str
 ) -> Float[Tensor, "*batch"]:
@@ -136,6 +139,7 @@ def debiased(
     return both[0] - (both[1] + both[2]) / 2
 
 
+@_checks.full_precision
 def w1(u: Float[Tensor, "*batch h w"], v: Float[Tensor, "*batch h w"], tol: float = 0.02, max_iter: int = 2000) -> W1:
     """W1 without ε: min Σ |m| over flows m with div m = u - v (Beckmann), dual to max ⟨φ, u - v⟩ over |∇φ| ≤ 1.
 
@@ -157,7 +161,7 @@ def w1(u: Float[Tensor, "*batch h w"], v: Float[Tensor, "*batch h w"], tol: floa
     """
     _pair(u, v)
     _checks.positive(tol, "tol")
-    _checks.positive(max_iter, "max_iter")
+    _checks.whole(max_iter, "max_iter")
     excess = _normalised(u) - _normalised(v)
     with torch.no_grad():
         flow, phi, primal, dual, n_iter = _beckmann(excess.detach(), tol, max_iter)
@@ -167,6 +171,7 @@ def w1(u: Float[Tensor, "*batch h w"], v: Float[Tensor, "*batch h w"], tol: floa
     return W1(value.to(u.dtype), gap.to(u.dtype), gap <= tol, n_iter, flow.to(u.dtype), phi.to(u.dtype))
 
 
+@_checks.full_precision
 def w1_to_point(u: Float[Tensor, "*batch h w"], y: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch"]:
     """W1 from a map to a point: all mass must go there, so W1(u, δ_y) = Σ_x u(x) |x - y| / Σu.
 
@@ -181,9 +186,10 @@ def w1_to_point(u: Float[Tensor, "*batch h w"], y: Float[Tensor, "*batch 2"]) ->
     """
     _map(u, "u")
     if not isinstance(y, Tensor) or (y.dtype, y.device) != (u.dtype, u.device) or y.shape != (*u.shape[:-2], 2):
-        raise ValueError(f"y: needed points {(*u.shape[:-2], 2)} of {u.dtype} on {u.device}, got {y}; use y.to(u)")
-    if not y.isfinite().all():
-        raise ValueError("y: needed finite points, got NaN or infinity; leave missing landmarks out")
+        raise ValueError(
+            f"y: needed points {(*u.shape[:-2], 2)} of {u.dtype} on {u.device}, got {_checks.said(y)}; y.to(u)?"
+        )
+    _checks.finite(y, "y", "leave missing landmarks out")
     h, w = u.shape[-2:]
     rows, columns = (torch.arange(k, dtype=u.dtype, device=u.device) for k in (h, w))
     x = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1)
@@ -191,6 +197,7 @@ def w1_to_point(u: Float[Tensor, "*batch h w"], y: Float[Tensor, "*batch 2"]) ->
     return (u * distance).sum((-2, -1)) / u.sum((-2, -1))
 
 
+@_checks.full_precision
 def get_max(maps: Float[Tensor, "*batch h w"]) -> Float[Tensor, "*batch 2"]:
     """GET_MAX, the place of the largest value, argmax_p H(p): `heatmaps.decode` by "argmax". (..., 2) px.
 
@@ -203,6 +210,7 @@ def get_max(maps: Float[Tensor, "*batch h w"]) -> Float[Tensor, "*batch 2"]:
     return heatmaps.decode(maps, "argmax")
 
 
+@_checks.full_precision
 def get_bc(maps: Float[Tensor, "*batch h w"]) -> Float[Tensor, "*batch 2"]:
     """GET_BC, the barycentre Σ_q q H(q) of the map over its sum: `heatmaps.decode` by "barycentre". (..., 2) px.
 

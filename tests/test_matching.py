@@ -257,8 +257,8 @@ def test_input_that_does_not_fit():
     for bad in (-0.1, 1.1, math.nan):
         refused(r"gamma: needed a number in \[0, 1\]", match, x, y, 1.5, gamma=bad)
     refused("beta: needed a number >= 0", match, x, y, 1.5, beta=-1.0)
-    refused("sigma: needed a number > 0", match, x, y, 0.0)
-    refused("sigma: needed a number > 0", match, x, y, 1.0, -1.0)
+    refused("sigma_v: needed a number > 0", match, x, y, 0.0)
+    refused("sigma_w: needed a number > 0", match, x, y, 1.0, -1.0)
     refused("model: needed one of 'shoot', 'flow'; got 'path'", match, x, y, 1.5, model="path")
     refused("landmarks: needed True, or curves", match, x, y, 1.5, landmarks=False)
     refused("needed the same points, got .*landmarks=False", match, x, wave(8), 1.5, 1.0)
@@ -266,9 +266,9 @@ def test_input_that_does_not_fit():
     refused("needed finite", match, x * math.nan, y, 1.5)
     refused("needed finite", match, x, y * math.nan, 1.5, 1.0)
     refused("needed as many curves", match, Curves(x, [range(9)]), Curves(y, [range(4), range(4, 9)]), 1.5)
-    refused("sigma: needed one number for one flow", match, Curves(x, [range(9)]), y, [1.5])
+    refused("sigma_v: needed one number for one flow", match, Curves(x, [range(9)]), y, [1.5])
     refused("tol: needed a number > 0", match, x, y, 1.5, tol=0.0)
-    refused("max_iter: needed a number > 0", match, x, y, 1.5, max_iter=0)
+    refused("max_iter: needed an integer >= 1", match, x, y, 1.5, max_iter=0)
 
 
 # --- means and modes -----------------------------------------------------------------

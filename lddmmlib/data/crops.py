@@ -42,6 +42,8 @@ def box(landmarks: Float[Tensor, "n 2"]) -> tuple[float, float, float, float]:
     (2.0, 3.0, 4.0, 8.0)
     """
     _checks.points(landmarks, "landmarks", nan=True)
+    if landmarks.ndim != 2:
+        raise ValueError(f"landmarks: needed one face, (n, 2), got {tuple(landmarks.shape)}; take them one by one")
     placed = landmarks[~landmarks.isnan().any(-1)].double()
     if len(placed) == 0:
         raise ValueError("landmarks: needed one that has a place, got NaN alone; give the face's box (`Crops.of`)")
@@ -97,7 +99,10 @@ def frame(box: tuple[float, float, float, float], size: int, margin: float = MAR
     """
     _checks.positive(size, "size")
     _checks.positive(margin, "margin")
-    x, y, w, h = map(float, box)
+    try:
+        x, y, w, h = map(float, box)
+    except (TypeError, ValueError):
+        raise TypeError(f"box: needed four numbers (x, y, w, h), got {_checks.said(box)}") from None
     if not (0 < max(w, h) < math.inf and min(w, h) >= 0 and math.isfinite(x + y)):
         raise ValueError(
             f"box: needed finite (x, y, w, h) with an extent above 0, got {tuple(box)}; is it (x, y, x, y)?"
@@ -107,6 +112,7 @@ def frame(box: tuple[float, float, float, float], size: int, margin: float = MAR
     return torch.tensor(rows, dtype=torch.float64)
 
 
+@_checks.full_precision
 def apply(affine: Float[Tensor, "*batch 2 3"], points: Float[Tensor, "*batch n 2"]) -> Float[Tensor, "*batch n 2"]:
     """A (x, y, 1)ᵀ for points (..., n, 2), in their dtype; NaN stays NaN. With `inverse`, predictions go back.
 
@@ -114,10 +120,16 @@ def apply(affine: Float[Tensor, "*batch 2 3"], points: Float[Tensor, "*batch n 2
     tensor([[9.5000, 9.5000]])
     """
     _checks.points(points, "points", nan=True)
+    check(affine, "affine")
+    if affine.device != points.device:
+        got = f"{affine.device} and {points.device}"
+        raise ValueError(f"affine, points: needed one device, got {got}; use affine.to(points.device)")
+    _checks.batch(affine.shape[:-2], affine=affine, points=points)
     a = affine.to(points)
     return points @ a[..., :2].mT + a[..., None, :, 2]
 
 
+@_checks.full_precision
 def inverse(affine: Float[Tensor, "*batch 2 3"]) -> Float[Tensor, "*batch 2 3"]:
     """The map from the crop to the photograph, A = [M | t] -> [M⁻¹ | -M⁻¹ t]: (..., 2, 3), for predictions.
 
@@ -125,10 +137,14 @@ def inverse(affine: Float[Tensor, "*batch 2 3"]) -> Float[Tensor, "*batch 2 3"]:
     >>> apply(inverse(there), torch.tensor([[9.5, 9.5]]))
     tensor([[14., 22.]])
     """
-    linear = torch.linalg.inv(affine[..., :2])
+    check(affine, "affine")
+    linear, failed = torch.linalg.inv_ex(affine[..., :2])
+    if failed.any():
+        raise ValueError("affine: needed a map that can be undone, got one whose determinant is 0")
     return torch.cat([linear, -linear @ affine[..., 2:]], -1)
 
 
+@_checks.full_precision
 def then(first: Float[Tensor, "*batch 2 3"], second: Float[Tensor, "*batch 2 3"]) -> Float[Tensor, "*batch 2 3"]:
     """One map for two, first, then second: [M₂ M₁ | M₂ t₁ + t₂], (..., 2, 3).
 
@@ -136,6 +152,10 @@ def then(first: Float[Tensor, "*batch 2 3"], second: Float[Tensor, "*batch 2 3"]
     >>> torch.allclose(then(there, inverse(there)), torch.eye(2, 3).double())
     True
     """
+    check(first, "first")
+    check(second, "second")
+    _checks.same(first=first, second=second)
+    _checks.batch(first.shape[:-2], first=first, second=second)
     moved = second[..., :2] @ first
     return torch.cat([moved[..., :2], moved[..., 2:] + second[..., 2:]], -1)
 
@@ -150,6 +170,15 @@ def _check_image(image: Tensor) -> None:
         raise ValueError(f"image: needed (c, h, w) of uint8, {channels}, got {got}; permute it, (255 * x).byte()")
 
 
+def check(affine: Tensor, name: str) -> None:
+    """Refuse what is not a map (..., 2, 3)."""
+    _checks.floats(affine, name)
+    if affine.shape[-2:] != (2, 3):
+        raise ValueError(f"{name}: needed a map (..., 2, 3), got shape {tuple(affine.shape)}")
+    _checks.finite(affine, name)
+
+
+@_checks.full_precision
 def cut(image: Tensor, affine: Float[Tensor, "2 3"], size: int) -> Tensor:
     """Cut the crop's pixels out: (c, h, w) uint8 -> (c, size, size) uint8, resampled once, bilinearly.
 
@@ -170,9 +199,14 @@ def cut(image: Tensor, affine: Float[Tensor, "2 3"], size: int) -> Tensor:
     import cv2
 
     _check_image(image)
+    check(affine, "affine")
+    if affine.ndim != 2:
+        raise ValueError(f"affine: needed one map (2, 3), got {tuple(affine.shape)}")
+    _checks.whole(size, "size")
+    affine = affine.detach()
     shrunk, photograph = affine[:, :2].det().abs().sqrt().item(), tuple(image.shape[:0:-1])
     small = not shrunk * max(photograph) >= 1
-    if small or not apply(inverse(affine), torch.zeros(1, 2).double()).abs().max() < FAR:
+    if small or not apply(inverse(affine), torch.zeros(1, 2).to(affine)).abs().max() < FAR:
         square = "far away" if not small else f"of {size / shrunk:.3g} px" if shrunk else "without end"
         raise ValueError(
             f"affine: needed a square near the photograph on which that is a pixel or more, got one {square} for a "
