@@ -288,8 +288,8 @@ def certified(flow: Flow) -> bool:
         √2 ||v||_V / σ,         used for a geodesic, at the points and momenta of every stage of every step.
 
     The exact geodesic keeps ||v||_V and a computed one need not: steps that are too long gain energy and fold. So this
-    looks at what was computed. It holds for the whole plane, passengers included, for every element of a batch and every
-    curve that flows alone.
+    looks at what was computed. It holds for the whole plane, passengers included, for every element of a batch and for
+    every curve that flows alone.
 
     Args:
         flow: what `flow`, `flow_path` or `shoot` returned.

@@ -178,8 +178,8 @@ def match(
 
     Curves are matched by the sum of equation 8: each curve has its own D_l, a mean over its points, so that a flow per
     curve is each curve matched alone. Plain points have one D_l.
-    Landmarks alone stop short of the target where n is large: a lone one of n, or of the n of its curve, moves by no more
-    than 1/(2γn), so lower γ.
+    Landmarks alone stop short of the target where n is large: a lone one of n, or of the n of its curve, moves by no
+    more than 1/(2γn), so lower γ.
     Returns a `Match`. One that has not converged says so and is the best found: raise max_iter, gamma or sigma_v.
     Raises ValueError for gamma outside [0, 1], beta below 0, nothing to match by, and what the terms refuse.
     Paper A, equations 2 to 5 and the sum in 8.

@@ -227,19 +227,19 @@ def test_curves_take_half_of_sigma_v_as_sigma_w():
 
 @pytest.mark.parametrize("landmarks", [True, False])
 def test_uncoupled_curves_match_each_alone(landmarks):
-    options = {"landmarks": landmarks, "gamma": 0.1, "steps": 3, "tol": 1e-9, "max_iter": 1000}
+    options = {"landmarks": landmarks, "gamma": 0.1, "steps": 2, "tol": 1e-6}  # all at the bottom in 200
     together = matching.match(FACE, MOVED, SIGMAS, **options)
     deformed, alone = FACE.at(together.deformed), 0
-    for c, (i, s) in enumerate(zip(FACE.indices, SIGMAS, strict=True)):
+    for i, s in zip(FACE.indices, SIGMAS, strict=True):
         if len(i) > 1 or landmarks:
             curve = Curves(FACE.points[list(i)], [slice(None)])
             one = matching.match(curve, MOVED[list(i)], s, s / 2, **options)
             alone = alone + one.value
-            close(deformed.points[list(i)], one.deformed, atol=0.05)  # of some 10 px that they move
+            close(deformed.points[list(i)], one.deformed, atol=0.01)  # of some 5 px that they move
             end = flows.shoot(curve, together.momenta[list(i)], s, 3)
             of_its_own = matching.objective(end, curve.at(MOVED[list(i)]), s / 2, 0.1, 0.1, landmarks)
-            assert abs(of_its_own / one.value - 1).item() < 1e-4, c
-    assert abs(together.value / alone - 1).item() < 1e-5
+            assert abs(of_its_own / one.value - 1).item() < 1e-6
+    assert abs(together.value / alone - 1).item() < 1e-6
     if not landmarks:
         close(together.momenta[7], torch.zeros(2), atol=1e-6)  # a lone point has no curve to follow
 
