@@ -747,9 +747,9 @@ row_of_points = net((-1.0, -0.5), (1.0, 0.5), 101).reshape(-1, 2)
 for steps in (by_start, enough):
     run = flows.shoot(close_by, fast, 1.0, steps)
     H_1 = flows.hamiltonian(run.end, run.momenta[-1], 1.0)
-    kept = "kept" if abs(H_1 / H_0 - 1) < 0.5 else "lost"
+    energy = "kept" if abs(H_1 / H_0 - 1) < 0.5 else "lost"
     turned = (flows.jacobian(run, row_of_points) < 0).any().item()
-    print(f"{steps:2d} steps: energy {kept}, folded {turned}, ", end="")
+    print(f"{steps:2d} steps: energy {energy}, folded {turned}, ", end="")
     print(f"certified {flows.certified(run)}")
 assert (by_start, enough) == (8, 16)
 too_few = flows.shoot(close_by, fast, 1.0, by_start)
