@@ -164,25 +164,48 @@ def distance2(a: Curve, b: Curve, sigma: float | Sequence[float] | Tensor, close
 
 
 @_checks.full_precision
-def landmark_discrepancy(z: Float[Tensor, "*batch n 2"], y: Float[Tensor, "*batch n 2"]) -> Float[Tensor, "*batch"]:
-    """D_l = 1/n Σ_i |z_i - y_i|, the mean distance of corresponding points.
+def landmark_discrepancy(z: Curve, y: Curve) -> Tensor:
+    """D_l = 1/n Σ_i |z_i - y_i|, the mean distance of corresponding points; of Curves, one mean for each curve.
 
-    z, y: (..., n, 2); y may be NaN where unlabelled: the mean is over the others, and 0 if there are none. Returns
-    (...,) in the unit of the points. The gradient is a unit vector over n, however near, and 0 where z = y.
-    Raises ValueError for shapes, dtypes or devices that differ, and where z is not finite.
-    Paper A, equation 5.
+    The gradient is a unit vector over n, however near, and 0 where z = y.
+
+    Args:
+        z: (..., n, 2), or Curves of such points.
+        y: the same points in the same order, as a tensor or as Curves of the same curves. A tensor may be NaN where a
+            landmark is unlabelled: the mean is taken over the others, and is 0 if there are none.
+
+    Returns:
+        (...,) in the unit of the points; (..., curves) if z is Curves.
+
+    Raises:
+        ValueError: for shapes, dtypes, devices or curves that differ, and where z is not finite.
+
+    Paper A, equation 5; equation 8 takes it of each curve.
 
     >>> y = torch.tensor([[0.0, 0.0], [1.0, 1.0]])
     >>> landmark_discrepancy(y + torch.tensor([[3.0, 4.0], [0.0, 0.0]]), y).item()
     2.5
     """
+    groups, z, y = z, _points(z), y if isinstance(y, Tensor) else _same_curves(z, y)
     _checks.points(y, "y", nan=True)
     unlabelled = y.isnan().any(-1, keepdim=True)
     _checks.alike(z=z, y=y.masked_fill(unlabelled, 0.0))
     if z.shape != y.shape:
         raise ValueError(f"z, y: needed one shape, got {tuple(z.shape)} and {tuple(y.shape)}")
-    labelled = (~unlabelled).sum((-1, -2)).clamp(min=1)
-    return torch.linalg.vector_norm((z - y).masked_fill(unlabelled, 0.0), dim=-1).sum(-1) / labelled
+    apart = torch.linalg.vector_norm((z - y).masked_fill(unlabelled, 0.0), dim=-1, keepdim=True)
+    labelled = (~unlabelled).to(apart.dtype)
+    if isinstance(groups, Curves):
+        apart, labelled = (groups.pad(values) * groups.mask() for values in (apart, labelled))
+    return apart.sum((-1, -2)) / labelled.sum((-1, -2)).clamp(min=1)
+
+
+def _same_curves(z: Curve, y: Curves) -> Tensor:
+    """The points of y, whose curves must be those of z: which points make up a curve decides what is averaged."""
+    if not isinstance(z, Curves):
+        raise TypeError(f"z, y: needed two tensors or two Curves, got {type(z).__name__} and {type(y).__name__}")
+    if z.indices != y.indices:
+        raise ValueError(f"z, y: needed the same points in each curve, got {z.indices} and {y.indices}")
+    return y.points
 
 
 def _points(curve: Curve) -> Tensor:

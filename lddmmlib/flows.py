@@ -30,6 +30,7 @@ from lddmmlib.currents import Curve, Curves, several, widths
 from lddmmlib.kernels import Product, blocks, gaussian, join, pull, rows, unit
 
 METHODS = {"euler": 1, "rk2": 2, "rk4": 4}  # and their orders
+MOST_STEPS = 10_000  # that `min_steps` tries: a geodesic that needs more is one that no step size tames
 Sigma = float | Sequence[float] | Tensor
 State = tuple[Tensor, ...]
 
@@ -177,8 +178,8 @@ def hamilton(
         dx_i/dt =  ∂H/∂p_i = Σ_j k_ij p_j,
         dp_i/dt = -∂H/∂x_i = 2/σ² Σ_j k_ij (p_i·p_j) (x_i - x_j).
 
-    x, p: (..., n, 2). sigma: σ_V. Returns dx/dt and dp/dt, (..., n, 2) each. This is the version to read; `shoot`
-    itself uses one that keeps no matrix.
+    x, p: (..., n, 2). sigma: σ_V. Returns dx/dt and dp/dt, (..., n, 2) each. This is the version to read, and
+    `shoot_by_equations` steps along it; `shoot` itself uses one that keeps no matrix.
 
     >>> hamilton(torch.tensor([[0.0, 0.0], [1.0, 0.0]]), torch.tensor([[0.0, 1.0], [0.0, 1.0]]), 1.0)[1]
     tensor([[-0.7358,  0.0000],
@@ -189,6 +190,32 @@ def hamilton(
     K = gaussian(x, x, sigma)
     W = K * (p @ p.mT)
     return K @ p, 2 / sigma**2 * (W.sum(-1, keepdim=True) * x - W @ x)
+
+
+@_checks.full_precision
+def shoot_by_equations(
+    x0: Float[Tensor, "*batch n 2"], p0: Float[Tensor, "*batch n 2"], sigma: float, steps: int = 10
+) -> tuple[Float[Tensor, "*batch n 2"], Float[Tensor, "*batch n 2"]]:
+    """Integrate Hamilton's equations by Euler's rule: the version to read of `shoot(..., method="euler")`.
+
+    Args:
+        x0: landmarks at t = 0, (..., n, 2).
+        p0: their momenta, (..., n, 2), in the unit of the points.
+        sigma: σ_V, in the unit of the points.
+        steps: number of Euler steps.
+
+    Returns:
+        Landmarks and momenta at t = 1, (..., n, 2) each.
+
+    >>> x0, p0 = torch.tensor([[-1.0, 0.0], [1.0, 0.0]]), torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
+    >>> torch.allclose(shoot_by_equations(x0, p0, 2.0)[0], shoot(x0, p0, 2.0, method="euler").end)
+    True
+    """
+    x, p = x0, p0
+    for _ in range(steps):
+        dx, dp = hamilton(x, p, sigma)
+        x, p = x + dx / steps, p + dp / steps
+    return x, p
 
 
 @_checks.full_precision
@@ -275,19 +302,70 @@ def jacobian(flow: Flow, points: Curve) -> Float[Tensor, "*batch m"]:
 
 
 @_checks.full_precision
+def certified(flow: Flow) -> bool:
+    """Check that a computed flow is certainly one-to-one, in every one of its steps.
+
+    A step a -> a + h Φ(a) is one-to-one when h Φ is a contraction. With u = h Lip(v), for the steepest field v among
+    those that the step looks up, it is one if u < 1 for Euler, u + u²/2 < 1 for the midpoint rule (u < √3 - 1) and
+    u + u²/2 + u³/6 + u⁴/24 < 1 for RK4. And Lip(v) is at most
+
+        √(2/e) Σ_i |α_i| / σ,   which needs no path: used for given momenta α,
+        √2 ||v||_V / σ,         used for a geodesic, at the points and momenta of every stage of every step.
+
+    The exact geodesic keeps ||v||_V and a computed one need not: steps that are too long gain energy and fold. So this
+    looks at what was computed. It holds for the whole plane, passengers included, for every element of a batch and for
+    every curve that flows alone.
+
+    Args:
+        flow: what `flow`, `flow_path` or `shoot` returned.
+
+    Returns:
+        True if every step is a contraction, rounding included. False proves nothing: the condition is sufficient, and
+        necessary only for Euler steps of a lone landmark under given momenta, which may move by σ √(e/2) = 1.166 σ a
+        step. A path that is not finite is not certified, nor one whose momenta are so large that rounding decides.
+
+    >>> x0, p0 = torch.tensor([[-0.4, 0.0], [0.4, 0.0]]), torch.tensor([[4.0, 0.0], [-4.0, 0.0]])
+    >>> certified(shoot(x0, p0, 1.0, 8)), certified(shoot(x0, p0, 1.0, 32))  # head on, and fast
+    (False, True)
+    """
+    frame = frame_of(flow.x0, flow.sigma)
+    h, reach = 1 / flow.steps, REACH[flow.method]
+    with torch.no_grad():
+        r = frame.momenta(flow.momenta)
+        if not flow.geodesic:
+            return bool((h * _slope_by_sum(r) < reach).all())
+        states, slopes = torch.cat([frame.points(flow.path), r], -2)[:-1], []
+
+        def watched(s: Tensor) -> State:
+            slopes.append(_slope_by_norm(*s.split(2, -2)))
+            return _geodesic(s)
+
+        STEPS[flow.method](watched, (states,), h)  # all steps at once: each starts from what was computed
+        return all(bool((h * slope < reach).all()) for slope in slopes)
+
+
+@_checks.full_precision
 def min_steps(
     x0: Curve, alpha: Float[Tensor, "*batch n 2"], sigma: Sigma, method: str = "rk2", geodesic: bool = False
 ) -> int:
-    """The certificate: so many steps of `method` keep the computed map one-to-one.
+    """Number of steps of ``method`` that certainly keep the computed map one-to-one: `certified` says so of them.
 
-    A step is one-to-one when its increment is a contraction: with u = h Lip(v), u < 1 for Euler, u + u²/2 < 1 for the
-    midpoint rule (u < √3 - 1), u + u²/2 + u³/6 + u⁴/24 < 1 for RK4. And Lip(v) is at most
+    Under constant momenta the bound of `certified` gives the number at once. For a geodesic the number that its start
+    needs is tried, and doubled until the whole path that it gives is certified.
 
-        √(2/e) Σ_i |α_i| / σ   at all times, for momenta constant in time, whose ||v||_V is not,
-        √2 ||v_0||_V / σ       along a geodesic, which keeps ||v||_V (up to the error of its steps).
+    Args:
+        x0, alpha, sigma: as in `flow`, or as in `shoot` with p0 for alpha.
+        method: "euler", "rk2" or "rk4". A step of higher order looks at the field repeatedly, so that it may be a
+            contraction only for a shorter step.
+        geodesic: True for `shoot`, False for `flow`.
 
-    x0, alpha, sigma, method: as in `flow`; geodesic: as `shoot` takes them. Returns the number for the whole batch.
-    Sufficient, and necessary for Euler and a lone landmark: it may move by σ √(e/2) = 1.166 σ a step.
+    Returns:
+        One number for the whole batch and all curves. Sufficient; fewer steps are often enough.
+
+    Raises:
+        ValueError: for a geodesic that no number up to MOST_STEPS certifies, and what `flow` refuses.
+
+    A geodesic's number costs about four times a shooting with that many steps.
 
     >>> one, far = torch.zeros(1, 2), torch.tensor([[2.34, 0.0]])
     >>> min_steps(one, far, 1.0, "euler"), min_steps(one, far, 1.0, "rk2")
@@ -299,12 +377,32 @@ def min_steps(
     _like(alpha, frame.x, "alpha")
     if not alpha.numel():
         return 1
-    q, r = frame.points(frame.x), frame.momenta(alpha)
-    if geodesic:
-        bound = (2 * (r * Product.apply(q, q, r)).sum((-1, -2))).sqrt()
-    else:
-        bound = math.sqrt(2 / math.e) * torch.linalg.vector_norm(r, dim=-2).sum(-1)
-    return math.floor(bound.max().item() / REACH[method]) + 1
+    with torch.no_grad():
+        q, r = frame.points(frame.x), frame.momenta(alpha)
+        slope = (_slope_by_norm(q, r) if geodesic else _slope_by_sum(r)).max().item()
+        steps = math.floor(min(slope / REACH[method], 1e15)) + 1
+        if not geodesic:
+            return steps
+        while steps <= MOST_STEPS:
+            if certified(shoot(x0, alpha, sigma, steps, method)):
+                return steps
+            steps *= 2
+    raise ValueError(
+        f"alpha: needed momenta whose geodesic at most {MOST_STEPS} steps of {method!r} certify, got ones of ||v||_V = "
+        f"{slope / math.sqrt(2):.3g} sigma at the start; take smaller momenta, a larger sigma, or double precision"
+    )
+
+
+def _slope_by_sum(r: Tensor) -> Tensor:
+    """√(2/e) Σ_i |r_i|, for σ = 1: the bumps of a field are together no steeper than the sum of their slopes."""
+    return math.sqrt(2 / math.e) * torch.linalg.vector_norm(r, dim=-2).sum(-1)
+
+
+def _slope_by_norm(q: Tensor, r: Tensor) -> Tensor:
+    """√2 ||v||_V, for σ = 1, and room for rounding: of large momenta that nearly cancel it leaves no digit of v."""
+    total = torch.linalg.vector_norm(r, dim=-2).sum(-1)
+    norm2 = (r * Product.apply(q, q, r)).sum((-1, -2)).clamp(min=0)
+    return (2 * (norm2 + 4 * torch.finfo(r.dtype).eps * total.square())).sqrt()
 
 
 # --- the right-hand sides, for σ = 1 -------------------------------------------------
@@ -523,5 +621,5 @@ def _undo(step: Callable[[Tensor], Tensor], y: Tensor, most: int = 200) -> Tenso
             return z
     raise ValueError(
         f"points: needed a step that is one-to-one, got one that {most} iterations do not invert (still off by "
-        f"{rest.abs().max().item():.2g} σ); flow in more steps, `min_steps` says how many"
+        f"{rest.abs().max().item():.2g} σ); flow in more steps, `min_steps` gives a number that is enough"
     )

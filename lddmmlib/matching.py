@@ -67,12 +67,23 @@ class Modes(NamedTuple):
 def discrepancy(
     z: Curve, y: Curve, sigma_w: Sigma | None, beta: float = 0.1, landmarks: bool = True
 ) -> Float[Tensor, "*batch"]:
-    """D = β D_c + D_l, how far the deformed z is from the target y.
+    """D = β D_c + D_l, how far the deformed z is from the target y; of Curves, D = Σ_p (β D_c^p + D_l^p) over curves p.
 
-    z, y: (..., n, 2), one open curve, or Curves, over which D_c is summed. sigma_w: σ_W, a number or one a curve; None
-    leaves D_c away. landmarks: False leaves D_l away, and z, y may have other numbers of points. Returns (...,).
-    Raises what `currents.distance2` and `currents.landmark_discrepancy` do.
-    Paper A, equation 3.
+    Args:
+        z: (..., n, 2), which is one open curve, or Curves. In the sum over Curves each D_l^p is a mean over the points
+            of its own curve, so a curve of few points counts as much as one of many.
+        y: as z. Without landmarks the numbers of points may differ.
+        sigma_w: σ_W, a number or one a curve; None leaves D_c away.
+        beta: weight of the curves.
+        landmarks: False leaves D_l away.
+
+    Returns:
+        (...,), a squared length and a length added up: it depends on the unit.
+
+    Raises:
+        ValueError, TypeError: what `currents.distance2` and `currents.landmark_discrepancy` refuse.
+
+    Paper A, equation 3, and for Curves the sum in equation 8.
 
     >>> y = torch.tensor([[0.0, 0.0], [3.0, 4.0]])
     >>> discrepancy(y.flip(0), y, 2.0).item()  # 0.1 * 100 + 5
@@ -80,14 +91,52 @@ def discrepancy(
     """
     _checks.number(beta, "beta", 0)
     _checks.kind(landmarks, "landmarks", bool)
+    if sigma_w is None and not landmarks:
+        raise ValueError("landmarks: needed True, or curves to match by, got neither; give sigma_w")
     if sigma_w is not None:
         comparable(z=z, y=y)
         widths(sigma_w, z, "sigma_w")
-    total = currents.landmark_discrepancy(_points(z), _points(y)) if landmarks else 0
-    if sigma_w is None:
-        return total
-    d = currents.distance2(z, y, sigma_w)
-    return beta * (d.sum(-1) if isinstance(z, Curves) else d) + total
+    terms = currents.landmark_discrepancy(z, y) if landmarks else 0
+    if sigma_w is not None:
+        terms = beta * currents.distance2(z, y, sigma_w) + terms
+    return terms.sum(-1) if isinstance(z, Curves) else terms
+
+
+@_checks.full_precision
+def loss(
+    z: Curves, y: Curves, sigma_w: Sigma, beta: float = 0.1, normaliser: float | Float[Tensor, "*batch"] = 1.0
+) -> Float[Tensor, "*batch"]:
+    """L = 1/d Σ_p (β D_c^p + D_l^p), the loss function of paper A: the `discrepancy` of a face by its own size.
+
+    Args:
+        z: Curves, the deformed face; points (..., n, 2).
+        y: Curves, the annotated face, the same points in each curve.
+        sigma_w: σ_W, a number or one a curve, in the unit of the points. The paper's rule is half of each curve's σ_V.
+        beta: weight of the curves.
+        normaliser: d, a length in the unit of the points: a number or one a face, (...,). In the paper's text it is the
+            distance of the pupils, in its released code that of the outer eye corners.
+
+    Returns:
+        (...,), one number a face. The energy has no weight in it: γ = 0.
+
+    Raises:
+        ValueError, TypeError: for a normaliser not above 0, z that is not Curves, and what `discrepancy` refuses.
+
+    Paper A, equation 8.
+
+    >>> face = Curves(torch.tensor([[0.0, 0.0], [3.0, 4.0], [9.0, 9.0]]), [[0, 1], [2]])
+    >>> loss(face.at(face.points + torch.tensor([0.0, 2.0])), face, 1e3, normaliser=4.0).item()  # (2 + 2) / 4
+    1.0
+    """
+    if not isinstance(z, Curves):
+        raise TypeError(f"z: needed Curves, got {type(z).__name__}; for one curve use Curves(points, [slice(None)])")
+    total = discrepancy(z, y, sigma_w, beta)
+    size = torch.as_tensor(normaliser, dtype=total.dtype, device=total.device)
+    if not (size > 0).all() or not size.isfinite().all():
+        raise ValueError(f"normaliser: needed lengths > 0, got {normaliser}; a missing eye corner makes it NaN")
+    if size.ndim and size.shape != total.shape:
+        raise ValueError(f"normaliser: needed a number or one a face, {tuple(total.shape)}, got {tuple(size.shape)}")
+    return total / size
 
 
 @_checks.full_precision
@@ -97,7 +146,7 @@ def objective(
     """J = γ ∫_0^1 ||v_t||²_V dt + D(φ_1 · C, S), what a matching makes small.
 
     flow: that of the template C. target: S. The others as in `discrepancy`; gamma from 0 (only the target counts) to
-    1. Returns (...,). Paper A, equation 2.
+    1. Returns (...,). Paper A, equation 2, with the discrepancy of equation 3, or of Curves the sum of equation 8.
 
     >>> still = flows.flow(torch.zeros(1, 2), torch.zeros(1, 2), 2.0)
     >>> objective(still, torch.tensor([[3.0, 4.0]]), None).item()
@@ -145,10 +194,13 @@ def match(
     may then have other numbers of points. steps: of the midpoint rule. A match has converged when ten steps of
     L-BFGS lower J by no more than the share tol, within max_iter evaluations.
 
-    Landmarks alone stop short of the target where n is large: a lone one of n by 1/(2γn), so lower γ.
+    Curves are matched by the sum of equation 8: each curve has its own D_l, a mean over its points, so that a flow per
+    curve is each curve matched alone. Plain points have one D_l.
+    Landmarks alone stop short of the target where n is large: a lone one of n, or of the n of its curve, moves by no
+    more than 1/(2γn), so lower γ.
     Returns a `Match`. One that has not converged says so and is the best found: raise max_iter, gamma or sigma_v.
     Raises ValueError for gamma outside [0, 1], beta below 0, nothing to match by, and what the terms refuse.
-    Paper A, equations 2 to 5.
+    Paper A, equations 2 to 5 and the sum in 8.
 
     >>> template = torch.tensor([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0]], dtype=torch.float64)
     >>> found = match(template, template + 0.5, 2.0)
@@ -185,7 +237,7 @@ def match(
         return objective(flow, target, sigma_w, beta, gamma, landmarks).reshape(-1)
 
     start = torch.zeros_like(_points(template)).reshape(shape[:-2].numel(), 2 * shape[-2])
-    z, *report = _lbfgs(J, start, tol, max_iter, _noise(_points(template), beta))
+    z, *report = _lbfgs(J, start, tol, max_iter, _noise(template, beta))
     momenta = L @ z.reshape(shape)
     flow = MODELS[model](template, momenta, sigma_v, steps, points=points)
     return Match(momenta, flow.end, flow.points, *(x.reshape(shape[:-2]) for x in report))
@@ -326,10 +378,11 @@ def _whitener(x0: Curve, sigma: Sigma) -> Tensor:
     return (vectors * values.rsqrt()[..., None, :]) @ vectors.mT
 
 
-def _noise(x: Tensor, beta: float) -> float:
-    """What rounding does to J: its terms are of the order of a length and of β times its square."""
+def _noise(template: Curve, beta: float) -> float:
+    """What rounding does to J: its terms are of the order of a length, one a curve, and of β times its square."""
+    x, curves = _points(template), len(template.slices) if isinstance(template, Curves) else 1
     extent = (x - x.mean(-2, keepdim=True)).abs().max().item() if x.numel() else 0.0
-    return 4 * torch.finfo(x.dtype).eps * (extent + beta * extent**2)
+    return 4 * torch.finfo(x.dtype).eps * (curves * extent + beta * extent**2)
 
 
 def _inner(p: Tensor, q: Tensor, K: Tensor) -> Tensor:
