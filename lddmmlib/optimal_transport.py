@@ -289,11 +289,11 @@ def w1_to_point(u: Float[Tensor, "*batch h w"], y: Float[Tensor, "*batch 2"]) ->
 def get_max(maps: Float[Tensor, "*batch h w"]) -> Float[Tensor, "*batch 2"]:
     """GET_MAX, the place of the largest value, refined by linear interpolation along each axis. (..., 2) px.
 
-    The bare argmax of equation 5 is `heatmaps.decode(maps, "argmax")`. The paper calls GET_MAX what interpolates it from
-    four neighbouring pixels, "bilinear", and gives no formula. Here it is the one that is exact where the map falls off
-    in straight lines: with the neighbours a and b of the largest value c along an axis, the point is moved by
-    (b - a) / 2(c - min(a, b)), half a pixel at most, and not at all along an axis where the border cuts off one of them.
-    Constants added to a map, or factors, change nothing.
+    The bare argmax of equation 5 is `heatmaps.decode(maps, "argmax")`. GET_MAX is the paper's name for what
+    interpolates it from four neighbouring pixels, "bilinear"; the paper gives no formula. Here it is the one that is
+    exact where the map falls off in straight lines: with the neighbours a and b of the largest value c along an axis,
+    the point is moved by (b - a) / 2(c - min(a, b)), half a pixel at most, and not at all along an axis where the
+    border cuts off one of them. Constants added to a map, or factors, change nothing.
     Raises what `heatmaps.decode` does. NaN for a map of zeros alone.
     Paper E, section 5.3; Fisher and Naidu 1996, "linear interpolation".
 
@@ -418,9 +418,7 @@ def _lost(phi: Phi, u: Tensor, v: Tensor, f: Tensor, g: Tensor, eps: float) -> T
     return sum((a * ~phi(b.log() + h / eps)[1]).sum((-2, -1)) for a, b, h in sides)
 
 
-def _polish(
-    name: str, u: Tensor, v: Tensor, g: Tensor, lam: Tensor, p: int
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _polish(name: str, u: Tensor, v: Tensor, g: Tensor, lam: Tensor, p: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """f and g after another step, exact at every pixel; ⟨C, π⟩; and the error of the marginals, at most.
 
     The mean of C under a row of π is a quotient of sums, e^(Φ_C - Φ).
