@@ -9,6 +9,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import dijkstra
 
 from lddmmlib import heatmaps
 from lddmmlib import optimal_transport as transport
@@ -370,7 +372,8 @@ def test_a_pixel_of_no_weight_cannot_spoil_the_cost(eps):
     found, slow = (transport.sinkhorn(u, v, eps, solver=name) for name in ("auto", "log"))
     assert found.converged
     close(found.cost, slow.cost, 1e-4)
-    assert (found.f - slow.f)[u > 1e-20].abs().max() < 0.02
+    for x, y in ((found.f, slow.f), (found.g, slow.g)):  # at every pixel, but for a constant
+        assert (x - y - (x - y).mean()).abs().max() < 0.02
 
 
 @pytest.mark.parametrize(
@@ -492,13 +495,10 @@ def test_flow_and_price_are_certificates():
 def test_no_way_is_lengthened_by_more_than_is_said():
     found = transport.w1(pixel(0, 0, 10, 10), pixel(9, 9, 10, 10))
     start, end = found.edges.T.numpy()
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import dijkstra
-
     C = oracle.costs(10, 10)
     graph = coo_matrix((C[start, end], (start, end)), shape=(100, 100))
     ways = dijkstra(graph, directed=False, indices=0)[1:]
-    assert 1 - 1e-12 <= (ways / C[0, 1:]).min()
+    assert (ways / C[0, 1:]).min() >= 1 - 1e-12
     assert (ways / C[0, 1:]).max() < 1.008
 
 
