@@ -203,7 +203,7 @@ def w1(
     Args:
         u: (..., h, w) values >= 0 with some mass.
         v: (..., h, w) as u.
-        tol: stop when the gap is at most this share of the upper bound. Below 0.01, some pairs never get there.
+        tol: stop when the gap is at most this share of the upper bound. Below 0.008, some pairs never get there.
         max_iter: iterations at most.
         mask: (...) False for landmarks that are missing. Their maps may hold anything; value and potential are NaN.
 
@@ -259,7 +259,7 @@ def w1_by_linear_program(u: Float[Tensor, "h w"], v: Float[Tensor, "h w"]) -> fl
     sums = torch.cat([torch.kron(each, one), torch.kron(one, each)])  # Σ_y π(x, y) for every x, Σ_x for every y
     marginals = torch.cat([(x.double() / x.double().sum()).flatten() for x in (u, v)])
     # The last sum follows from the others; asked for all the same, it could miss by a rounding error.
-    return linprog(cost.flatten(), A_eq=sums[:-1], b_eq=marginals[:-1]).fun
+    return linprog(cost.flatten().numpy(), A_eq=sums[:-1].numpy(), b_eq=marginals[:-1].numpy()).fun
 
 
 def w1_to_point(u: Float[Tensor, "*batch h w"], y: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch"]:

@@ -619,7 +619,7 @@ spot[0, 2, 2] = spot[1, 3, 9] = 1  # seven to the right, one down
 single = transport.w1(*spot)
 assert torch.allclose(single.value, torch.tensor(math.hypot(7, 1)).double())
 upper = (single.value + single.gap) / math.hypot(7, 1)
-assert longer(math.atan2(1, 7), 4) - 1e-9 <= upper <= 1.01
+assert longer(math.atan2(1, 7), 4) - 1e-9 <= upper <= 1 / 0.99
 
 # %% mystnb={"image": {"alt": "Left, the flow between two blobs as arrows, from upper left to lower right, broadest halfway. Right, how much longer a way is along edges, in per cent against its direction from right to down: with four neighbours an arch of forty per cent, with edges that reach one cell two arches of eight, with two cells smaller ones, and with four cells hardly anything."}} tags=["hide-input"]
 figure, axes = plt.subplots(1, 2, figsize=(8.5, 3.2), width_ratios=(1, 1.5))
@@ -801,7 +801,7 @@ raw = heatmaps.encode(places, wide, 1.5)  # peak 1, as a network's
 print("factor   brightest cell    true W1    sinkhorn cost    barycentres apart")
 for tau in (1, 5, 10, 20):
     u, v = (tau * raw).flatten(1).softmax(1).view_as(raw)
-    flow, found = transport.w1(u, v), transport.sinkhorn(u, v, 1.0)
+    flow, found = transport.w1(u, v, 0.05), transport.sinkhorn(u, v, 1.0)
     apart = (transport.get_bc(u) - transport.get_bc(v)).norm()
     row = f"{tau:6d}{u.max():15.3f}{flow.value:14.1f}{found.cost:15.1f}"
     print(f"{row}{apart:19.1f}")

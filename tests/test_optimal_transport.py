@@ -575,7 +575,7 @@ def test_bad_arguments_are_refused():
     refused("single or double", transport.sinkhorn, u.half(), u.half(), 1.0, error=TypeError)
     refused("single or double", transport.w1_to_point, [1.0], u, error=TypeError)
     refused("y: needed points", transport.w1_to_point, u, u)
-    refused("y: needed finite", transport.w1_to_point, u, torch.full((2,), math.nan, dtype=u.dtype))
+    refused("y: needed finite", transport.w1_to_point, u, torch.full((2,), math.inf, dtype=u.dtype))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
