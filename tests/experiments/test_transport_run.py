@@ -65,8 +65,6 @@ def test_bias_and_ways_are_measured_against_whole_shifts(monkeypatch):
     assert [row["length"] for row in rows] == [0, 1, 3, 5, 15]
     assert all(0 < row["cost"] <= row["value"] for row in rows)
     assert abs(rows[0]["debiased"]) < 1e-3 < abs(rows[2]["debiased"])
-    straight, slanted = transport_run.way_table()
-    assert -0.1 < straight["too_long_percent"]["0"] < 0.1
-    assert 4 < slanted["too_long_percent"]["0"] < 8
-    assert slanted["too_long_percent"]["3"] < slanted["too_long_percent"]["0"]
-    assert 0 <= slanted["gap_percent"] < 0.1
+    for row in transport_run.way_table():  # between Gaussians that the grid's edge hardly cuts
+        assert all(-1 < x < 0.01 for x in row["below_percent"].values())
+        assert all(-0.01 < x < 1.02 for x in row["above_percent"].values())
