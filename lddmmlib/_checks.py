@@ -1,6 +1,8 @@
 """What is refused at the door: each message says what was needed, what came, and how to mend it."""
 
+import importlib
 from collections.abc import Collection
+from types import ModuleType
 
 import torch
 from torch import Tensor
@@ -61,3 +63,12 @@ def one_of(value: object, name: str, choices: Collection) -> None:
     """Refuse ``value`` unless it is among ``choices``, which the message lists."""
     if value not in choices:
         raise ValueError(f"{name}: needed one of {', '.join(map(repr, choices))}; got {value!r}")
+
+
+def optional(module: str, purpose: str = "this", otherwise: str = "") -> ModuleType:
+    """Import a package that `pip install lddmmlib` alone does not bring; where it is absent, say which install does."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        mend = ", ".join(filter(None, ["pip install 'lddmmlib[full]'", otherwise]))
+        raise ImportError(f"{module}: needed for {purpose}, cannot be imported ({error}); {mend}") from error

@@ -64,25 +64,26 @@ def train(folder, model=None, data=None, loss=loss, **how):
     return model.state_dict(), run
 
 
-def interrupt_at(step):
-    """The loss, which at its step-th call sends Ctrl-C to this process alone."""
-    calls = []
+def interrupted(step, model=None):
+    """The network, which at its step-th call sends Ctrl-C to this process alone."""
+    model, calls = network() if model is None else model, []
 
-    def interrupting(model, batch):
+    def hook(*_):
         calls.append(1)
         if len(calls) == step:
             signal.raise_signal(signal.SIGINT)
-        return loss(model, batch)
 
-    return interrupting
+    model.register_forward_pre_hook(hook)
+    return model
 
 
 def several(folder, rank):
     weights, run = train(folder / "whole", network(0.0))
     told = {"weights": weights, "losses": [row["loss"] for row in run.rows]}
-    for name, how in {"nan": {"data": Dots(broken=13)}, "stop": {"loss": interrupt_at(8) if rank else loss}}.items():
+    stopped = interrupted(8, network(0.0)) if rank else network(0.0)
+    for name, model, data in (("nan", network(0.0), Dots(broken=13)), ("stop", stopped, Dots())):
         try:
-            train(folder / name, network(0.0), **how)
+            train(folder / name, model, data)
         except (FloatingPointError, KeyboardInterrupt) as error:
             told[name] = f"{type(error).__name__}: {error}"
     torch.save(told, folder / f"{rank}.pt")
