@@ -192,7 +192,8 @@ def fit(
             grad_norm = nn.utils.clip_grad_norm_(parameters, clip).item()
             # In float16 a gradient may overflow: the scaler leaves the step out and halves its scale, down to 1.
             overflow_allowed = scaler.get_scale() > 1
-            finite = math.isfinite(value.item()) and (math.isfinite(grad_norm if own_norm is None else own_norm) or overflow_allowed)
+            own_norm = grad_norm if world == 1 else own_norm
+            finite = math.isfinite(value.item()) and (math.isfinite(own_norm) or overflow_allowed)
             told = _all_processes([value.item(), float(not finite), float(bool(stop_requested))], world, device)
             if any(bad for _, bad, _ in told) or not (math.isfinite(grad_norm) or overflow_allowed):
                 blamed = [r for r, (_, bad, _) in enumerate(told) if bad] or list(range(world))
@@ -310,7 +311,8 @@ def _settings_of(model: nn.Module, optim: torch.optim.Optimizer) -> dict[str, An
         at = f" of group {i}" if len(optim.param_groups) > 1 else ""
         found |= {f"{k}{at}": _plain(v) for k, v in group.items() if k not in ("params", "lr", "initial_lr")}
         found |= {f"lr{at}": float(group["lr"])} if at else {}
-    return {k: tuple(v) if isinstance(v, list) else v.tolist() if isinstance(v, Tensor) else v for k, v in found.items()}
+    found = {k: v.tolist() if isinstance(v, Tensor) else v for k, v in found.items()}
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in found.items()}
 
 
 def _plain(x: Any) -> Any:
@@ -667,8 +669,8 @@ def _average(tensors: list[Tensor], world: int) -> None:
             t.detach().copy_(mean.view(t.shape))
 
 
-def _average_gradients(parameters: list[nn.Parameter], world: int) -> float | None:
-    """Average the gradients over all processes; return the norm of this process's own, None where it is the only one.
+def _average_gradients(parameters: list[nn.Parameter], world: int) -> float:
+    """Average the gradients over all processes; return the norm of this process's own, 0 where it is the only one.
 
     By hand, and not by DistributedDataParallel: so the loss gets the model itself, may call any method of it, and may
     leave parameters unused. A gradient that no process has stays None, as in one process.
@@ -677,7 +679,7 @@ def _average_gradients(parameters: list[nn.Parameter], world: int) -> float | No
         mend = "compute it from the output of the model that it is given"
         raise ValueError(f"loss: needed a value that depends on the model's parameters, got none of them; {mend}")
     if world == 1:
-        return None
+        return 0.0
     used = torch.tensor([p.grad is not None for p in parameters], dtype=torch.float32, device=parameters[0].device)
     own_norm = torch.stack([p.grad.float().norm() for p in parameters if p.grad is not None]).norm().item()
     dist.all_reduce(used)

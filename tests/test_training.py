@@ -310,9 +310,7 @@ def test_statistics_are_the_plain_average_over_the_epoch_s_first_batches(tmp_pat
     keys = [key for step in (6, 7, 8) for key in training._shard(26, 4, 0, 0, 1, step)]
     drawn = torch.stack([data.draw(i, np.random.default_rng([0, e, i, 1])).image for e, i in keys])
     expected = normed()
-    expected.load_state_dict(
-        {k: v for k, v in zip(expected.state_dict(), model["used"].state_dict().values(), strict=True)}
-    )
+    expected.load_state_dict(dict(zip(expected.state_dict(), model["used"].state_dict().values(), strict=True)))
     torch.optim.swa_utils.update_bn(drawn.split(4), expected)
     for name, value in zip(expected.state_dict(), model["used"].state_dict().values(), strict=True):
         torch.testing.assert_close(value, expected.state_dict()[name], atol=1e-5, rtol=1e-5)
