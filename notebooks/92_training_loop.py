@@ -467,6 +467,8 @@ plt.show()
 # | `UserWarning: ... checkpoint.pt is damaged (...)` | a disk that failed, a copy that broke off | none needed: it goes on from the checkpoint before |
 # | `FloatingPointError: loss nan, ... samples [...]` | an unlabelled landmark, a rate too high, a root at zero | look at the samples that it names |
 # | `CheckpointError: ... holds a run with epochs 6 (now 60)` | settings changed, folder not | name another folder |
+# | `CheckpointError: ... another loss`, or `other data` | code or data changed, folder not | name another folder |
+# | loss is small, and validation worse than the mean shape | running statistics of BatchNorm lag behind the weights: published networks renew a hundredth a step | none in `fit`, which estimates them anew before it validates and at its end; in your own loop `torch.optim.swa_utils.update_bn` |
 # | it returns at once | this folder's training is finished | name another folder |
 # | a high share of `waiting` | faces are drawn or augmented too slowly | more `workers`, or a `pool` of drawn faces |
 #
