@@ -1,5 +1,6 @@
 """What is refused at the door: each message says what was needed, what came, and how to mend it."""
 
+import difflib
 import importlib
 from collections.abc import Collection
 from types import ModuleType
@@ -65,10 +66,20 @@ def one_of(value: object, name: str, choices: Collection) -> None:
         raise ValueError(f"{name}: needed one of {', '.join(map(repr, choices))}; got {value!r}")
 
 
-def optional(module: str, purpose: str = "this", otherwise: str = "") -> ModuleType:
-    """Import a package that `pip install lddmmlib` alone does not bring; where it is absent, say which install does."""
+def keywords(given: Collection[str], known: Collection[str], name: str) -> None:
+    """Refuse keywords that ``name`` does not take; name the nearest one, and all."""
+    for word in (word for word in given if word not in known):
+        near = difflib.get_close_matches(word, known, 1)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        raise TypeError(
+            f"{name}: needed keywords among {', '.join(sorted(k for k in known if k[0] != '_'))}; got {word}{meant}"
+        )
+
+
+def optional(module: str, otherwise: str = "") -> ModuleType:
+    """Import a package that `pip install lddmmlib` alone does not bring; ImportError says which install does."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        mend = ", ".join(filter(None, ["pip install 'lddmmlib[full]'", otherwise]))
-        raise ImportError(f"{module}: needed for {purpose}, cannot be imported ({error}); {mend}") from error
+        mend = " or ".join(filter(None, ["pip install 'lddmmlib[full]'", otherwise]))
+        raise ImportError(f"{module}: needed this package, cannot import it ({error}); {mend}", name=module) from error

@@ -728,9 +728,7 @@ def _progress(run: _Run, total: int, shown: bool) -> Iterator[Callable[[float], 
     if not shown:
         yield lambda loss: None
         return
-    with _checks.optional("tqdm", "a progress bar", "or give progress=False").tqdm(
-        total=total, initial=run.step, unit="step"
-    ) as bar:
+    with _checks.optional("tqdm", "progress=False").tqdm(total=total, initial=run.step, unit="step") as bar:
 
         def show(loss: float) -> None:
             told = {"loss": loss, "waiting": run.sums[2] / (run.sums[1] or 1)}

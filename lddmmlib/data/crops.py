@@ -114,7 +114,7 @@ def cut(image: Tensor, affine: Float[Tensor, "2 3"], size: int) -> Tensor:
             [ 5,  6,  7],
             [ 9, 10, 11]], dtype=torch.uint8)
     """
-    import cv2
+    cv2 = _checks.optional("cv2")
 
     if image.dtype != torch.uint8 or image.ndim != 3 or len(image) > 4:
         got = f"{image.dtype} of {tuple(image.shape)}"

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from lddmmlib import _checks
+
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
 
@@ -45,7 +47,7 @@ def _listed(folder: Path) -> list[Path]:
 
 def load(path: Path) -> np.ndarray | None:
     """The image as (h, w, 3) uint8, blue green red as OpenCV has it; None where the file yields no image."""
-    import cv2
+    cv2 = _checks.optional("cv2")
 
     try:  # by way of bytes: cv2.imread knows no umlauts on Windows
         return cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
@@ -55,6 +57,6 @@ def load(path: Path) -> np.ndarray | None:
 
 def save(pixels: np.ndarray, path: Path) -> None:
     """Write an image as `load` returns it, as PNG."""
-    import cv2
+    cv2 = _checks.optional("cv2")
 
     path.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lddmmlib import _checks
 from lddmmlib._shapes import Float
 from lddmmlib.data import images
 from lddmmlib.data.records import Record
@@ -52,7 +53,7 @@ def draw(records: Sequence[Record], title: str, notes: Sequence[str] = ()) -> np
 
 def _tile(record: Record, side: int) -> np.ndarray:
     """One face on a square of ``side`` px, or an empty square where no landmark has a place."""
-    import cv2
+    cv2 = _checks.optional("cv2")
 
     large = FINER * side
     tile = np.full((large, large, 3), EMPTY, np.uint8)
@@ -85,7 +86,7 @@ def _cut(pixels: np.ndarray, left: int, top: int, size: int) -> np.ndarray:
 
 def _face(tile: np.ndarray, xy: Float[Tensor, "n 2"], record: Record) -> None:
     """Curves, then landmarks, white inside where hidden; a dark rim sets them off from any skin."""
-    import cv2
+    cv2 = _checks.optional("cv2")
 
     scheme = schemes.get(record.scheme) if record.scheme else None
     colours = {i: _bgr(scheme.colours[c]) for c, indices in scheme.curves.items() for i in indices} if scheme else {}
@@ -122,7 +123,7 @@ def _write(
     size: float = 0.42,
 ) -> None:
     """Text whose baseline starts at (x, y), with dots in its middle where ``width`` is too narrow for it."""
-    import cv2
+    cv2 = _checks.optional("cv2")
 
     style = cv2.FONT_HERSHEY_SIMPLEX, size
     text = text.encode("ascii", "replace").decode("ascii")  # the font's letters

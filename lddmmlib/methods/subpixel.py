@@ -28,7 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from lddmmlib import heatmaps
+from lddmmlib import _checks, heatmaps
 from lddmmlib._shapes import Bool, Float
 from lddmmlib.data import crops
 from lddmmlib.data.augment import STILL, Crops, augment
@@ -258,6 +258,7 @@ def decoded(output: Any, side: int, method: str = "local_soft", **how: float) ->
     >>> decoded([maps], side=64)
     tensor([[[38.6677, 32.7248]]])
     """
+    _checks.keywords(how, {"window", "tau", "alignment"}, "decoded")
     maps, delta = output if isinstance(output, tuple) else (output, None)
     maps = (maps[-1] if isinstance(maps, list) else maps).float()
     stride = side / maps.shape[-1]
