@@ -311,7 +311,7 @@ def _settings_of(model: nn.Module, optim: torch.optim.Optimizer) -> dict[str, An
         at = f" of group {i}" if len(optim.param_groups) > 1 else ""
         found |= {f"{k}{at}": _plain(v) for k, v in group.items() if k not in ("params", "lr", "initial_lr")}
         found |= {f"lr{at}": float(group["lr"])} if at else {}
-    found = {k: v.tolist() if isinstance(v, Tensor) else v for k, v in found.items()}
+    found = tree_map(lambda v: v.tolist() if isinstance(v, Tensor) else v, found)
     return {k: tuple(v) if isinstance(v, list) else v for k, v in found.items()}
 
 
@@ -398,7 +398,8 @@ class _Run:
         try:
             _read(aside)
         except Exception as error:
-            raise CheckpointError(f"{aside}: the run's state could not be read back ({error}); {_ONLY_PLAIN}") from None
+            why = str(error).split("Error: ")[-1].split("error: ")[-1].split(". Please")[0]  # torch says it at length
+            raise CheckpointError(f"{aside}: the run's state could not be read back ({why}); {_ONLY_PLAIN}") from error
         finally:
             aside.unlink()
 

@@ -1,6 +1,7 @@
 """The training loop: right, the same however it is interrupted, and plain about what goes wrong."""
 
 import csv
+import math
 import os
 import re
 import signal
@@ -18,7 +19,7 @@ import torch
 from torch import nn
 
 from lddmmlib import metrics, training
-from tests.tiny_training import Dots, Sample, interrupted, loss, network, train
+from tests.tiny_training import Dots, Odd, Sample, interrupted, loss, network, odd, train
 
 PROGRAM = Path(__file__).parent / "tiny_training.py"
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROGRAM.parents[1])}
@@ -243,6 +244,19 @@ def test_evaluate_is_the_nme_in_order_and_leaves_the_mode():
     assert model.training
 
 
+def test_evaluate_needs_no_parameters_and_takes_a_length_per_image():
+    """A model of buffers or of nothing at all; lengths go with their images through all batches."""
+    truth = torch.rand(7, 5, 2, generator=torch.Generator().manual_seed(0))
+    data = [Sample(torch.zeros(1), t) for t in truth]
+    lengths = torch.arange(1.0, 8.0)
+    for model in (nn.Identity(), nn.BatchNorm1d(1, affine=False)):
+        for given in (lengths, lengths.numpy()):
+            found = training.evaluate(model, lambda m, x: x.landmarks + 3, data, batch=3, normaliser=given)
+            torch.testing.assert_close(found, (3 * 2**0.5 / lengths).double())
+    with pytest.raises(ValueError, match=r"normaliser: needed one length per sample, \(7,\), got \(6,\)"):
+        training.evaluate(nn.Identity(), lambda m, x: x.landmarks, data, normaliser=lengths[:6])
+
+
 # --------------------------------------------------------------------------------- statistics of batch normalisation
 
 
@@ -425,6 +439,31 @@ def test_a_finished_run_returns_at_once(whole):
 
 
 @posix
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_whole_group_is_heard_by_the_trainer_alone(tmp_path, number):
+    """As torchrun and Ctrl-C send it: loaders go on until the step is saved, and end with their parent."""
+    command = [sys.executable, PROGRAM, tmp_path / "run", "2"]
+    how = {"env": ENVIRONMENT, "stderr": subprocess.PIPE, "start_new_session": True, "text": True}
+    with subprocess.Popen(list(map(str, command)), **how) as child:
+        end = time.monotonic() + 120
+        while not (tmp_path / "run" / "checkpoint-previous.pt").exists() and time.monotonic() < end:
+            time.sleep(0.01)
+        os.killpg(child.pid, number)
+        told = child.communicate(timeout=120)[1]
+    step = training.load_checkpoint(tmp_path / "run")["step"]
+    assert f"KeyboardInterrupt: stopped after step {step} of 24" in told
+    assert "killed by signal" not in told
+    while time.monotonic() < end:  # loaders watch their parent every few seconds
+        try:
+            os.killpg(child.pid, 0)
+        except ProcessLookupError:
+            break
+        time.sleep(0.1)
+    else:
+        pytest.fail("loaders outlive the training")
+
+
+@posix
 def test_killed_in_the_middle_of_an_epoch(tmp_path, whole):
     """kill -9, as soon as a checkpoint is inside an epoch; taken up again here."""
     command = [sys.executable, PROGRAM, tmp_path / "run"]
@@ -473,9 +512,10 @@ def test_a_full_disk_costs_no_checkpoint(tmp_path, whole, monkeypatch):
 
     save = torch.save
     monkeypatch.setattr(torch, "save", half)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match=r"No space left on device: checkpoint of step 10 not written; make room"):
         train(tmp_path)
     monkeypatch.setattr(torch, "save", save)
+    assert not (tmp_path / "checkpoint.tmp").exists()
     assert training.load_checkpoint(tmp_path)["step"] == 10
     same(train(tmp_path)[0], whole[0])
 
@@ -606,11 +646,87 @@ def _nan_at(step):
     return once
 
 
-def test_refusals(tmp_path):
-    with pytest.raises(ValueError, match="at most the 26 samples, got 27"):
-        train(tmp_path, batch=27)
-    with pytest.raises(ValueError, match="precision: needed one of 'float32', 'bfloat16', 'float16'"):
-        train(tmp_path, precision="half")
+REFUSED = {
+    "batch: needed .*at most the 26 samples, got 27": {"batch": 27},
+    "batch: needed a whole number of at least 1, got 0": {"batch": 0},
+    "epochs: needed a whole number of at least 1, got -1": {"epochs": -1},
+    "workers: needed a whole number of at least 0, got -1": {"workers": -1},
+    "precision: needed one of 'float32', 'bfloat16', 'float16'": {"precision": "half"},
+    "clip: needed a number > 0, got nan; leave it out": {"clip": math.nan},
+    "clip: needed a number > 0, got 0": {"clip": 0},
+    "clip: needed a number > 0, got -1": {"clip": -1.0},
+    "lr: needed a number > 0, got nan": {"lr": math.nan},
+    "lr: needed a number > 0, got inf": {"lr": math.inf},
+    "lr: needed a number > 0, got 0": {"lr": 0},
+    "loss: needed a scalar tensor, got NoneType; return the mean": {"loss": lambda model, x: None},
+    "loss: needed a scalar tensor, got float": {"loss": lambda model, x: loss(model, x).item()},
+    r"loss: needed one floating-point number, got shape \(4,\)": {"loss": lambda model, x: model(x.image)[:, 0]},
+    "loss: needed a value that depends .*without gradient": {"loss": lambda model, x: loss(model, x).detach()},
+    "loss: .* depends on the model's parameters": {"loss": lambda model, x: torch.ones(1, requires_grad=True).sum()},
+}
+
+
+@pytest.mark.parametrize("message", REFUSED)
+def test_refusals(tmp_path, message):
+    """At the door or at the first step; no weight has changed and nothing is written."""
+    model = network()
+    with pytest.raises((ValueError, TypeError), match=message):
+        train(tmp_path, model, **REFUSED[message])
+    same(model.state_dict(), network().state_dict())
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("place", ["a file", "a file/run"])
+def test_a_folder_that_cannot_be_written_is_noticed_before_the_first_step(tmp_path, place):
+    (tmp_path / "a file").touch()
+    with pytest.raises(OSError, match=r"checkpoint of step 0 not written; make room or name another folder"):
+        train(tmp_path / place, loss=lambda model, x: pytest.fail("a step was made"))
+
+
+class Optimiser(torch.optim.SGD):
+    """Keeps something in its state that no checkpoint may hold."""
+
+    def __init__(self, parameters, lr, kept):
+        super().__init__(parameters, lr)
+        self.param_groups[0]["kept"] = kept
+
+
+def test_what_cannot_be_read_back_is_refused_before_the_first_step(tmp_path):
+    with pytest.raises(
+        training.CheckpointError, match=r"could not be read back \(Unsupported global.*\); keep only tensors"
+    ):
+        train(tmp_path, optimiser=partial(Optimiser, kept=Path("x")))
+
+
+NUMBERS = {
+    "epochs": np.int64(4),
+    "batch": np.int32(4),
+    "lr": np.float64(0.01),
+    "seed": np.uint8(0),
+    "clip": np.float32(1e30),
+    "workers": np.int16(0),
+    "save_seconds": np.float64(0.0),
+    "schedule": lambda t: np.float64(training.one_cycle(t)),
+    "tensor": lambda t: torch.tensor(training.one_cycle(t), dtype=torch.float64),
+    "optimiser": partial(torch.optim.AdamW, weight_decay=np.float64(0.01), betas=(np.float64(0.9), np.float64(0.999))),
+    "kept": partial(Optimiser, kept=[np.float32(1), np.arange(3), {"a": np.bool_(True)}]),
+    "validate": lambda model: {"a": np.float32(1), "b": torch.tensor(2.0), "c": np.array(3), "d": True},
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers_of_any_kind_can_be_read_back(tmp_path, name):
+    """The checkpoint of the middle of a run, and the end's; with Python's own numbers it is the same run."""
+    how = {{"tensor": "schedule", "kept": "optimiser"}.get(name, name): NUMBERS[name]}
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, interrupted(8), **how)
+    assert training.load_checkpoint(tmp_path)["step"] == 8
+    _, run = train(tmp_path, **how)
+    assert training.load_checkpoint(tmp_path)["rows"] == run.rows
+    assert all(type(v) in (int, float) for row in run.rows for v in row.values())
+    if name in ("epochs", "batch", "lr", "seed", "workers", "save_seconds"):
+        plain = {"seed": 0, "workers": 0} | {name: how[name].item()}
+        assert losses(train(tmp_path, **plain)[1]) == losses(run)
 
 
 # ------------------------------------------------------------------------------------------- several processes
@@ -636,6 +752,19 @@ def test_two_processes_are_one(two, tmp_path):
         torch.testing.assert_close(first["weights"][name], value, atol=1e-5, rtol=0)
     assert first["losses"] == pytest.approx(losses(one), abs=1e-5)
     assert losses(train(folder / "whole", network(0.0))[1]) == first["losses"]  # one takes up what two have done
+
+
+@posix
+def test_several_processes_take_any_model_that_one_takes(two, tmp_path):
+    """Parts that no loss uses, a part that one process alone uses, methods of the model, batch norms: as in one."""
+    (first, second), _ = two
+    same(first["odd"], second["odd"])
+    expected, _ = train(tmp_path, Odd(), loss=odd)
+    for name, value in expected.items():
+        torch.testing.assert_close(first["odd"][name], value, atol=2e-3, rtol=0)
+    assert torch.equal(first["odd"]["idle.weight"], Odd().idle.weight)
+    same(first["normed"], second["normed"])  # statistics too
+    assert not torch.equal(first["normed"]["0.running_mean"], torch.zeros(1))
 
 
 @posix
