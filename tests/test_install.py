@@ -69,7 +69,7 @@ DOORS = {
     "drawn faces": "from lddmmlib.faces import synthetic; synthetic.sample(0)",
     "weights": "from lddmmlib.networks import pretrained; pretrained()",
     "training": FIT,
-    "images": "from lddmmlib.data import images; from pathlib import Path; images.read(Path('x.png'))",
+    "images": "from lddmmlib.data import images; from pathlib import Path; images.load(Path('x.png'))",
     "plots": "from lddmmlib import plots",
     "widgets": "from lddmmlib import widgets",
     "one widget": "from lddmmlib.widgets.bias_map import BiasMap",
