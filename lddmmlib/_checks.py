@@ -18,10 +18,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import difflib
 import functools
+import importlib
 import math
 from collections.abc import Callable, Collection, Iterator
 from numbers import Integral, Real
+from types import ModuleType
 from typing import TypeVar
 
 import torch
@@ -249,3 +252,22 @@ def said(value: object) -> str:
         return f"{type(value).__name__} of shape {tuple(value.shape)}"
     text = repr(value)
     return text if len(text) <= 60 else type(value).__name__
+
+
+def keywords(given: Collection[str], known: Collection[str], name: str) -> None:
+    """Refuse keywords that ``name`` does not take; name the nearest one, and all."""
+    for word in (word for word in given if word not in known):
+        near = difflib.get_close_matches(word, known, 1)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        raise TypeError(
+            f"{name}: needed keywords among {', '.join(sorted(k for k in known if k[0] != '_'))}; got {word}{meant}"
+        )
+
+
+def optional(module: str, otherwise: str = "") -> ModuleType:
+    """Import a package that `pip install lddmmlib` alone does not bring; ImportError says which install does."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        mend = " or ".join(filter(None, ["pip install 'lddmmlib[full]'", otherwise]))
+        raise ImportError(f"{module}: needed this package, cannot import it ({error}); {mend}", name=module) from error

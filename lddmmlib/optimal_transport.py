@@ -257,7 +257,7 @@ def w1_by_linear_program(u: Float[Tensor, "h w"], v: Float[Tensor, "h w"]) -> fl
     >>> w1_by_linear_program(u, v)
     1.5
     """
-    from scipy.optimize import linprog
+    linprog = _checks.optional("scipy.optimize").linprog
 
     n, pixels = u.numel(), _pixels(u.double())
     cost, one, each = _distances(pixels, pixels), torch.ones(1, n), torch.eye(n)

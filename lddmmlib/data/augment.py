@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from lddmmlib import _checks
 from lddmmlib._shapes import Float
 from lddmmlib.data import crops, images
 from lddmmlib.data.crops import Crop
@@ -251,7 +252,7 @@ def occlude(
 
 def relight(pixels: np.ndarray, rng: np.random.Generator, how: Recipe) -> np.ndarray:
     """Blur, contrast, brightness, colour or none, and noise of (h, w, 3) pixels in [0, 1]; none moves anything."""
-    import cv2
+    cv2 = _checks.optional("cv2")
 
     if rng.random() < how.blurred and (sigma := len(pixels) * how.blur * rng.random()) > 0:
         pixels = cv2.GaussianBlur(pixels, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
+from lddmmlib import _checks
 from lddmmlib._shapes import Bool, Float
 from lddmmlib.data import formats, images
 from lddmmlib.data.records import Problem, Record
@@ -210,6 +211,6 @@ def _count(things: list, name: str) -> str:
 
 def _progress(items: Iterable, name: str, n: int | None = None) -> Iterable:
     """The items, counted on the terminal where there is one."""
-    from tqdm import tqdm
+    tqdm = _checks.optional("tqdm").tqdm
 
     return tqdm(items, name, n, leave=False, disable=None)

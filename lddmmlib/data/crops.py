@@ -196,7 +196,7 @@ def cut(image: Tensor, affine: Float[Tensor, "2 3"], size: int) -> Tensor:
             [ 5,  6,  7],
             [ 9, 10, 11]], dtype=torch.uint8)
     """
-    import cv2
+    cv2 = _checks.optional("cv2")
 
     _check_image(image)
     check(affine, "affine")

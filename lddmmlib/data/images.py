@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 import numpy as np
 
+from lddmmlib import _checks
 from lddmmlib.data.records import Malformed, brief
 
 # What OpenCV reads.
@@ -140,7 +141,7 @@ def load(path: Path, turned: bool = True) -> np.ndarray | None:
 
     ``turned``: by its EXIF orientation, as it is displayed; else as it is stored.
     """
-    import cv2
+    cv2 = _checks.optional("cv2")
 
     how = cv2.IMREAD_COLOR if turned else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:  # by way of bytes: cv2.imread knows no umlauts on Windows
@@ -172,6 +173,6 @@ def compare(size: tuple, pixels: np.ndarray, path: Path) -> str | None:
 
 def save(pixels: np.ndarray, path: Path) -> None:
     """Write an image as `load` returns it, as PNG."""
-    import cv2
+    cv2 = _checks.optional("cv2")
 
     path.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lddmmlib import _checks
 from lddmmlib.data import images
 from lddmmlib.data.records import Record
 from lddmmlib.faces import schemes
@@ -29,6 +30,7 @@ def spread(records: Sequence[Record], count: int) -> list[Record]:
 
 def draw(records: Sequence[Record], title: str, notes: Sequence[str] = ()) -> np.ndarray:
     """Draw the sheet of ``records`` as an image (h, w, 3) uint8, blue green red; the first notes stand below."""
+    _checks.optional("matplotlib")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

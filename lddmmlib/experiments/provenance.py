@@ -22,6 +22,8 @@ from lddmmlib.experiments import Experiment
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "book" / "results"
+if not RESULTS.is_dir():  # installed from a wheel, which brings them along
+    RESULTS = Path(__file__).parents[1] / "results"
 RUNS = ROOT / "runs"  # checkpoints of runs under way; not in git
 DIGITS = 4  # no figure here is known to more
 

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lddmmlib import metrics
+from lddmmlib import _checks, metrics
 from lddmmlib.data import formats, images
 from lddmmlib.data.records import Record
 from lddmmlib.experiments import Experiment
@@ -53,7 +53,7 @@ def crop(
 
     With ``rng``: at random rotated, scaled, shifted, flipped, and other in brightness, contrast and colour.
     """
-    import cv2
+    cv2 = _checks.optional("cv2")
 
     image, points = sample
     low, high = points.min(0), points.max(0)

@@ -283,6 +283,7 @@ def decoded(output: Any, side: int, method: str = "local_soft", **how: float) ->
     >>> decoded([maps], side=64)
     tensor([[[38.6677, 32.7248]]])
     """
+    _checks.keywords(how, {"window", "tau", "alignment"}, "decoded")
     maps, delta = output if isinstance(output, tuple) else (output, None)
     maps = (maps[-1] if isinstance(maps, list) else maps).float()
     stride = side / maps.shape[-1]
