@@ -22,10 +22,10 @@ from torch.utils.data import DataLoader
 
 from lddmmlib import metrics, training
 from lddmmlib.data.augment import Crops
-from lddmmlib.experiments import Experiment, realism, subpixel_claims, yardstick
+from lddmmlib.experiments import Experiment, _subpixel_claims, realism, yardstick
+from lddmmlib.experiments._subpixel_claims import CORRECTED
 from lddmmlib.experiments.measuring import with_interval
 from lddmmlib.experiments.provenance import code_hashes
-from lddmmlib.experiments.subpixel_claims import CORRECTED
 from lddmmlib.faces import synthetic
 from lddmmlib.methods import subpixel
 from lddmmlib.methods.subpixel import Corrected, Pair, both
@@ -221,7 +221,7 @@ def tables(
     sets = {"held out": held_out} | {k: realism.cut(v, size.side) for k, v in real.items()}
     errors = measured(sets, models, runs, device)
     means = {s: {f"{run}, {way}": with_interval(e.mean(0)) for (run, way), e in of.items()} for s, of in errors.items()}
-    used = subpixel_claims.used()
+    used = _subpixel_claims.used()
     return {
         **{k: getattr(size, k) for k in ("faces", "held_out", "epochs", "batch", "side", "rate", "precision")},
         "sigma": SIGMA,
@@ -229,7 +229,7 @@ def tables(
         "curves": curves,
         "nme_percent": means,
         "labels": {k: label_noise(v) for k, v in real.items()},
-        "errors": {f"{s}, {r}, {w}": e.tolist() for s in subpixel_claims.KINDS.values()
+        "errors": {f"{s}, {r}, {w}": e.tolist() for s in _subpixel_claims.KINDS.values()
                    for (r, w), e in errors[s].items() if (r, w) in used},
     }  # fmt: skip
 
@@ -258,7 +258,7 @@ _DATA = (
 )
 EXPERIMENTS = {
     "subpixel": Experiment(subpixel_tables, _QUESTION.format("an hourglass"), _DATA, _READS, ("C2", "C3", "C4"),
-                           ("notebook", "full"), subpixel_claims.judge),
+                           ("notebook", "full"), _subpixel_claims.judge),
     "subpixel_hrnet": Experiment(subpixel_tables_hrnet, _QUESTION.format("HRNet-W18"), _DATA, _READS,
-                                 ("C2", "C3", "C4"), ("full",), subpixel_claims.judge),
+                                 ("C2", "C3", "C4"), ("full",), _subpixel_claims.judge),
 }  # fmt: skip
