@@ -13,7 +13,11 @@ from lddmmlib.experiments import experiments
 from lddmmlib.experiments.provenance import full_name
 
 HERE = Path(__file__).parent
-HEAD = ["| | claim | the paper's figures | synthetic | real | paper's data |", "|:--|:--|:--|:--|:--|:--|"]
+KINDS = {"synthetic": "drawn", "real": "real"}  # as results name them, and in a column
+HEAD = [
+    "| | claim | the paper's figures | drawn faces | real photographs and shapes | the paper's benchmark |",
+    "|:--|:--|:--|:--|:--|:--|",
+]
 NOT_RUN = "*not run*"
 
 
@@ -45,22 +49,31 @@ def missing(recorded: set[str]) -> dict[str, list[str]]:
 
 
 def markdown(claims: dict, records: list[dict], paper: str, lacking: dict[str, list[str]] | None = None) -> list[str]:
-    """The table of a paper's claims; then, to unfold, all verdicts on each one by one."""
+    """The table of a paper's claims; then, to unfold, all comparisons of each one by one."""
     rows, unfold = [], []
+    there = {full_name(r["name"], r["provenance"].get("scale", "")) for r in records}
     for name, claim in claims.items():
         if name.startswith(paper):
             title = f"**{name}**" if claim.get("headline") else name
-            found = {kind: verdicts(name, records, kind) for kind in ("synthetic", "real")}
+            found = {kind: verdicts(name, records, kind) for kind in KINDS}
             words = f"{claim['claim']}. *Judged:* {claim['judged']}."
             words += f" *Missing:* {', '.join(lacking[name])}." if lacking and name in lacking else ""
-            short = " | ".join(summary(each) for each in found.values())
+            short = " | ".join(
+                "<br>".join([*summary(found[kind]), *measured(claim, kind, there)]) or NOT_RUN for kind in KINDS
+            )
             rows.append(f"| {title} | {words} | {claim['figures']} | {short} | {NOT_RUN} |")
             unfold += each_by_itself(name, found)
     return [*HEAD, *rows, "", *unfold]
 
 
+def measured(claim: dict, kind: str, there: set[str]) -> list[str]:
+    """What bears on a claim and was measured on data of one kind, but not compared by a verdict."""
+    return [f"*measured, no verdict:* {what} (`{name}`)"
+            for name, what in claim.get("measured", {}).get(kind, {}).items() if name in there]  # fmt: skip
+
+
 def verdicts(claim: str, records: list[dict], kind: str) -> list[tuple[str, str, dict]]:
-    """All verdicts on a claim by data of one kind: (what, scale, verdict with its interval)."""
+    """All comparisons of a claim by data of one kind: (what, scale, verdict with its interval)."""
     return [
         (what, record["provenance"].get("scale", ""), each)
         for record in records
@@ -68,24 +81,29 @@ def verdicts(claim: str, records: list[dict], kind: str) -> list[tuple[str, str,
     ]
 
 
-def summary(found: list[tuple[str, str, dict]]) -> str:
-    """How many comparisons had each verdict, by scale."""
+def summary(found: list[tuple[str, str, dict]]) -> list[str]:
+    """By scale, how many primary comparisons had each verdict, and how many exploratory ones."""
     lines = []
     for scale in dict.fromkeys(scale for _, scale, _ in found):
-        count = Counter(each["verdict"] for _, s, each in found if s == scale)
-        lines.append((f"{scale}: " if scale else "") + ", ".join(f"**{v}** {n}" for v, n in count.items()))
-    return "<br>".join(lines) or NOT_RUN
+        told = []
+        for primary in (True, False):
+            count = Counter(each["verdict"] for _, s, each in found if s == scale and each["primary"] == primary)
+            told.append(", ".join(f"**{v}** {n}" if primary else f"{v} {n}" for v, n in count.items()))
+        lines.append((f"{scale}: " if scale else "") + told[0] + (f" (exploratory: {told[1]})" if told[1] else ""))
+    return lines
 
 
 def each_by_itself(claim: str, found: dict[str, list[tuple[str, str, dict]]]) -> list[str]:
-    """A table, folded, of every comparison: verdict, difference and interval."""
+    """A table, folded, of every comparison, the primary ones first: verdict, difference and interval."""
     if not any(found.values()):
         return []
-    head = ["| compared | on | verdict | difference, interval |", "|:--|:--|:--|:--|"]
+    head = ["| compared | | on | verdict | difference, interval |", "|:--|:--|:--|:--|:--|"]
     rows = []
     for kind, verdicts in found.items():
-        for what, scale, each in verdicts:
-            numbers = f"{each['difference']:.3g} [{each['low']:.3g}, {each['high']:.3g}]" if "low" in each else ""
-            on = f"{kind}, {scale}" if scale else kind
-            rows.append(f"| {what} | {on} | {each['verdict']} | {numbers} |")
+        for what, scale, each in sorted(verdicts, key=lambda row: not row[2]["primary"]):
+            numbers = f"{each['difference']:.3g}"
+            numbers += f" [{each['low']:.3g}, {each['high']:.3g}]" if "low" in each else ""
+            on = ", ".join(filter(None, (KINDS[kind], scale)))
+            role = "**primary**" if each["primary"] else "exploratory"
+            rows.append(f"| {what} | {role} | {on} | {each['verdict']} | {numbers} |")
     return [f":::{{dropdown}} {claim}, one by one", *head, *rows, ":::", ""]
