@@ -87,7 +87,7 @@ def summary(found: list[tuple[str, str, dict]]) -> list[str]:
     for scale in dict.fromkeys(scale for _, scale, _ in found):
         told = []
         for primary in (True, False):
-            count = Counter(each["verdict"] for _, s, each in found if s == scale and each["primary"] == primary)
+            count = Counter(each["verdict"] for _, s, each in found if s == scale and each.get("primary", True) == primary)
             told.append(", ".join(f"**{v}** {n}" if primary else f"{v} {n}" for v, n in count.items()))
         lines.append((f"{scale}: " if scale else "") + told[0] + (f" (exploratory: {told[1]})" if told[1] else ""))
     return lines
@@ -100,10 +100,10 @@ def each_by_itself(claim: str, found: dict[str, list[tuple[str, str, dict]]]) ->
     head = ["| compared | | on | verdict | difference, interval |", "|:--|:--|:--|:--|:--|"]
     rows = []
     for kind, verdicts in found.items():
-        for what, scale, each in sorted(verdicts, key=lambda row: not row[2]["primary"]):
+        for what, scale, each in sorted(verdicts, key=lambda row: not row[2].get("primary", True)):
             numbers = f"{each['difference']:.3g}"
             numbers += f" [{each['low']:.3g}, {each['high']:.3g}]" if "low" in each else ""
             on = ", ".join(filter(None, (KINDS[kind], scale)))
-            role = "**primary**" if each["primary"] else "exploratory"
+            role = "**primary**" if each.get("primary", True) else "exploratory"
             rows.append(f"| {what} | {role} | {on} | {each['verdict']} | {numbers} |")
     return [f":::{{dropdown}} {claim}, one by one", *head, *rows, ":::", ""]
