@@ -15,7 +15,7 @@ from lddmmlib.experiments.provenance import full_name
 HERE = Path(__file__).parent
 KINDS = {"synthetic": "drawn", "real": "real"}  # as results name them, and in a column
 HEAD = [
-    "| | claim | the paper's figures | drawn faces | real photographs and shapes | the paper's benchmark |",
+    "| | claim | the paper's figures | drawn faces | real photographs | paper's benchmark |",
     "|:--|:--|:--|:--|:--|:--|",
 ]
 NOT_RUN = "*not run*"
@@ -49,20 +49,27 @@ def missing(recorded: set[str]) -> dict[str, list[str]]:
 
 
 def markdown(claims: dict, records: list[dict], paper: str, lacking: dict[str, list[str]] | None = None) -> list[str]:
-    """The table of a paper's claims; then, to unfold, all comparisons of each one by one."""
+    """The table of a paper's claims; then, to unfold, how each is judged, and all its comparisons one by one."""
     rows, unfold = [], []
     there = {full_name(r["name"], r["provenance"].get("scale", "")) for r in records}
     for name, claim in claims.items():
         if name.startswith(paper):
             title = f"**{name}**" if claim.get("headline") else name
             found = {kind: verdicts(name, records, kind) for kind in KINDS}
-            words = f"{claim['claim']}. *Judged:* {claim['judged']}."
-            words += f" *Missing:* {', '.join(lacking[name])}." if lacking and name in lacking else ""
             short = " | ".join(
                 "<br>".join([*summary(found[kind]), *measured(claim, kind, there)]) or NOT_RUN for kind in KINDS
             )
-            rows.append(f"| {title} | {words} | {claim['figures']} | {short} | {NOT_RUN} |")
-            unfold += each_by_itself(name, found)
+            rows.append(f"| {title} | {claim['claim']} | {claim['figures']} | {short} | {NOT_RUN} |")
+            words = f"*Judged:* {claim['judged']}."
+            words += f" *Missing:* {', '.join(lacking[name])}." if lacking and name in lacking else ""
+            unfold += [
+                f":::{{dropdown}} {name}, how it is judged, one by one",
+                words,
+                "",
+                *each_by_itself(found),
+                ":::",
+                "",
+            ]
     return [*HEAD, *rows, "", *unfold]
 
 
@@ -87,14 +94,16 @@ def summary(found: list[tuple[str, str, dict]]) -> list[str]:
     for scale in dict.fromkeys(scale for _, scale, _ in found):
         told = []
         for primary in (True, False):
-            count = Counter(each["verdict"] for _, s, each in found if s == scale and each.get("primary", True) == primary)
+            count = Counter(
+                each["verdict"] for _, s, each in found if s == scale and each.get("primary", True) == primary
+            )
             told.append(", ".join(f"**{v}** {n}" if primary else f"{v} {n}" for v, n in count.items()))
-        lines.append((f"{scale}: " if scale else "") + told[0] + (f" (exploratory: {told[1]})" if told[1] else ""))
+        lines.append((f"{scale}: " if scale else "") + told[0] + (f"<br>exploratory: {told[1]}" if told[1] else ""))
     return lines
 
 
-def each_by_itself(claim: str, found: dict[str, list[tuple[str, str, dict]]]) -> list[str]:
-    """A table, folded, of every comparison, the primary ones first: verdict, difference and interval."""
+def each_by_itself(found: dict[str, list[tuple[str, str, dict]]]) -> list[str]:
+    """A table of every comparison, the primary ones first: verdict, difference and interval."""
     if not any(found.values()):
         return []
     head = ["| compared | | on | verdict | difference, interval |", "|:--|:--|:--|:--|:--|"]
@@ -106,4 +115,4 @@ def each_by_itself(claim: str, found: dict[str, list[tuple[str, str, dict]]]) ->
             on = ", ".join(filter(None, (KINDS[kind], scale)))
             role = "**primary**" if each.get("primary", True) else "exploratory"
             rows.append(f"| {what} | {role} | {on} | {each['verdict']} | {numbers} |")
-    return [f":::{{dropdown}} {claim}, one by one", *head, *rows, ":::", ""]
+    return [*head, *rows]
