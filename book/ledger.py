@@ -56,27 +56,21 @@ def markdown(claims: dict, records: list[dict], paper: str, lacking: dict[str, l
         if name.startswith(paper):
             title = f"**{name}**" if claim.get("headline") else name
             found = {kind: verdicts(name, records, kind) for kind in KINDS}
-            short = " | ".join(
-                "<br>".join([*summary(found[kind]), *measured(claim, kind, there)]) or NOT_RUN for kind in KINDS
-            )
-            rows.append(f"| {title} | {claim['claim']} | {claim['figures']} | {short} | {NOT_RUN} |")
+            apart = {kind: measured(claim, kind, there) for kind in KINDS}
+            cells = ["<br>".join([*summary(found[kind]), *apart[kind].values()]) or NOT_RUN for kind in KINDS]
+            rows.append(f"| {title} | {claim['claim']} | {claim['figures']} | {' | '.join(cells)} | {NOT_RUN} |")
             words = f"*Judged:* {claim['judged']}."
             words += f" *Missing:* {', '.join(lacking[name])}." if lacking and name in lacking else ""
-            unfold += [
-                f":::{{dropdown}} {name}, how it is judged, one by one",
-                words,
-                "",
-                *each_by_itself(found),
-                ":::",
-                "",
-            ]
+            words += "".join(f" {what} (`{result}`)." for some in apart.values() for result, what in some.items())
+            unfold += [f":::{{dropdown}} {name}, how it is judged, one by one", words, "", *each_by_itself(found)]
+            unfold += [":::", ""]
     return [*HEAD, *rows, "", *unfold]
 
 
-def measured(claim: dict, kind: str, there: set[str]) -> list[str]:
-    """What bears on a claim and was measured on data of one kind, but not compared by a verdict."""
-    return [f"*measured, no verdict:* {what} (`{name}`)"
-            for name, what in claim.get("measured", {}).get(kind, {}).items() if name in there]  # fmt: skip
+def measured(claim: dict, kind: str, there: set[str]) -> dict[str, str]:
+    """Result -> what of it bears on a claim, measured on data of one kind, but not compared by a verdict."""
+    some = claim.get("measured", {}).get(kind, {})
+    return {name: f"*measured, no verdict:* {what}" for name, what in some.items() if name in there}
 
 
 def verdicts(claim: str, records: list[dict], kind: str) -> list[tuple[str, str, dict]]:

@@ -87,7 +87,9 @@ def test_what_was_measured_without_a_verdict_says_so_and_what():
             (row,) = (line for line in ledger.markdown(CLAIMS, RECORDS, claim) if line.startswith(f"| {claim} ")
                       or line.startswith(f"| **{claim}** "))  # fmt: skip
             cells = dict(zip(ledger.KINDS, row.split(" | ")[3:5], strict=True))
-            assert all(f"`{whole}`" in cells[kind] and "no verdict" in cells[kind] for kind in kinds)
+            assert all(f"no verdict:* {CLAIMS[claim]['measured'][kind][whole]}" in cells[kind] for kind in kinds)
+            folded = [line for line in ledger.markdown(CLAIMS, RECORDS, claim) if line.startswith("*Judged:*")]
+            assert f"`{whole}`" in folded[0]
             assert all(ledger.NOT_RUN not in cells[kind] for kind in kinds)
     assert "no verdict" not in " ".join(ledger.markdown(CLAIMS, [], "A"))
 
