@@ -2,19 +2,21 @@
 
     python -m lddmmlib.experiments list
     python -m lddmmlib.experiments run NAME [--scale full --device cuda --seeds 3]
+    python -m lddmmlib.experiments judge NAME [--scale full]
     python -m lddmmlib.experiments status
 
 `run` writes `book/results/NAME.json`, which the chapters read; `status` says which results are missing, or stale
 because a module that the experiment reads has changed since. An experiment that trains networks has three scales,
 `smoke` (seconds, for tests), `notebook` (as in its chapter, on a processor) and `full` (a GPU), and a result of each:
-`NAME.full.json`, with the errors on every image in `NAME.full.npz`. Its figures may hold verdicts on the claims that
-it serves, by the rules of `experiments.verdicts`; the book's ledger shows them.
+`NAME.full.json`. Errors on every image are beside it in `NAME.full.npz`, and of them come the verdicts on the claims
+that the experiment serves, by the rules of `experiments.verdicts`; the book's ledger shows them. `judge` takes them
+anew from that file, when the rules or the comparisons have changed; nothing is measured again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 
 class Experiment(NamedTuple):
@@ -28,6 +30,8 @@ class Experiment(NamedTuple):
     reads: tuple[str, ...]  # modules whose change makes the result stale; the experiment's own is implied
     claims: tuple[str, ...] = ()  # ids of the claims that it serves
     scales: tuple[str, ...] = ()  # that have a recorded result each; none: there is one size
+    # errors by name, as the side file has them -> claim -> kind of data -> what is compared -> a verdict's row
+    judge: Callable[[Mapping[str, Any]], dict] | None = None
 
 
 def experiments() -> dict[str, Experiment]:
@@ -37,6 +41,7 @@ def experiments() -> dict[str, Experiment]:
         flows_run,
         geometry_prior,
         heatmap_table,
+        learned_correction,
         matching_run,
         measuring,
         realism,
@@ -60,6 +65,7 @@ def experiments() -> dict[str, Experiment]:
         sparse_completion,
         heatmap_table,
         subpixel_run,
+        learned_correction,
         warp_run,
         transport_run,
     )

@@ -1,9 +1,10 @@
-"""`python -m lddmmlib.experiments list | run NAME [--scale full --device cuda --seeds 3] | status`."""
+"""`python -m lddmmlib.experiments list | run NAME [--scale full --device cuda --seeds 3] | judge NAME | status`."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from typing import Any
 
 from lddmmlib.experiments import experiments, provenance
 
@@ -16,13 +17,17 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("list", help="every experiment and its question")
     commands.add_parser("status", help="which results are present, missing or stale")
     run = commands.add_parser("run", help="measure, and write book/results/NAME.json")
-    run.add_argument("name")
-    run.add_argument("--scale", default="", help="of an experiment that trains: smoke, notebook or full")
+    judge = commands.add_parser("judge", help="take the verdicts of a recorded result anew; nothing is measured")
+    for command in (run, judge):
+        command.add_argument("name")
+        command.add_argument("--scale", default="", help="of an experiment that trains: smoke, notebook or full")
     run.add_argument("--device", default="cpu")
     run.add_argument("--seeds", type=int, default=3)
     asked = parser.parse_args(arguments)
     if asked.command == "run":
-        return _run(asked.name, asked.scale, asked.device, asked.seeds)
+        return _record("run", asked.name, asked.scale, device=asked.device, seeds=asked.seeds)
+    if asked.command == "judge":
+        return _record("judge", asked.name, asked.scale)
     for name, experiment in everything.items():
         if asked.command == "list":
             print(f"{name:22} {experiment.question}")
@@ -33,19 +38,20 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _run(name: str, scale: str, device: str, seeds: int) -> int:
+def _record(command: str, name: str, scale: str, **how: Any) -> int:
+    """Run or judge; say what was written, or why nothing was."""
     everything = experiments()
     if name not in everything:
-        print(f"run: needed one of {', '.join(everything)}; got {name!r}", file=sys.stderr)
+        print(f"{command}: needed one of {', '.join(everything)}; got {name!r}", file=sys.stderr)
         return 2
     if scale not in (scales := everything[name].scales or ("",)):
         wanted = f"--scale {' or '.join(scales)}" if any(scales) else "no --scale"
-        print(f"run {name}: needed {wanted}, got {scale!r}", file=sys.stderr)
+        print(f"{command} {name}: needed {wanted}, got {scale!r}", file=sys.stderr)
         return 2
     try:
-        print(provenance.run(name, everything[name], scale=scale, device=device, seeds=seeds))
+        print(getattr(provenance, command)(name, everything[name], scale=scale, **how))
     except RuntimeError as error:
-        print(f"run {name}: {error}", file=sys.stderr)
+        print(f"{command} {name}: {error}", file=sys.stderr)
         return 2
     return 0
 

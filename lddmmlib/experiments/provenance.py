@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import importlib.util
 import json
@@ -11,6 +12,7 @@ import os
 import platform
 import subprocess
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -42,6 +44,13 @@ def code_hashes(experiment: Experiment) -> dict[str, str]:
     """Module -> hash of its code, of all that the experiment declares and of its own."""
     names = sorted({*experiment.reads, experiment.measure.__module__})
     return {name: _hash(name) for name in names}
+
+
+def judging_hashes(experiment: Experiment) -> dict[str, str]:
+    """Module -> hash of its code, of what takes the experiment's verdicts; none where it has none."""
+    if experiment.judge is None:
+        return {}
+    return {name: _hash(name) for name in sorted({"lddmmlib.experiments.verdicts", experiment.judge.__module__})}
 
 
 def _hash(module: str) -> str:
@@ -78,9 +87,10 @@ def run(
     """Measure, and write figures and provenance to ``results``/NAME.json or NAME.SCALE.json."""
     _checks.one_of(scale, "scale", experiment.scales or ("",))
     code, where = code_hashes(experiment), environment(device)  # before: what ran, not what was written meanwhile
-    start, whole = time.perf_counter(), full_name(name, scale)
+    whole = full_name(name, scale)
     sized = {"scale": scale, "device": device, "seeds": seeds, "folder": RUNS / whole} if scale else {}
-    figures = experiment.measure(**sized)
+    with _timed(RUNS / whole, code, kept=bool(scale)) as calls:
+        figures = experiment.measure(**sized)
     errors = figures.pop("errors", {})
     record = {
         "name": name,
@@ -90,9 +100,9 @@ def run(
         "provenance": {
             "data": experiment.data,
             "date": datetime.now(UTC).date().isoformat(),
-            "seconds": round(time.perf_counter() - start, 1),
+            "seconds": round(sum(calls), 1),  # of all calls: those that were interrupted, and those that grew the run
+            **({"calls": len(calls), "scale": scale, "seeds": seeds} if scale else {}),
             **where,
-            **({"scale": scale, "seeds": seeds} if scale else {}),
             "code": code,
         },
     }
@@ -100,20 +110,71 @@ def run(
     path = results / f"{whole}.json"
     if errors:  # three digits do
         np.savez_compressed(path.with_suffix(".npz"), **{k: np.asarray(v, dtype=np.float16) for k, v in errors.items()})
-    text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8", newline="\n")
+    _write(path, record)
+    return judge(name, experiment, results, scale) if experiment.judge else path
+
+
+def judge(name: str, experiment: Experiment, results: Path = RESULTS, scale: str = "") -> Path:
+    """Take the verdicts of a recorded result from its side file, and say when and by which code.
+
+    Where both are as they were, nothing is written. Raises RuntimeError where there is nothing to judge.
+    """
+    whole = full_name(name, scale)
+    path = results / f"{whole}.json"
+    if experiment.judge is None:
+        raise RuntimeError(f"needed an experiment that takes verdicts, got {name}; its figures are only reported")
+    if not (path.exists() and path.with_suffix(".npz").exists()):
+        raise RuntimeError(f"needed {whole}.json and {whole}.npz among the results, got none; run it first")
+    with np.load(path.with_suffix(".npz")) as file:
+        told = rounded(experiment.judge({key: file[key] for key in file}))
+    record, code = json.loads(path.read_text(encoding="utf-8")), judging_hashes(experiment)
+    source = record["provenance"]
+    if record["figures"].get("verdicts") != told or source.get("judged", {}).get("code") != code:
+        record["figures"]["verdicts"] = told
+        source["judged"] = {"date": datetime.now(UTC).date().isoformat(), "commit": _commit(), "code": code}
+        _write(path, record)
     return path
 
 
+def _write(path: Path, record: dict) -> None:
+    text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
+@contextlib.contextmanager
+def _timed(folder: Path, code: dict[str, str], kept: bool) -> Iterator[list[float]]:
+    """The seconds of each call by the same code, this one's last, once it is over: also when it is interrupted.
+
+    ``kept`` in the folder, beside what an interrupted call leaves for the next.
+    """
+    path, calls, start = folder / "seconds.csv", [], time.perf_counter()
+    by = hashlib.sha256(json.dumps(code).encode()).hexdigest()[:12]
+    if kept and path.exists():
+        rows = [line.split(",") for line in path.read_text(encoding="utf-8").split()]
+        calls += [float(seconds) for other, seconds in rows if other == by]
+    try:
+        yield calls
+    finally:
+        calls.append(time.perf_counter() - start)
+        if kept:
+            folder.mkdir(parents=True, exist_ok=True)
+            with path.open("a", encoding="utf-8", newline="\n") as file:
+                file.write(f"{by},{calls[-1]:.1f}\n")
+
+
 def status(name: str, experiment: Experiment, results: Path = RESULTS, scale: str = "") -> str:
-    """``present``, ``missing``, or ``stale`` with the modules that have changed."""
+    """``present``, ``missing``, or ``stale`` with the modules that have changed; ``to judge`` where only rules have."""
     path = results / f"{full_name(name, scale)}.json"
     if not path.exists():
         return "missing"
-    then = json.loads(path.read_text(encoding="utf-8"))["provenance"]["code"]
-    now = code_hashes(experiment)
-    changed = sorted(m for m in then.keys() | now.keys() if then.get(m) != now.get(m))
-    return f"stale: {', '.join(changed)} changed" if changed else "present"
+    source = json.loads(path.read_text(encoding="utf-8"))["provenance"]
+    for word, then, now in (
+        ("stale", source["code"], code_hashes(experiment)),
+        ("to judge", source.get("judged", {}).get("code", {}), judging_hashes(experiment)),
+    ):
+        if changed := sorted(m for m in then.keys() | now.keys() if then.get(m) != now.get(m)):
+            return f"{word}: {', '.join(changed)} changed"
+    return "present"
 
 
 def rounded(figure: object) -> object:

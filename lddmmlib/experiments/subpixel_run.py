@@ -22,7 +22,8 @@ from torch.utils.data import DataLoader
 
 from lddmmlib import metrics, training
 from lddmmlib.data.augment import Crops
-from lddmmlib.experiments import Experiment, realism, verdicts, yardstick
+from lddmmlib.experiments import Experiment, _subpixel_claims, realism, yardstick
+from lddmmlib.experiments._subpixel_claims import CORRECTED
 from lddmmlib.experiments.measuring import with_interval
 from lddmmlib.experiments.provenance import code_hashes
 from lddmmlib.faces import synthetic
@@ -30,7 +31,7 @@ from lddmmlib.methods import subpixel
 from lddmmlib.methods.subpixel import Corrected, Pair, both
 from lddmmlib.networks import HRNetV2, StackedHourglass
 
-SCHEME, SIGMA, BOUND = yardstick.SCHEME, 2.0, 0.05  # σ of the targets, cells; what "hardly matters" may cost
+SCHEME, SIGMA = yardstick.SCHEME, 2.0  # σ of the targets, cells
 FEWEST = 8  # faces that tell a convention
 WATCHED = 100  # held-out faces that the curves are of; nothing is chosen by them
 
@@ -65,7 +66,6 @@ RUNS: dict[str, Callable[[nn.Module, Pair], Tensor]] = {
     "sigma 1": partial(plain, sigma=1.0),
     "sigma 3": partial(plain, sigma=3.0),
 }
-CORRECTED = ("static", "dynamic")  # these need an hourglass
 DECODERS = {name: {"method": name} for name in ("argmax", "quarter", "taylor", "soft")}
 DECODERS |= {f"window {d}": {"method": "local_soft", "window": d} for d in (3, 5, 7)}
 TRAINED_SOFT = {"soft": {"method": "soft", "tau": 1.0}}  # as it was trained
@@ -180,37 +180,6 @@ def nme(pred: Tensor, truth: Tensor) -> Tensor:
     return 100 * metrics.nme(pred, truth, "corners", SCHEME)
 
 
-def comparisons() -> dict[str, dict[str, tuple[tuple[str, str], tuple[str, str]]]]:
-    """Claim -> what is compared -> ours and the rival, each (run, decoder)."""
-    ours, standard = ("none", "window 5"), ("round", "quarter")
-    rivals = {"rounded maps, quarter": standard} | {f"{run} correction": (run, "corrected") for run in CORRECTED}
-    rivals["global soft-argmax, trained"] = "soft", "soft"
-    complete = {"all of it": ("siamese", "window 5"), "without Siamese": ours}
-    c2 = {f"{name}, against {rival}": (o, r) for name, o in complete.items() for rival, r in rivals.items()}
-    c2 |= {f"one network, local soft-argmax against {d}": (ours, ("none", d)) for d in list(DECODERS)[:4]}
-    c3 = {"maps and decoder": (ours, standard), "maps alone, both by quarter": (("none", "quarter"), standard),
-          "decoder alone": (ours, ("none", "quarter")), "Siamese": (("siamese", "window 5"), ours)}  # fmt: skip
-    windows = {"the whole map": "soft", "3 x 3": "window 3", "7 x 7": "window 7"}
-    c4 = {
-        f"5 x 5 against {name}, σ {s:g}": ((run, "window 5"), (run, way))
-        for s, run in ((2, "none"), (1, "sigma 1"), (3, "sigma 3"))
-        for name, way in windows.items()
-    }
-    return {"C2": c2, "C3": c3, "C4": c4}
-
-
-def judged(errors: Errors, prefix: str = "") -> dict[str, dict]:
-    """Claim -> what -> verdict, of all comparisons whose networks there are; equal windows by `BOUND`."""
-    told: dict[str, dict] = {}
-    for claim, pairs in comparisons().items():
-        there = {k: (errors[a], errors[b]) for k, (a, b) in pairs.items() if a in errors and b in errors}
-        told[claim] = {prefix + k: v._asdict() for k, v in verdicts.judge(there).items()}
-    for d in ("3", "7"):
-        same = verdicts.equivalent(errors["none", "window 5"], errors["none", f"window {d}"], BOUND)
-        told["C4"][f"{prefix}5 x 5 within {100 * BOUND:.0f} % of {d} x {d}, σ 2 (a share)"] = same._asdict()
-    return told
-
-
 def label_noise(samples: list[yardstick.Sample]) -> dict:
     """How coarse labels are: of each face and axis the least step between two of them, px; the share of labels that are
     whole steps from the first one, within a tenth of a step; and what rounding to such a grid costs, % of the corners'
@@ -235,7 +204,7 @@ def label_noise(samples: list[yardstick.Sample]) -> dict:
 def tables(
     sizes: dict[str, Size], runs: list[str], name: str, scale: str, device: str, seeds: int, folder: Path
 ) -> dict:
-    """Train what is missing of the matrix, read all of it, and judge."""
+    """Train what is missing of the matrix, and read all of it."""
     size, folder = sizes[scale], folder / digest(name)
     real = {"photographs": yardstick.photographs(measuring=True), "frames": yardstick.frames()}
     faces = {part: kept(n, split, size, folder) for part, n, split in
@@ -251,11 +220,8 @@ def tables(
 
     sets = {"held out": held_out} | {k: realism.cut(v, size.side) for k, v in real.items()}
     errors = measured(sets, models, runs, device)
-    told = {kind: judged(errors[k]) for kind, k in (("synthetic", "held out"), ("real", "photographs"))}
-    frames = judged(errors["frames"], "video frames, ")["C3"]  # their labels are too coarse to judge by
-    told["real"]["C3"] |= {what: row | {"verdict": "reported"} for what, row in frames.items()}
     means = {s: {f"{run}, {way}": with_interval(e.mean(0)) for (run, way), e in of.items()} for s, of in errors.items()}
-    used = {each for pairs in comparisons().values() for pair in pairs.values() for each in pair}
+    used = _subpixel_claims.used()
     return {
         **{k: getattr(size, k) for k in ("faces", "held_out", "epochs", "batch", "side", "rate", "precision")},
         "sigma": SIGMA,
@@ -263,9 +229,8 @@ def tables(
         "curves": curves,
         "nme_percent": means,
         "labels": {k: label_noise(v) for k, v in real.items()},
-        "verdicts": {c: {kind: told[kind][c] for kind in told} for c in ("C2", "C3", "C4")},
-        "errors": {f"{s}, {r}, {w}": e.tolist() for s in ("held out", "photographs") for (r, w), e in errors[s].items()
-                   if (r, w) in used},
+        "errors": {f"{s}, {r}, {w}": e.tolist() for s in _subpixel_claims.KINDS.values()
+                   for (r, w), e in errors[s].items() if (r, w) in used},
     }  # fmt: skip
 
 
@@ -285,7 +250,7 @@ def subpixel_tables_hrnet(**sized: Any) -> dict:
 
 
 _READS = (*realism._READS, "lddmmlib.methods.subpixel", "lddmmlib.experiments.realism", "lddmmlib.networks.hourglass")
-_READS += ("lddmmlib.experiments.verdicts", "lddmmlib.experiments.measuring")
+_READS += ("lddmmlib.experiments.measuring",)
 _QUESTION = "What do continuous maps, local soft-argmax, its window, σ and Siamese consistency gain with {}?"
 _DATA = (
     "drawn faces held out from training; 170 photographs annotated by hand (HELEN, 300-W convention); 357 video frames "
@@ -293,7 +258,7 @@ _DATA = (
 )
 EXPERIMENTS = {
     "subpixel": Experiment(subpixel_tables, _QUESTION.format("an hourglass"), _DATA, _READS, ("C2", "C3", "C4"),
-                           ("notebook", "full")),
+                           ("notebook", "full"), _subpixel_claims.judge),
     "subpixel_hrnet": Experiment(subpixel_tables_hrnet, _QUESTION.format("HRNet-W18"), _DATA, _READS,
-                                 ("C2", "C3", "C4"), ("full",)),
+                                 ("C2", "C3", "C4"), ("full",), _subpixel_claims.judge),
 }  # fmt: skip

@@ -11,7 +11,7 @@ NAMES = {
     *("curve_norm", "euler_folds", "matching_real", "sparse_completion", "lars_knots", "heatmap_table"),
     *("warp_accuracy", "transport_growth", "style_gap"),
 }
-SCALED = {"realism": ("full",), "realism_small": ("notebook", "full")}
+SCALED = {"realism": ("full",), "realism_small": ("notebook", "full"), "learned_correction": ("notebook",)}
 SCALED |= {"subpixel": ("notebook", "full"), "subpixel_hrnet": ("full",)}
 SIZED = {f"{name}.{scale}" for name, scales in SCALED.items() for scale in scales}
 
@@ -148,6 +148,7 @@ def trains(scale, device, seeds, folder):
 
 def test_an_experiment_of_scales_has_a_result_of_each(declared, tmp_path, monkeypatch):
     monkeypatch.setattr(trains, "__module__", "lddmmlib.experiments.provenance")
+    monkeypatch.setattr(provenance, "RUNS", tmp_path / "runs")
     sized = Experiment(trains, "How much?", "nothing real", ("read_by_experiment",), ("A1",), ("notebook", "full"))
     path = provenance.run("trial", sized, tmp_path, scale="full", seeds=2)
     assert path == tmp_path / "trial.full.json"
@@ -162,6 +163,89 @@ def test_an_experiment_of_scales_has_a_result_of_each(declared, tmp_path, monkey
         provenance.run("trial", sized, tmp_path)
 
 
+def test_seconds_are_those_of_all_calls_also_of_an_interrupted_one(declared, tmp_path, monkeypatch):
+    """A call is stopped in the middle, the next finishes, a third grows the run; other code starts to count anew."""
+    clock = iter([100.0, 107.0, 200.0, 203.5, 300.0, 301.0, 400.0, 402.0])  # a start and an end of each call
+    stops = iter([True, False, False, False])
+
+    def grows(scale, device, seeds, folder):
+        if next(stops):
+            raise KeyboardInterrupt
+        return {"seeds": seeds}
+
+    grows.__module__ = "lddmmlib.experiments.provenance"
+    monkeypatch.setattr(provenance, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(provenance.time, "perf_counter", lambda: next(clock))
+    sized = Experiment(grows, "How much?", "nothing real", ("read_by_experiment",), ("A1",), ("notebook",))
+    with pytest.raises(KeyboardInterrupt):
+        provenance.run("trial", sized, tmp_path, "notebook")
+    assert not (tmp_path / "trial.notebook.json").exists()
+    for seconds, calls in ((10.5, 2), (11.5, 3)):
+        told = json.loads(provenance.run("trial", sized, tmp_path, "notebook").read_text(encoding="utf-8"))
+        assert (told["provenance"]["seconds"], told["provenance"]["calls"]) == (seconds, calls)
+    declared.write_text("answer = 43\n", encoding="utf-8")
+    told = json.loads(provenance.run("trial", sized, tmp_path, "notebook").read_text(encoding="utf-8"))
+    assert (told["provenance"]["seconds"], told["provenance"]["calls"]) == (2.0, 1)
+
+
+def measures_errors():
+    return {"share": 0.5, "errors": {"ours": [0.1, 0.3], "rival": [0.2, 0.40001]}}
+
+
+def compares(errors, times=1):
+    return {"A1": {"real": {"a": {"difference": times * float((errors["ours"] - errors["rival"]).mean())}}}}
+
+
+def test_verdicts_are_taken_anew_from_the_side_file_and_nothing_is_measured(declared, tmp_path, monkeypatch):
+    for function in (measures_errors, compares):
+        monkeypatch.setattr(function, "__module__", "lddmmlib.experiments.provenance")
+    whole = Experiment(measures_errors, "How much?", "nothing real", ("read_by_experiment",), ("A1",), judge=compares)
+    path = provenance.run("trial", whole, tmp_path)
+    before = path.read_text(encoding="utf-8")
+    record = json.loads(before)
+    assert record["figures"]["verdicts"]["A1"]["real"]["a"]["difference"] == pytest.approx(-0.1, abs=1e-4)
+    told = record["provenance"]["judged"]
+    assert set(told["code"]) == {"lddmmlib.experiments.verdicts", "lddmmlib.experiments.provenance"}
+    assert provenance.status("trial", whole, tmp_path) == "present"
+
+    again = whole._replace(measure=None)  # a call of it would fail
+    monkeypatch.setattr(provenance, "datetime", None)  # and so would writing a date
+    assert provenance.judge("trial", again, tmp_path) == path
+    assert path.read_text(encoding="utf-8") == before
+    monkeypatch.undo()
+
+    monkeypatch.setattr(provenance, "judging_hashes", lambda experiment: told["code"] | {"rules": "new"})
+    monkeypatch.setattr(provenance, "code_hashes", lambda experiment: record["provenance"]["code"])
+    assert provenance.status("trial", whole, tmp_path) == "to judge: rules changed"
+    provenance.judge("trial", whole._replace(judge=lambda errors: compares(errors, 2)), tmp_path)
+    now = json.loads(path.read_text(encoding="utf-8"))
+    assert now["figures"]["verdicts"]["A1"]["real"]["a"]["difference"] == pytest.approx(-0.2, abs=3e-4)
+    assert now["provenance"].pop("judged")["code"]["rules"] == "new"
+    assert provenance.status("trial", whole, tmp_path) == "present"
+    record["provenance"].pop("judged")
+    assert now["provenance"] == record["provenance"]  # when and by what it was measured stands
+    assert now["figures"]["share"] == 0.5
+
+
+def test_what_cannot_be_judged_is_refused(capsys, tmp_path):
+    assert __main__.main(["judge", "curve_norm"]) == 2
+    assert "needed an experiment that takes verdicts, got curve_norm" in capsys.readouterr().err
+    with pytest.raises(RuntimeError, match=r"needed heatmap_table.json and heatmap_table.npz .* run it first"):
+        provenance.judge("heatmap_table", experiments()["heatmap_table"], tmp_path)
+
+
 def test_a_scale_that_is_not_there_is_refused_by_the_command(capsys):
     assert __main__.main(["run", "curve_norm", "--scale", "full"]) == 2
     assert "needed no --scale, got 'full'" in capsys.readouterr().err
+
+
+JUDGED = [name for name in RECORDED if experiments()[name.partition(".")[0]].judge]
+
+
+@pytest.mark.parametrize("name", sorted(JUDGED))
+def test_recorded_verdicts_are_what_the_rules_say_of_the_side_file(name, tmp_path):
+    plain, _, scale = name.partition(".")
+    for ending in (".json", ".npz"):
+        (tmp_path / f"{name}{ending}").write_bytes((provenance.RESULTS / f"{name}{ending}").read_bytes())
+    path = provenance.judge(plain, experiments()[plain], tmp_path, scale)
+    assert path.read_bytes() == (provenance.RESULTS / f"{name}.json").read_bytes()

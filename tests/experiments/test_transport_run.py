@@ -51,11 +51,15 @@ def test_the_verdict_is_on_the_share_of_the_slope(monkeypatch, swapped, verdict)
     losses = {"L2": travel, "W, eps 2": l2} if swapped else {"L2": l2, "W, eps 2": travel}
     for name, value in (("LOSSES", losses), ("SIGMAS", (1.5,)), ("DISTANCES", (2, 8, 16)), ("PAIRS", 8)):
         monkeypatch.setattr(transport_run, name, value)
-    _, verdicts = transport_run.growth_table()
-    (told,) = verdicts.values()
-    assert told["verdict"] == verdict
-    assert told["low"] <= told["difference"] <= told["high"]
-    assert abs(told["difference"]) == pytest.approx(1, abs=0.1)
+    _, shares = transport_run.growth_table()
+    assert {name: each.shape for name, each in shares.items()} == dict.fromkeys(
+        ("sigma 1.5, L2", "sigma 1.5, W, eps 2"), (8,)
+    )
+    told = transport_run.judge({name: each.numpy() for name, each in shares.items()})
+    (row,) = told["E8"]["synthetic"].values()
+    assert (row["verdict"], row["primary"]) == (verdict, True)
+    assert row["low"] <= row["difference"] <= row["high"]
+    assert abs(row["difference"]) == pytest.approx(1, abs=0.1)
 
 
 def test_bias_and_ways_are_measured_against_whole_shifts(monkeypatch):
