@@ -250,7 +250,9 @@ two = Curves(z, halves)
 total = face_term_by_hand(z, y, halves, sigma_w, beta)
 assert torch.allclose(total, matching.discrepancy(two, two.at(y), sigma_w, beta))
 size = 3.0  # of the face, say between the corners of the eyes
-assert torch.allclose(total / size, matching.loss(two, two.at(y), sigma_w, beta, size))
+assert torch.allclose(
+    total / size, matching.loss(two, two.at(y), sigma_w, beta, size)
+)
 
 # %% [markdown]
 # ## At little cost
@@ -451,7 +453,10 @@ for (name, gamma), m in ways.items():
     print(f"{name:9s}  {gamma:<6} {landmark_term(m.deformed, laugh):5.1f}")
 left = {way: landmark_term(m.deformed, laugh) for way, m in ways.items()}
 for gamma in (0.01, 0.001):
-    assert max(left["curves", gamma], left["both", gamma]) < left["landmarks", gamma] / 3
+    assert (
+        max(left["curves", gamma], left["both", gamma])
+        < left["landmarks", gamma] / 3
+    )
 assert left["landmarks", 0.001] < left["landmarks", 0.01] / 3
 
 # %% [markdown]
@@ -948,7 +953,10 @@ assert opened[0] < 0.5 * opened[1]
 for gone, least in ((0.0, 30), (0.9, 5)):
     halfway = face.at(neutral + gone * (smiling - neutral))
     along = 0.1 * currents.distance2(halfway, face.at(smiling), 10.0).sum()
-    assert along > least * currents.landmark_discrepancy(halfway, face.at(smiling)).sum()
+    assert (
+        along
+        > least * currents.landmark_discrepancy(halfway, face.at(smiling)).sum()
+    )
 
 # %% [markdown]
 # ## Paper versus code
