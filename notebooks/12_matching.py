@@ -874,8 +874,14 @@ for k, target in enumerate(extremes):
 
 # %% [markdown]
 # The first pair is not a face any more: it crosses itself. No map that keeps the plane whole can go there, so the flow
-# squeezes the plane against the far cheek and stops. *Mode 2* leaves most at the jaw, along which landmarks slid: a curve
-# hardly sees sliding, and the landmark term pulls weakly beside it. Look at what is left, not only at `converged`.
+# squeezes the plane against the far cheek and stops. *Mode 2* arrives but for single landmarks, at the tip of the nose or
+# on the lips: what is left there is several times the mean. Look at what is left, not only at `converged`.
+
+# %%
+for k in (2, 3):
+    left = (extremes[k] - far.deformed[k]).norm(dim=1)
+    assert left.max() > 3 * left.mean()
+    assert left.argmax().item() in (30, *range(48, 68))
 
 # %% [markdown]
 # ## If it goes wrong
@@ -894,6 +900,7 @@ for k, target in enumerate(extremes):
 
 # %%
 shut = geometry.landmarks(geometry.Face3D(scale=100.0))[0][48:]
+shut[[13, 14, 15]] = shut[[19, 18, 17]]  # exactly: the least gap could be stretched
 together = Curves(shut, [range(12), range(12, 20)], True)
 four = [range(7), range(7, 12), range(12, 17), range(17, 20)]  # as in the paper
 alone = Curves(shut, four, coupled=False)
@@ -921,7 +928,7 @@ for name, m in tries.items():
     )
     print(f"converged: {bool(m.converged)} after {m.n_iter}")
 opened = [(m.deformed[18] - m.deformed[14])[1] for m in tries.values()]
-assert opened[0] < 0.5 * opened[1]
+assert abs(opened[0]) < 1e-6 < 1 < opened[1]
 
 # %% [markdown]
 # One flow a curve, as paper A has it, opens the mouth, and pays with its own promise: curves that flow in different
