@@ -716,6 +716,7 @@ def euler_steps_geodesic(x, p, sigma):
     return steps
 
 
+# %%
 assert euler_steps_by_hand(smile, width) == flows.min_steps(
     x0, smile, width, "euler"
 )
