@@ -295,9 +295,16 @@ def jacobian(flow: Flow, points: Curve) -> Float[Tensor, "*batch m"]:
     _checks.kind(flow, "flow", Flow)
     z = _points(points)
     _checks.points(z, "points")
-    end, pull_back = torch.func.vjp(lambda z: transport(flow, _at(points, z)), z)
+    keep = torch.is_grad_enabled() and (z.requires_grad or flow.path.requires_grad)
     # An end depends on its own start alone, so the sum over points gives every point's row at once.
-    (x,), (y,) = (pull_back(each.expand_as(end)) for each in torch.eye(2, dtype=z.dtype, device=z.device))
+    with torch.enable_grad():
+        try:
+            z = z if z.requires_grad else z.detach().requires_grad_()
+            end = transport(flow, _at(points, z))
+            x, y = (torch.autograd.grad(e.sum(), z, create_graph=keep, retain_graph=True)[0] for e in end.unbind(-1))
+        except RuntimeError:  # inside torch.func, whose own way takes thrice the time
+            end, pull_back = torch.func.vjp(lambda z: transport(flow, _at(points, z)), z)
+            (x,), (y,) = (pull_back(each.expand_as(end)) for each in torch.eye(2).to(z))
     return x[..., 0] * y[..., 1] - x[..., 1] * y[..., 0]
 
 
@@ -408,7 +415,7 @@ def _slope_by_norm(q: Tensor, r: Tensor) -> Tensor:
 # --- the right-hand sides, for σ = 1 -------------------------------------------------
 
 
-class Hamilton(torch.autograd.Function):
+class Hamilton(_checks.Derived):
     """`hamilton` of s = (q, p), (..., 4, n) in rows, for σ = 1: a kernel evaluation each way, and no matrix kept.
 
     Both equations come from one sum over six rows, Σ_j k_ij (p, p_x q, p_y q)_j = (v, u_x, u_y)_i:

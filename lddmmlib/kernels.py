@@ -78,7 +78,7 @@ def rows(x: Tensor) -> Tensor:
     return x.mT.contiguous()
 
 
-class Product(torch.autograd.Function):
+class Product(_checks.Derived):
     """Σ_j k(a_i, b_j) f_j."""
 
     generate_vmap_rule = True

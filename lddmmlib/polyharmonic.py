@@ -200,7 +200,7 @@ def slope(r2: Tensor, order: int) -> Tensor:
 # As in `kernels`, points and vectors lie in rows below, (..., 2, m) and (..., k, n).
 
 
-class Radial(torch.autograd.Function):
+class Radial(_checks.Derived):
     """Σ_k ω_k φ(|y_i - z_k|) without keeping φ: the gradient evaluates it again, some points at a time."""
 
     generate_vmap_rule = True

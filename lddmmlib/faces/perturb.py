@@ -124,7 +124,7 @@ def _box(image: Tensor, landmarks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     side = (high - low).prod(-1).sqrt()
     if not (torch.isfinite(side) & (side > 0)).all():
         raise ValueError(
-            "landmarks: needed two or more that span a box in each image, got fewer; leave such images out"
+            "landmarks: needed at least two that span a box in each image, got fewer; leave such images out"
         )
     return low, high, side
 
