@@ -170,8 +170,6 @@ def test_opencv_reads_what_counts_as_an_image(tmp_path):
         ".dib",
         ".jpe",
         ".jpg",
-        ".jp2",
-        ".pbm",
         ".pgm",
         ".png",
         ".ppm",
