@@ -22,7 +22,7 @@ from lddmmlib._shapes import Bool, Float
 from lddmmlib.faces import schemes, statistics
 
 MARGIN = 1.25  # side of the crop / longer side of the box
-FAR = 1e7  # px: beyond it OpenCV's coordinates overflow
+FAR = 1e4  # px beyond the photograph; OpenCV's coordinates end at 32,767
 
 
 class Crop(NamedTuple):
@@ -206,7 +206,9 @@ def cut(image: Tensor, affine: Float[Tensor, "2 3"], size: int) -> Tensor:
     affine = affine.detach()
     shrunk, photograph = affine[:, :2].det().abs().sqrt().item(), tuple(image.shape[:0:-1])
     small = not shrunk * max(photograph) >= 1
-    if small or not apply(inverse(affine), torch.zeros(1, 2).to(affine)).abs().max() < FAR:
+    limit = torch.tensor(photograph)
+    middle = None if small else apply(inverse(affine), torch.full((1, 2), (size - 1) / 2).to(affine))
+    if small or not (middle - middle.clamp(limit * 0, limit)).abs().max() < FAR:
         square = "far away" if not small else f"of {size / shrunk:.3g} px" if shrunk else "without end"
         raise ValueError(
             f"affine: needed a square near the photograph on which that is a pixel or more, got one {square} for a "
@@ -216,7 +218,6 @@ def cut(image: Tensor, affine: Float[Tensor, "2 3"], size: int) -> Tensor:
     # Only what the crop shows, and what the blur reaches: photographs are large.
     corners = torch.tensor([[x, y] for x in (-0.5, size - 0.5) for y in (-0.5, size - 0.5)]).double()
     seen, reach = apply(inverse(affine), corners), math.ceil(4 * sigma) + 2
-    limit = torch.tensor(photograph)
     x0, y0 = (seen.amin(0).floor().long() - reach).minimum(limit - reach).clamp(min=0).tolist()
     x1, y1 = (seen.amax(0).ceil().long() + reach).clamp(min=reach).minimum(limit).tolist()
     pixels = np.ascontiguousarray(image[:, y0:y1, x0:x1].permute(1, 2, 0).numpy())

@@ -170,8 +170,6 @@ def test_opencv_reads_what_counts_as_an_image(tmp_path):
         ".dib",
         ".jpe",
         ".jpg",
-        ".jp2",
-        ".pbm",
         ".pgm",
         ".png",
         ".ppm",
@@ -182,6 +180,6 @@ def test_opencv_reads_what_counts_as_an_image(tmp_path):
     ):
         assert suffix in images.SUFFIXES
         path = tmp_path / f"a{suffix.upper()}"
-        path.write_bytes(cv2.imencode(suffix, np.zeros((48, 49, 1 if suffix == ".pbm" else 3), np.uint8))[1].tobytes())
+        path.write_bytes(cv2.imencode(suffix, np.zeros((48, 49), np.uint8))[1].tobytes())
         assert images.load(path).shape == (48, 49, 3)
         assert images.is_image(path)
