@@ -251,6 +251,6 @@ def test_sigma_without_axes_may_carry_a_gradient():
 
 
 def test_a_width_without_axes_is_a_number():
-    match, three = inspect.unwrap(matching.match), {"steps": 2, "max_iter": 3}
-    equal(match(CURVES, CURVES.at(X + P), torch.tensor(0.7), **three).momenta,
-          matching.match(CURVES, CURVES.at(X + P), torch.tensor(0.7).item(), **three).momenta)  # fmt: skip
+    match, sigma = inspect.unwrap(matching.match), torch.tensor(0.7, dtype=torch.float64)
+    found, asked = (match(CURVES, CURVES.at(X + P), each, steps=2, max_iter=3) for each in (sigma, 0.7))
+    torch.testing.assert_close(found.momenta, asked.momenta)
