@@ -345,7 +345,7 @@ def _pair(
         target = target if isinstance(target, Curves) else template.at(target)
         if sigma_w is None:
             half = widths(sigma_v, template, "sigma_v") / 2
-            sigma_w = half.flatten() if isinstance(half, Tensor) else half
+            sigma_w = half.flatten() if currents.several(half) else half
     elif sigma_w is not None:
         template = Curves(template, [slice(None)])
         target = target if isinstance(target, Curves) else Curves(target, [slice(None)])
@@ -367,7 +367,7 @@ def _gram(x0: Curve, sigma: Sigma) -> Tensor:
     if not isinstance(x0, Curves) or x0.coupled:
         return gaussian(x, x, scale)
     curve = x0.unpad(torch.arange(len(x0.slices), device=x.device)[:, None, None].expand(*x0.mask().shape))
-    scale = scale.flatten()[curve] if isinstance(scale, Tensor) else scale
+    scale = scale.flatten()[curve] if currents.several(scale) else scale
     return gaussian(x / scale, x / scale, 1.0) * (curve == curve.mT)
 
 

@@ -127,6 +127,7 @@ def sinkhorn(
     for name, x in (("eps", eps), ("tol", tol)):
         _checks.positive(x, name)
     _checks.whole(max_iter, "max_iter")
+    eps = float(eps)  # a tensor without axes is a number, too
     _checks.one_of(p, "p", (1, 2))
     _checks.one_of(solver, "solver", SOLVERS)
     size = u.shape[-2:]

@@ -248,3 +248,9 @@ def test_sigma_without_axes_may_carry_a_gradient():
     step = 1e-6
     by_difference = (flows.flow(X, P, 0.7 + step, 2).end.sum() - flows.flow(X, P, 0.7 - step, 2).end.sum()) / (2 * step)
     torch.testing.assert_close(found, by_difference, rtol=1e-6, atol=1e-9)
+
+
+def test_a_width_without_axes_is_a_number():
+    match, sigma = inspect.unwrap(matching.match), torch.tensor(0.7, dtype=torch.float64)
+    found, asked = (match(CURVES, CURVES.at(X + P), each, steps=2, max_iter=3) for each in (sigma, 0.7))
+    torch.testing.assert_close(found.momenta, asked.momenta)

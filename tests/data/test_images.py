@@ -180,6 +180,8 @@ def test_opencv_reads_what_counts_as_an_image(tmp_path):
     ):
         assert suffix in images.SUFFIXES
         path = tmp_path / f"a{suffix.upper()}"
-        path.write_bytes(cv2.imencode(suffix, np.zeros((48, 49), np.uint8))[1].tobytes())
+        path.write_bytes(
+            cv2.imencode(suffix, np.zeros((48, 49) if suffix == ".pgm" else (48, 49, 3), np.uint8))[1].tobytes()
+        )
         assert images.load(path).shape == (48, 49, 3)
         assert images.is_image(path)
