@@ -909,7 +909,7 @@ tries = {
     "a flow per curve": matching.match(alone, laugh, 20.0, steps=5, max_iter=120),
 }
 
-# %% mystnb={"image": {"alt": "A closed mouth matched to an open one. On the left, in one flow, the blue inner lips are bent into a zigzag inside the orange mouth and stay shut. On the right, with one flow for each curve, they open onto it."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "A closed mouth matched to an open one. On the left, in one flow, the blue inner lips lie on each other in the middle of the orange mouth: they stay shut. On the right, with one flow for each curve, they open onto it."}} tags=["hide-input"]
 figure, axes = plt.subplots(1, 2, figsize=(7.5, 2.6))
 for ax, (name, m) in zip(axes, tries.items(), strict=True):
     for points, colour in ((laugh, ORANGE), (m.deformed, BLUE)):
