@@ -363,7 +363,7 @@ print(f"the formula fits with s = {fits:.2f}, the error is {rms['none']:.2f}")
 assert 0 < height < -left(torch.tensor(0.25), rms["none"])
 assert fits > rms["none"]
 
-# %% mystnb={"image": {"alt": "Mean error of the answer along x and y against the place of the landmark within its cell. Both networks' lines are waves that fall through zero at the cell's centre; the rounded network's is higher than the continuous one's. A dashed wave, the formula with the error for s, is far higher than both; a dotted one, the formula with the s that fits, is about as high as the rounded network's."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Mean error of the answer along x and y against the place of the landmark within its cell. Both networks' lines are waves that fall through zero at the cell's centre; the rounded network's is higher than the continuous one's. A dashed wave, the formula with the error for s, is far higher than both; a dotted one, the formula with the s that fits, is as high as the rounded network's wave is above the continuous one's."}} tags=["hide-input"]
 figure, ax = plt.subplots(figsize=(6.5, 2.9))
 bins = torch.linspace(-0.5, 0.5, 21)
 group = torch.bucketize(place, bins[1:-1])
