@@ -363,7 +363,7 @@ print(f"the formula fits with s = {fits:.2f}, the error is {rms['none']:.2f}")
 assert 0 < height < -left(torch.tensor(0.25), rms["none"])
 assert fits > rms["none"]
 
-# %% mystnb={"image": {"alt": "Mean error of the answer along x and y against the place of the landmark within its cell. Both networks' lines are waves that fall through zero at the cell's centre; the rounded network's is higher than the continuous one's. A dashed wave, the formula with the error for s, is far higher than both; a dotted one, the formula with the s that fits, is about as high as the rounded network's."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Mean error of the answer along x and y against the place of the landmark within its cell. Both networks' lines are waves that fall through zero at the cell's centre; the rounded network's is higher than the continuous one's. A dashed wave, the formula with the error for s, is far higher than both; a dotted one, the formula with the s that fits, is as high as the rounded network's wave is above the continuous one's."}} tags=["hide-input"]
 figure, ax = plt.subplots(figsize=(6.5, 2.9))
 bins = torch.linspace(-0.5, 0.5, 21)
 group = torch.bucketize(place, bins[1:-1])
@@ -784,9 +784,9 @@ def shown(claim, rows):
     print(f"\n{claim}. Primary: {counted}")
     for what, row in rows.items():
         star = "*" if row["primary"] else " "
-        span = f"{row['difference']:+7.2f}"
+        span = f"{row['difference']:+8.3f}"
         if "low" in row:
-            span += f"  {row['low']:+7.2f} to{row['high']:+7.2f}"
+            span += f"  {row['low']:+8.3f} to{row['high']:+8.3f}"
         print(f"{star} {row['verdict']:12s} {span}  {what}")
 
 
@@ -889,7 +889,7 @@ print(f"peaks in the right cell: {100 * learned['in_the_right_cell']:.0f} %")
 # It cannot. The static correction explains nothing of what rounding took away, and neither does any other linear function of pooled
 # features: they say *what* is on the map, and hardly where. Features of the landmark's own cell do explain a part. And even a Δ
 # that knew the rounding exactly would not help this network: it corrects a peak that is in the right cell, which is so for
-# one landmark in seven. The dynamic one, pooled, learns a constant shift at best. Read *at the peak*, as in DeepCut, the same
+# one landmark in seven. The dynamic one, pooled, explains less than a constant shift of each landmark would. Read *at the peak*, as in DeepCut, the same
 # idea beats the quarter shift, and on this network the local soft-argmax, too. So the verdicts against the learned corrections say
 # something of pooling, and little of learned corrections; the recorded rival stays the one which the paper describes.
 
