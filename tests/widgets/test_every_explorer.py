@@ -66,9 +66,9 @@ def test_a_misspelt_keyword_is_refused_by_name(explorer):
     """The nearest keyword is named, and all that there are; what Jupyter itself takes is taken."""
     with pytest.raises(
         TypeError,
-        match=rf"{explorer.__name__}: needed keywords among .*question.*; got questoin; did you mean question",
+        match=rf"{explorer.__name__}: needed keywords among .*question.*; got questions; did you mean question",
     ):
-        explorer(questoin="?")
+        explorer(questions="?")
     with pytest.raises(TypeError, match="; got something_else"):
         explorer(something_else=1)
     assert explorer(question="Why?", layout={"width": "50%"}).question == "Why?"
