@@ -30,7 +30,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple, Never, SupportsFloat, SupportsIndex
+from typing import Any, NamedTuple, NoReturn, SupportsFloat, SupportsIndex
 
 import numpy as np
 import torch
@@ -693,7 +693,7 @@ def _average_gradients(parameters: list[nn.Parameter], world: int) -> float:
 
 def _not_finite(
     value: float, grad_norm: float, step: int, per_epoch: int, rank: int, blamed: dict[int, list[tuple[int, int]]]
-) -> Never:
+) -> NoReturn:
     """Say which samples led to it; a process that is not to blame names the one that is."""
     at = f"at step {step}, epoch {step // per_epoch + 1}, samples"
     if rank in blamed:
