@@ -1,4 +1,4 @@
-"""The chapters as notebooks: how the book reads them, what they depend on, and the copies that students get.
+"""The chapters as notebooks: how the book reads and runs them, what they depend on, and the copies that students get.
 
 A chapter is a `py:percent` file in notebooks/; every `.ipynb` is made from it. `python book/chapters.py copies DIR`
 writes the students' copies.
@@ -8,18 +8,25 @@ import ast
 import functools
 import hashlib
 import json
+import os
 import re
 import sys
+import time
 import tomllib
 from pathlib import Path
+from typing import NamedTuple
 
 import jupytext
 import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 FOLD = r"<details><summary>\1</summary>\n\n\2\n</details>\n"
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "lddmmlib"
 RESULTS = ROOT / "book" / "results"
+RUNS = ROOT / "book" / "_build" / "runs"  # each chapter as it ran last, whole
+LIMIT = 600  # seconds a cell: stops what hangs, however slow and busy the machine
 BIBLIOGRAPHY = ROOT / "book" / "references.bib"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 REPOSITORY = PROJECT.get("urls", {}).get("Repository", "")  # until it is set there are no Colab and Binder buttons
@@ -33,8 +40,8 @@ def paths() -> list[Path]:
 def read(text: str) -> nbformat.NotebookNode:
     """A chapter's text as a notebook that carries a digest of what it depends on.
 
-    The execution cache hashes code cells and kernelspec. With the digest in the kernelspec, a chapter runs again when
-    the library modules that it imports change, or the results that it shows, and no other chapter does.
+    With the digest, a chapter runs again when the library modules that it imports change, or the results that it shows,
+    and no other chapter does.
     """
     notebook = jupytext.reads(text, fmt="py:percent")
     notebook.metadata["language_info"] = {"name": "python"}
@@ -47,6 +54,125 @@ def read(text: str) -> nbformat.NotebookNode:
                 "code_prompt_hide": "Hide the solution",
             }
     return notebook
+
+
+# ------------------------------------------------------------------------------------------------ running a chapter
+
+
+class Stop(NamedTuple):
+    """Where and why a chapter's run ended early: which code cell of how many, the reason, an error's own words."""
+
+    cell: int
+    cells: int
+    why: str
+    said: str = ""
+
+    def __str__(self) -> str:
+        return f"cell {self.cell} of {self.cells} {self.why} {self.said}".strip()
+
+
+class Run(NamedTuple):
+    """A chapter with its outputs; when the run that made them ended (POSIX time), and how many seconds it took."""
+
+    notebook: nbformat.NotebookNode
+    ended: float
+    seconds: float
+    stop: Stop | None
+
+
+def executed(path: Path, runs: Path = RUNS) -> Run:
+    """Run a chapter, or take the outputs of its last run where code and digest are as they were.
+
+    A chapter that stops early comes back with what it has, and says where and why; its run is not kept.
+    """
+    notebook = read(path.read_text(encoding="utf-8"))
+    code = [c for c in notebook.cells if c.cell_type == "code"]
+    parts = [(c.source, sorted(c.metadata.get("tags", []))) for c in code]
+    key = hashlib.sha256(json.dumps([notebook.metadata["kernelspec"]["digest"], parts]).encode()).hexdigest()
+    kept = runs / f"{path.stem}.ipynb"
+    if (last := run_kept(kept, key)) is not None:
+        for cell, before in zip(code, (c for c in last.cells if c.cell_type == "code"), strict=True):
+            cell.outputs, cell.execution_count = before.outputs, before.execution_count
+        return Run(notebook, last.metadata.run["ended"], last.metadata.run["seconds"], None)
+    started = time.monotonic()
+    stop = run(notebook)
+    ended, seconds = time.time(), time.monotonic() - started
+    if stop:
+        say_stopped(notebook, path.stem, stop)
+    else:
+        notebook.metadata["run"] = {"key": key, "ended": ended, "seconds": seconds}
+        runs.mkdir(parents=True, exist_ok=True)
+        write(notebook, kept)
+        del notebook.metadata["run"]
+    return Run(notebook, ended, seconds, stop)
+
+
+def run_kept(path: Path, key: str) -> nbformat.NotebookNode | None:
+    """The run that lies there, if it is whole and of this key."""
+    try:
+        last = nbformat.read(path, as_version=4)
+        return last if last.metadata["run"]["key"] == key else None
+    except Exception:  # none yet, or damaged in whatever way
+        return None
+
+
+def run(notebook: nbformat.NotebookNode) -> Stop | None:
+    """Execute a notebook in place, each cell with its times; whatever ends it early is told, never raised."""
+    begun, said = [], ""
+    client = NotebookClient(
+        notebook,
+        timeout=LIMIT,
+        startup_timeout=600,
+        iopub_timeout=60,  # the default of 4 seconds loses outputs on a busy machine
+        store_widget_state=False,  # a widget's static page carries its own
+        kernel_name="python3",
+        resources={"metadata": {"path": str(ROOT / "notebooks")}},
+        on_cell_start=lambda cell, cell_index: begun.append(cell) if cell.cell_type == "code" else None,
+    )
+    try:
+        client.execute()
+        return None
+    except CellExecutionError as error:
+        why, said = "raised", f"{error.ename}: {error.evalue}"
+    except CellTimeoutError:
+        why = f"took longer than {LIMIT} seconds and was stopped"
+    except DeadKernelError:
+        why = "ended its Python without a word; most often the memory was used up"
+    except Exception as error:  # the kernel did not start, say: this chapter's page is lost, the others are not
+        why, said = "could not be run:", f"{type(error).__name__}: {error}"
+    said = re.sub(r"\s+", " ", said).strip().removesuffix(":")
+    said = said if len(said) <= 300 else said[:300] + " ..."
+    return Stop(max(len(begun), 1), sum(c.cell_type == "code" for c in notebook.cells), why, said)
+
+
+STOPPED_ABOVE = """:::{{admonition}} This chapter did not run to its end
+:class: error
+
+On the machine that built this book, [cell {stop.cell} of {stop.cells}](#stopped-{stem}) {why}.
+What comes before that cell is whole; the cells after it have no results. No other chapter is affected.
+
+**What to do.** Run `python3 tasks.py book` again: this chapter starts anew, and those that did run are not run again.
+If it stops at the same cell, close other programs, or send the words above to the book's authors.
+:::"""
+STOPPED_HERE = """(stopped-{stem})=
+:::{{admonition}} The run stopped at the cell above
+:class: error
+
+Cell {stop.cell} of {stop.cells} {why}. The cells below were not run.
+:::"""
+
+
+def say_stopped(notebook: nbformat.NotebookNode, stem: str, stop: Stop) -> None:
+    """Say in the chapter's page that its run stopped: below the title, and after the cell, which is shown."""
+    at = [i for i, c in enumerate(notebook.cells) if c.cell_type == "code"][stop.cell - 1]
+    cell, title = notebook.cells[at], notebook.cells[0]
+    cell.metadata["tags"] = [t for t in cell.metadata.get("tags", []) if not t.startswith(("hide-", "remove-"))]
+    said = stop.said.replace("`", "'")
+    why = f"{stop.why} `` {said} ``" if said else stop.why  # as code: nothing in it is markup
+    here, above = (text.format(stem=stem, stop=stop, why=why) for text in (STOPPED_HERE, STOPPED_ABOVE))
+    notebook.cells.insert(at + 1, nbformat.v4.new_markdown_cell(here))
+    first, _, rest = title.source.partition("\n")
+    title.source = f"{first}\n\n{above}\n\n{rest}"
 
 
 # ------------------------------------------------------------------------------------------- what a chapter reads
@@ -74,10 +200,14 @@ def library_files(text: str) -> set[Path]:
 
 @functools.lru_cache(maxsize=512)
 def imports(text: str) -> tuple[Path, ...]:
-    """The files of lddmmlib that a piece of Python imports, by their import statements."""
+    """The files of lddmmlib that a piece of Python imports, by their import statements: all where it cannot be read."""
     code = "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in text.splitlines())
+    try:
+        tree = ast.parse(code)
+    except (SyntaxError, ValueError):  # its run will say so, in the cell where it stands
+        return tuple(sorted(PACKAGE.rglob("*.py")))
     names = set()
-    for node in ast.walk(ast.parse(code)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -150,9 +280,12 @@ def cited(key: str) -> str:
 def write(notebook: nbformat.NotebookNode, path: Path) -> str:
     """Write a notebook whole or not at all; returns the digest of what lies there."""
     text = nbformat.writes(notebook) + "\n"
-    part = path.with_suffix(".part")
-    part.write_text(text, encoding="utf-8", newline="\n")
-    part.replace(path)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")  # two processes may write the same notebook
+    try:
+        part.write_text(text, encoding="utf-8", newline="\n")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

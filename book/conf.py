@@ -1,13 +1,18 @@
 """Sphinx, MyST-NB and the book's own few hooks. The source directory is the repository's root."""
 
 import importlib.util
+import json
 import os
 import shutil
 import sys
+import time
 from pathlib import Path
 from urllib.parse import quote
 
+import nbformat
 from docutils import nodes
+from myst_nb.sphinx_ import NbMetadataCollector
+from sphinx.util import logging
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
@@ -15,6 +20,8 @@ import api  # noqa: E402  (beside this file)
 import chapters  # noqa: E402
 import ledger  # noqa: E402
 import speed  # noqa: E402
+
+LOGGER = logging.getLogger(__name__)
 
 project = "lddmmlib"
 author = "The lddmmlib authors"
@@ -53,13 +60,9 @@ if ONE_PAGE:  # its neighbours are not there to refer to
         "bibtex.key_not_found",
     ]
 
-# --- chapters: read by jupytext, run once, run again when what they import has changed (chapters.py)
-nb_custom_formats = {".py": ["chapters.read", {}]}
-nb_execution_mode = "cache"
-nb_execution_cache_path = str(HERE / "_build" / "jupyter_cache")
-nb_execution_timeout = 60  # seconds a cell
-nb_execution_raise_on_error = not ONE_PAGE
-nb_execution_show_tb = True
+# --- chapters: run once, again when what they import has changed (chapters.py); MyST-NB renders what they gave
+nb_custom_formats = {".py": ["nbformat.reads", {"as_version": 4}]}  # a chapter's text is an executed notebook by then
+nb_execution_mode = "off"
 nb_merge_streams = True
 nb_mime_priority_overrides = [("html", "text/html", 5)]  # a widget's own static page before its kernel's view
 nb_ipywidgets_js = {}  # no widget manager: lddmmlib/widgets/static_host.js is the host
@@ -100,24 +103,55 @@ def place_mathjax(app) -> None:
     source = Path(importlib.util.find_spec("sphinx-mathjax-offline").submodule_search_locations[0]) / "static/mathjax"
     target = Path(app.outdir) / "_static" / "mathjax"
     if app.builder.format == "html" and not target.exists():
+        half = target.with_suffix(".part")  # whole or not at all
+        shutil.rmtree(half, ignore_errors=True)
         for part in ("tex-chtml.js", "output/chtml/fonts", "input/tex/extensions"):
-            (target / part).parent.mkdir(parents=True, exist_ok=True)
-            (shutil.copytree if (source / part).is_dir() else shutil.copy)(source / part, target / part)
+            (half / part).parent.mkdir(parents=True, exist_ok=True)
+            (shutil.copytree if (source / part).is_dir() else shutil.copy)(source / part, half / part)
+        half.replace(target)
 
 
 def outdated(app, env, added, changed, removed) -> list[str]:
-    """Chapters whose text is as it was but whose library, results or lock is not."""
+    """Chapters whose text is as it was but whose library, results or lock is not, and those that did not run."""
     before, now = getattr(env, "chapter_digests", {}), {}
     for path in chapters.paths():
         now[f"notebooks/{path.stem}"] = chapters.digest(path.read_text(encoding="utf-8"))
     env.chapter_digests = now
-    return [name for name, digest in now.items() if name in env.found_docs and before.get(name) != digest]
+    stopped = stopped_chapters(env)
+    return [name for name in now if name in env.found_docs and (before.get(name) != now[name] or name in stopped)]
 
 
-def drop_widget_state(app, env) -> None:
-    """nbclient saves every widget's state and MyST-NB puts it in the page; the static host carries its own."""
-    for data in getattr(env, "nb_metadata", {}).values():
-        data.get("js_files", {}).pop("ipywidgets_state", None)
+def run_chapter(app, docname, source) -> None:
+    """Put a chapter's executed notebook in the place of its text. One that fails costs its own page alone."""
+    path = chapters.ROOT / f"{docname}.py"
+    if not docname.startswith("notebooks/"):
+        return
+    before = time.time()
+    run = chapters.executed(path, Path(app.config.chapter_runs))
+    told = f"stopped: {run.stop}" if run.stop else f"{run.seconds:.0f} s"
+    if run.ended >= before:  # not taken from the last run
+        print(f"  {path.stem:<32} {told}", flush=True)
+    if run.stop:
+        LOGGER.warning("%s", run.stop, location=docname, type="lddmmlib", subtype="chapter")
+    result = {"mtime": run.ended, "runtime": run.seconds, "method": "cache"}
+    result |= {"succeeded": not run.stop, "error": run.stop and str(run.stop), "traceback": None}
+    NbMetadataCollector.set_exec_data(app.env, docname, result)
+    source[0] = nbformat.writes(run.notebook)
+
+
+def stopped_chapters(env) -> dict[str, str]:
+    """The chapters whose run stopped early, and why."""
+    data = {name: each.get("exec_data") or {} for name, each in getattr(env, "nb_metadata", {}).items()}
+    return {name: each["error"] for name, each in data.items() if each.get("succeeded") is False}
+
+
+def report(app, exception) -> None:
+    """Tell tasks.py which chapters stopped, beside the pages; without this file the build did not end."""
+    if exception is None:
+        stopped = stopped_chapters(app.env)
+        app.statuscode = app.statuscode or int(bool(stopped))
+        path = Path(f"{app.outdir}.stopped.json")
+        path.write_text(json.dumps(stopped, indent=1), encoding="utf-8")
 
 
 def run_time(name, rawtext, text, lineno, inliner, options=None, content=None):
@@ -126,7 +160,8 @@ def run_time(name, rawtext, text, lineno, inliner, options=None, content=None):
 
 
 def fill_run_time(app, doctree, docname) -> None:
-    seconds = app.env.nb_metadata.get(docname, {}).get("exec_data", {}).get("runtime")
+    run = app.env.nb_metadata.get(docname, {}).get("exec_data", {})
+    seconds = run.get("succeeded") and run["runtime"]
     for node in doctree.findall(lambda n: isinstance(n, nodes.inline) and "run-time" in n["classes"]):
         node += nodes.Text(f"{seconds:.0f} s on two CPU cores" if seconds else "not measured")
 
@@ -165,13 +200,15 @@ def write_copies(app, exception) -> None:
 
 
 def setup(app) -> None:
+    app.add_config_value("chapter_runs", str(chapters.RUNS), "", [str])
     app.add_directive("api", api.Api)
     app.add_directive("speed", speed.Speed)
     app.add_directive("ledger", ledger.Ledger)
     app.add_role("run-time", run_time)
     app.connect("builder-inited", place_mathjax)
     app.connect("env-get-outdated", outdated)
-    app.connect("env-updated", drop_widget_state)
+    app.connect("source-read", run_chapter)
     app.connect("doctree-resolved", fill_run_time)
     app.connect("html-page-context", notebook_buttons, priority=900)  # after the theme has made its list
     app.connect("build-finished", write_copies)
+    app.connect("build-finished", report, priority=900)  # last

@@ -13,7 +13,11 @@ from lddmmlib.experiments import experiments
 from lddmmlib.experiments._record import full_name
 
 HERE = Path(__file__).parent
-HEAD = ["| | claim | the paper's figures | synthetic | real | paper's data |", "|:--|:--|:--|:--|:--|:--|"]
+KINDS = {"synthetic": "drawn", "real": "real"}  # as results name them, and in a column
+HEAD = [
+    "| | claim | the paper's figures | drawn faces | real photographs | paper's benchmark |",
+    "|:--|:--|:--|:--|:--|:--|",
+]
 NOT_RUN = "*not run*"
 
 
@@ -45,22 +49,32 @@ def missing(recorded: set[str]) -> dict[str, list[str]]:
 
 
 def markdown(claims: dict, records: list[dict], paper: str, lacking: dict[str, list[str]] | None = None) -> list[str]:
-    """The table of a paper's claims; then, to unfold, all verdicts on each one by one."""
+    """The table of a paper's claims; then, to unfold, how each is judged, and all its comparisons one by one."""
     rows, unfold = [], []
+    there = {full_name(r["name"], r["provenance"].get("scale", "")) for r in records}
     for name, claim in claims.items():
         if name.startswith(paper):
             title = f"**{name}**" if claim.get("headline") else name
-            found = {kind: verdicts(name, records, kind) for kind in ("synthetic", "real")}
-            words = f"{claim['claim']}. *Judged:* {claim['judged']}."
+            found = {kind: verdicts(name, records, kind) for kind in KINDS}
+            apart = {kind: measured(claim, kind, there) for kind in KINDS}
+            cells = ["<br>".join([*summary(found[kind]), *apart[kind].values()]) or NOT_RUN for kind in KINDS]
+            rows.append(f"| {title} | {claim['claim']} | {claim['figures']} | {' | '.join(cells)} | {NOT_RUN} |")
+            words = f"*Judged:* {claim['judged']}."
             words += f" *Missing:* {', '.join(lacking[name])}." if lacking and name in lacking else ""
-            short = " | ".join(summary(each) for each in found.values())
-            rows.append(f"| {title} | {words} | {claim['figures']} | {short} | {NOT_RUN} |")
-            unfold += each_by_itself(name, found)
+            words += "".join(f" {what} (`{result}`)." for some in apart.values() for result, what in some.items())
+            unfold += [f":::{{dropdown}} {name}, how it is judged, one by one", words, "", *each_by_itself(found)]
+            unfold += [":::", ""]
     return [*HEAD, *rows, "", *unfold]
 
 
+def measured(claim: dict, kind: str, there: set[str]) -> dict[str, str]:
+    """Result -> what of it bears on a claim, measured on data of one kind, but not compared by a verdict."""
+    some = claim.get("measured", {}).get(kind, {})
+    return {name: f"*measured, no verdict:* {what}" for name, what in some.items() if name in there}
+
+
 def verdicts(claim: str, records: list[dict], kind: str) -> list[tuple[str, str, dict]]:
-    """All verdicts on a claim by data of one kind: (what, scale, verdict with its interval)."""
+    """All comparisons of a claim by data of one kind: (what, scale, verdict with its interval)."""
     return [
         (what, record["provenance"].get("scale", ""), each)
         for record in records
@@ -68,24 +82,31 @@ def verdicts(claim: str, records: list[dict], kind: str) -> list[tuple[str, str,
     ]
 
 
-def summary(found: list[tuple[str, str, dict]]) -> str:
-    """How many comparisons had each verdict, by scale."""
+def summary(found: list[tuple[str, str, dict]]) -> list[str]:
+    """By scale, how many primary comparisons had each verdict, and how many exploratory ones."""
     lines = []
     for scale in dict.fromkeys(scale for _, scale, _ in found):
-        count = Counter(each["verdict"] for _, s, each in found if s == scale)
-        lines.append((f"{scale}: " if scale else "") + ", ".join(f"**{v}** {n}" for v, n in count.items()))
-    return "<br>".join(lines) or NOT_RUN
+        told = []
+        for primary in (True, False):
+            count = Counter(
+                each["verdict"] for _, s, each in found if s == scale and each.get("primary", True) == primary
+            )
+            told.append(", ".join(f"**{v}** {n}" if primary else f"{v} {n}" for v, n in count.items()))
+        lines.append((f"{scale}: " if scale else "") + told[0] + (f"<br>exploratory: {told[1]}" if told[1] else ""))
+    return lines
 
 
-def each_by_itself(claim: str, found: dict[str, list[tuple[str, str, dict]]]) -> list[str]:
-    """A table, folded, of every comparison: verdict, difference and interval."""
+def each_by_itself(found: dict[str, list[tuple[str, str, dict]]]) -> list[str]:
+    """A table of every comparison, the primary ones first: verdict, difference and interval."""
     if not any(found.values()):
         return []
-    head = ["| compared | on | verdict | difference, interval |", "|:--|:--|:--|:--|"]
+    head = ["| compared | | on | verdict | difference, interval |", "|:--|:--|:--|:--|:--|"]
     rows = []
     for kind, verdicts in found.items():
-        for what, scale, each in verdicts:
-            numbers = f"{each['difference']:.3g} [{each['low']:.3g}, {each['high']:.3g}]" if "low" in each else ""
-            on = f"{kind}, {scale}" if scale else kind
-            rows.append(f"| {what} | {on} | {each['verdict']} | {numbers} |")
-    return [f":::{{dropdown}} {claim}, one by one", *head, *rows, ":::", ""]
+        for what, scale, each in sorted(verdicts, key=lambda row: not row[2].get("primary", True)):
+            numbers = f"{each['difference']:.3g}"
+            numbers += f" [{each['low']:.3g}, {each['high']:.3g}]" if "low" in each else ""
+            on = ", ".join(filter(None, (KINDS[kind], scale)))
+            role = "**primary**" if each.get("primary", True) else "exploratory"
+            rows.append(f"| {what} | {role} | {on} | {each['verdict']} | {numbers} |")
+    return [*head, *rows]

@@ -12,7 +12,7 @@ import torch
 
 from lddmmlib import training
 from lddmmlib.data.augment import STILL, Crops
-from lddmmlib.experiments import _record
+from lddmmlib.experiments import _record, _runs
 from lddmmlib.experiments import subpixel as paper_c
 from lddmmlib.faces import synthetic
 from lddmmlib.methods import subpixel
@@ -25,7 +25,7 @@ NETWORKS = {"none": "continuous targets", "round": "rounded targets"}
 def main(index: int) -> None:
     """Write the maps of face ``index`` of the held-out ones."""
     size = paper_c.SIZES["notebook"]
-    folder = _record.RUNS / "subpixel.notebook" / paper_c.digest("subpixel")
+    folder = _record.RUNS / "subpixel.notebook" / _runs.digest(paper_c.EXPERIMENTS["subpixel"])
     face = synthetic.sample(index, "wild-val", size.drawn, scheme=paper_c.SCHEME.name)
     shown, crop = (Crops([face], paper_c.SCHEME.name, side, OFF).draw(0, np.random.default_rng(index))
                    for side in (size.drawn, size.side))  # fmt: skip

@@ -9,7 +9,7 @@ import json
 import sys
 
 from lddmmlib import training
-from lddmmlib.experiments import _record, realism
+from lddmmlib.experiments import _record, _runs, realism
 from lddmmlib.networks import HRNetV2, shipped
 
 
@@ -34,7 +34,9 @@ def main(name: str) -> None:
     """Write both files."""
     told = card(name)
     net = HRNetV2(**told["network"])
-    net.load_state_dict(training.load_checkpoint(_record.RUNS / name / "0")["model"])
+    plain, width = name.split(".")[0], told["network"]["width"]
+    folder = _record.RUNS / name / _runs.digest(realism.EXPERIMENTS[plain]) / f"width {width} 0"
+    net.load_state_dict(training.load_checkpoint(folder)["model"])
     shipped.write(shipped.WEIGHTS, net, told)
     print(f"{shipped.WEIGHTS}: {shipped.WEIGHTS.stat().st_size / 1e6:.2f} MB")
 

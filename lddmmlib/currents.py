@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -45,6 +46,13 @@ class Curves:
 
     def __post_init__(self):
         _checks.points(self.points, "points")
+        several = isinstance(self.slices, Sequence) and not isinstance(self.slices, str)
+        if not several or not all(isinstance(s, slice) or _integers(s) for s in self.slices):
+            got = _checks.said(self.slices)
+            raise TypeError(f"slices: needed a sequence of slices or of sequences of indices, one a curve; got {got}")
+        _checks.kind(self.coupled, "coupled", bool)
+        if (not isinstance(self.closed, bool) and not hasattr(self.closed, "__len__")) or isinstance(self.closed, str):
+            raise TypeError(f"closed: needed a boolean or one a curve, got {_checks.said(self.closed)}")
         n, seen = self.points.shape[-2], Counter(i for curve in self.indices for i in curve)
         for i in range(n):
             if seen[i] != 1:
@@ -63,6 +71,7 @@ class Curves:
 
     def at(self, points: Tensor) -> Curves:
         """The same curves through other points."""
+        _checks.tensor(points, "points")
         if points.shape[-2:] != self.points.shape[-2:]:
             raise ValueError(f"points: needed (..., {self.points.shape[-2]}, 2), got {tuple(points.shape)}")
         _checks.points(points, "points")
@@ -85,7 +94,8 @@ class Curves:
         at = {i: c * longest + k for c, row in enumerate(self.indices) for k, i in enumerate(row)}
         mask = [[k < len(i) for k in range(longest)] for i in self.indices]
         table = [rows, lines, [at[i] for i in range(len(at))]]
-        return *(torch.tensor(t, device=device) for t in table), torch.tensor(mask, device=device)[..., None]
+        with torch.inference_mode(False):  # the tables stay, and may serve a derivative later
+            return *(torch.tensor(t, device=device) for t in table), torch.tensor(mask, device=device)[..., None]
 
     def pad(self, values: Tensor) -> Tensor:
         """(..., n, k) -> (..., curves, longest, k)."""
@@ -107,11 +117,17 @@ class Curves:
 Curve = Tensor | Curves
 
 
+def _integers(indices: object) -> bool:
+    indices = indices.tolist() if hasattr(indices, "tolist") else indices
+    return isinstance(indices, Sequence) and all(isinstance(i, Integral) for i in indices)
+
+
 def _take(values: Tensor, table: Tensor) -> Tensor:
     """values[..., table, :], in less time."""
     return values.index_select(-2, table.flatten()).unflatten(-2, table.shape)
 
 
+@_checks.full_precision
 def norm2(
     curve: Float[Tensor, "*batch n 2"] | Curves, sigma: float | Sequence[float] | Tensor, closed: bool = False
 ) -> Tensor:
@@ -129,6 +145,7 @@ def norm2(
     return _norm2(*_diracs(curve, sigma, closed, "curve"))
 
 
+@_checks.full_precision
 def distance2(a: Curve, b: Curve, sigma: float | Sequence[float] | Tensor, closed: bool = False) -> Tensor:
     """D_c = ||Σ_i τ_a,i δ_{c_a,i} - Σ_j τ_b,j δ_{c_b,j}||²_W*, the squared distance of two curves as currents.
 
@@ -141,56 +158,93 @@ def distance2(a: Curve, b: Curve, sigma: float | Sequence[float] | Tensor, close
     >>> distance2(a, a, 2.0).item(), distance2(a, a.flip(0), 2.0).item()  # flipped: the negative current
     (0.0, 100.0)
     """
-    if isinstance(a, Curves) != isinstance(b, Curves):
-        raise TypeError(f"a, b: needed two tensors or two Curves, got {type(a).__name__} and {type(b).__name__}")
-    if isinstance(a, Curves) and len(a.slices) != len(b.slices):
-        raise ValueError(f"a, b: needed as many curves, got {len(a.slices)} and {len(b.slices)}")
-    _checks.alike(a=_points(a), b=_points(b))
+    comparable(a=a, b=b)
     (c_a, tau_a), (c_b, tau_b) = _diracs(a, sigma, closed, "a"), _diracs(b, sigma, closed, "b")
     return _norm2(torch.cat([c_a, c_b], -2), torch.cat([tau_a, -tau_b], -2))
 
 
-def landmark_discrepancy(z: Float[Tensor, "*batch n 2"], y: Float[Tensor, "*batch n 2"]) -> Float[Tensor, "*batch"]:
-    """D_l = 1/n Σ_i |z_i - y_i|, the mean distance of corresponding points.
+@_checks.full_precision
+def landmark_discrepancy(z: Curve, y: Curve) -> Tensor:
+    """D_l = 1/n Σ_i |z_i - y_i|, the mean distance of corresponding points; of Curves, one mean for each curve.
 
-    z, y: (..., n, 2); y may be NaN where unlabelled: the mean is over the others, and 0 if there are none. Returns
-    (...,) in the unit of the points. The gradient is a unit vector over n, however near, and 0 where z = y.
-    Raises ValueError for shapes, dtypes or devices that differ, and where z is not finite.
-    Paper A, equation 5.
+    The gradient is a unit vector over n, however near, and 0 where z = y.
+
+    Args:
+        z: (..., n, 2), or Curves of such points.
+        y: the same points in the same order, as a tensor or as Curves of the same curves. A tensor may be NaN where a
+            landmark is unlabelled: the mean is taken over the others, and is 0 if there are none.
+
+    Returns:
+        (...,) in the unit of the points; (..., curves) if z is Curves.
+
+    Raises:
+        ValueError: for shapes, dtypes, devices or curves that differ, and where z is not finite.
+
+    Paper A, equation 5; equation 8 takes it of each curve.
 
     >>> y = torch.tensor([[0.0, 0.0], [1.0, 1.0]])
     >>> landmark_discrepancy(y + torch.tensor([[3.0, 4.0], [0.0, 0.0]]), y).item()
     2.5
     """
+    groups, z, y = z, _points(z), y if isinstance(y, Tensor) else _same_curves(z, y)
     _checks.points(y, "y", nan=True)
     unlabelled = y.isnan().any(-1, keepdim=True)
     _checks.alike(z=z, y=y.masked_fill(unlabelled, 0.0))
     if z.shape != y.shape:
         raise ValueError(f"z, y: needed one shape, got {tuple(z.shape)} and {tuple(y.shape)}")
-    labelled = (~unlabelled).sum((-1, -2)).clamp(min=1)
-    return torch.linalg.vector_norm((z - y).masked_fill(unlabelled, 0.0), dim=-1).sum(-1) / labelled
+    apart = torch.linalg.vector_norm((z - y).masked_fill(unlabelled, 0.0), dim=-1, keepdim=True)
+    labelled = (~unlabelled).to(apart.dtype)
+    if isinstance(groups, Curves):
+        apart, labelled = (groups.pad(values) * groups.mask() for values in (apart, labelled))
+    return apart.sum((-1, -2)) / labelled.sum((-1, -2)).clamp(min=1)
+
+
+def _same_curves(z: Curve, y: Curves) -> Tensor:
+    """The points of y, whose curves must be those of z: which points make up a curve decides what is averaged."""
+    if not isinstance(z, Curves):
+        raise TypeError(f"z, y: needed two tensors or two Curves, got {type(z).__name__} and {type(y).__name__}")
+    if z.indices != y.indices:
+        raise ValueError(f"z, y: needed the same points in each curve, got {z.indices} and {y.indices}")
+    return y.points
 
 
 def _points(curve: Curve) -> Tensor:
     return curve.points if isinstance(curve, Curves) else curve
 
 
+def comparable(**two: Curve) -> None:
+    """Refuse two that are not both points or both Curves, of as many curves, one batch, dtype and device."""
+    (first, a), (second, b) = two.items()
+    if isinstance(a, Curves) != isinstance(b, Curves):
+        got = f"{type(a).__name__} and {type(b).__name__}"
+        raise TypeError(f"{first}, {second}: needed two tensors or two Curves, got {got}")
+    if isinstance(a, Curves) and len(a.slices) != len(b.slices):
+        raise ValueError(f"{first}, {second}: needed as many curves, got {len(a.slices)} and {len(b.slices)}")
+    _checks.alike(**{first: _points(a), second: _points(b)})
+
+
+def several(sigma: float | Sequence[float] | Tensor) -> bool:
+    """Whether there is one σ a curve; a tensor without axes is a number."""
+    return sigma.ndim > 0 if isinstance(sigma, Tensor) else isinstance(sigma, Sequence) and not isinstance(sigma, str)
+
+
 def widths(sigma: float | Sequence[float] | Tensor, like: Curve, name: str = "sigma") -> float | Tensor:
     """σ as a number; of Curves, where it is one a curve, as (curves, 1, 1)."""
-    if not isinstance(sigma, Sequence | Tensor):
+    if not several(sigma):
         _checks.positive(sigma, name)
         return sigma
     n = len(like.slices) if isinstance(like, Curves) else 0
     if len(sigma) != n:
         mend = f"{n} numbers, one a curve" if n else "a number: these points are no Curves"
         raise ValueError(f"{name}: needed {mend}; got {len(sigma)} numbers")
-    for each in sigma:
-        _checks.positive(float(each), name)
+    for each in sigma.tolist() if isinstance(sigma, Tensor) and not sigma.is_meta else sigma:
+        _checks.positive(each, name)
     return torch.as_tensor(sigma, dtype=like.points.dtype, device=like.points.device)[:, None, None]
 
 
 def _diracs(curve: Curve, sigma: float | Sequence[float] | Tensor, closed: bool, name: str) -> tuple[Tensor, Tensor]:
     """Centres, in units of σ, and tangents."""
+    _checks.kind(closed, "closed", bool)
     if isinstance(curve, Curves):
         x = curve.lines()
     else:

@@ -26,10 +26,11 @@ from torch import Tensor
 
 from lddmmlib import _checks
 from lddmmlib._shapes import Float
-from lddmmlib.currents import Curve, Curves, widths
-from lddmmlib.kernels import Product, blocks, gaussian, join, product, pull, rows, unit
+from lddmmlib.currents import Curve, Curves, several, widths
+from lddmmlib.kernels import Product, blocks, gaussian, join, pull, rows, unit
 
 METHODS = {"euler": 1, "rk2": 2, "rk4": 4}  # and their orders
+MOST_STEPS = 10_000  # that `min_steps` tries: a geodesic that needs more is one that no step size tames
 Sigma = float | Sequence[float] | Tensor
 State = tuple[Tensor, ...]
 
@@ -53,6 +54,7 @@ class Flow(NamedTuple):
     geodesic: bool = False
 
 
+@_checks.full_precision
 def velocity(
     points: Float[Tensor, "*batch m 2"],
     x: Float[Tensor, "*batch n 2"],
@@ -70,9 +72,13 @@ def velocity(
     tensor([[1.0000, 0.0000],
             [0.3679, 0.0000]])
     """
-    return product(points, x, alpha, sigma)
+    _checks.positive(sigma, "sigma")
+    _checks.alike(points=points, x=x)
+    _like(alpha, x, "alpha")
+    return Product.apply(rows(points / sigma), rows(x / sigma), rows(alpha)).mT
 
 
+@_checks.full_precision
 def flow(
     x0: Curve,
     alpha: Float[Tensor, "*batch n 2"],
@@ -96,9 +102,11 @@ def flow(
     >>> [round(each, 5) for each in result.end[0].tolist()]  # alone, a landmark moves by its momentum
     [1.0, 2.0]
     """
-    return _run(x0, alpha[None], sigma, steps, method, points)
+    _checks.points(alpha, "alpha")
+    return _run(x0, alpha[None], sigma, steps, method, points, "alpha")
 
 
+@_checks.full_precision
 def flow_path(
     x0: Curve, alpha_t: Float[Tensor, "T *batch n 2"], sigma: Sigma, method: str = "rk2", points: Curve | None = None
 ) -> Flow:
@@ -111,11 +119,15 @@ def flow_path(
     >>> flow_path(x0, torch.stack([there, -there]), 5.0, "rk4").end.abs().max().item() < 1e-3  # and back again
     True
     """
-    if not isinstance(alpha_t, Tensor) or alpha_t.ndim < 3:
-        raise ValueError("alpha_t: needed (T, ..., n, 2), time first; for momenta constant in time call flow")
-    return _run(x0, alpha_t, sigma, len(alpha_t), method, points)
+    _checks.tensor(alpha_t, "alpha_t")
+    if alpha_t.ndim < 3 or not len(alpha_t):
+        got = f"needed (T, ..., n, 2), time first, got shape {tuple(alpha_t.shape)}"
+        raise ValueError(f"alpha_t: {got}; for momenta constant in time call flow, and one time is the least")
+    _checks.points(alpha_t, "alpha_t")
+    return _run(x0, alpha_t, sigma, len(alpha_t), method, points, "alpha_t")
 
 
+@_checks.full_precision
 def shoot(
     x0: Curve,
     p0: Float[Tensor, "*batch n 2"],
@@ -136,9 +148,11 @@ def shoot(
     >>> [round(each, 2) for each in result.end[:, 0].tolist()]
     [-0.5, 0.5]
     """
-    return _run(x0, p0[None], sigma, steps, method, points, geodesic=True)
+    _checks.points(p0, "p0")
+    return _run(x0, p0[None], sigma, steps, method, points, "p0", geodesic=True)
 
 
+@_checks.full_precision
 def hamiltonian(x: Curve, p: Float[Tensor, "*batch n 2"], sigma: Sigma) -> Float[Tensor, "*batch"]:
     """H(x, p) = ½ Σ_i Σ_j k_V(x_i, x_j) p_i·p_j = ½ ||v||²_V, the energy of the velocity field.
 
@@ -148,13 +162,14 @@ def hamiltonian(x: Curve, p: Float[Tensor, "*batch n 2"], sigma: Sigma) -> Float
     >>> hamiltonian(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]), 2.0).item()
     12.5
     """
-    frame = frame_of(x, sigma)
-    _like(p[None], frame.x)
+    frame = frame_of(x, sigma, "x")
+    _like(p, frame.x, "p")
     q, r = frame.points(frame.x), frame.momenta(p)
     norm2 = frame.sigma**2 * (r * Product.apply(q, q, r))
     return norm2.sum((-1, -2) if frame.curves is None else (-1, -2, -3)) / 2
 
 
+@_checks.full_precision
 def hamilton(
     x: Float[Tensor, "*batch n 2"], p: Float[Tensor, "*batch n 2"], sigma: float
 ) -> tuple[Float[Tensor, "*batch n 2"], Float[Tensor, "*batch n 2"]]:
@@ -163,18 +178,47 @@ def hamilton(
         dx_i/dt =  ∂H/∂p_i = Σ_j k_ij p_j,
         dp_i/dt = -∂H/∂x_i = 2/σ² Σ_j k_ij (p_i·p_j) (x_i - x_j).
 
-    x, p: (..., n, 2). sigma: σ_V. Returns dx/dt and dp/dt, (..., n, 2) each. This is the version to read; `shoot`
-    itself uses one that keeps no matrix.
+    x, p: (..., n, 2). sigma: σ_V. Returns dx/dt and dp/dt, (..., n, 2) each. This is the version to read, and
+    `shoot_by_equations` steps along it; `shoot` itself uses one that keeps no matrix.
 
     >>> hamilton(torch.tensor([[0.0, 0.0], [1.0, 0.0]]), torch.tensor([[0.0, 1.0], [0.0, 1.0]]), 1.0)[1]
     tensor([[-0.7358,  0.0000],
             [ 0.7358,  0.0000]])
     """
+    _checks.points(x, "x")
+    _like(p, x, "p")
     K = gaussian(x, x, sigma)
     W = K * (p @ p.mT)
     return K @ p, 2 / sigma**2 * (W.sum(-1, keepdim=True) * x - W @ x)
 
 
+@_checks.full_precision
+def shoot_by_equations(
+    x0: Float[Tensor, "*batch n 2"], p0: Float[Tensor, "*batch n 2"], sigma: float, steps: int = 10
+) -> tuple[Float[Tensor, "*batch n 2"], Float[Tensor, "*batch n 2"]]:
+    """Integrate Hamilton's equations by Euler's rule: the version to read of `shoot(..., method="euler")`.
+
+    Args:
+        x0: landmarks at t = 0, (..., n, 2).
+        p0: their momenta, (..., n, 2), in the unit of the points.
+        sigma: σ_V, in the unit of the points.
+        steps: number of Euler steps.
+
+    Returns:
+        Landmarks and momenta at t = 1, (..., n, 2) each.
+
+    >>> x0, p0 = torch.tensor([[-1.0, 0.0], [1.0, 0.0]]), torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
+    >>> torch.allclose(shoot_by_equations(x0, p0, 2.0)[0], shoot(x0, p0, 2.0, method="euler").end)
+    True
+    """
+    x, p = x0, p0
+    for _ in range(steps):
+        dx, dp = hamilton(x, p, sigma)
+        x, p = x + dx / steps, p + dp / steps
+    return x, p
+
+
+@_checks.full_precision
 def energy(flow: Flow) -> Float[Tensor, "*batch"]:
     """∫_0^1 ||v_t||²_V dt, what the flow costs.
 
@@ -188,11 +232,13 @@ def energy(flow: Flow) -> Float[Tensor, "*batch"]:
     def at(k: int, alpha: Tensor) -> Tensor:
         return hamiltonian(_at(flow.x0, flow.path[k]), alpha, flow.sigma)
 
+    _checks.kind(flow, "flow", Flow)
     if flow.geodesic:
         return 2 * at(0, flow.momenta[0])
     return sum(at(k, alpha) + at(k + 1, alpha) for k, alpha in enumerate(flow.momenta)) / flow.steps
 
 
+@_checks.full_precision
 def transport(flow: Flow, points: Curve) -> Tensor:
     """a_k(1) = a_k(0) + ∫_0^1 Σ_j k_V(x_j(t), a_k(t)) α_j(t) dt, the flow's map φ_1 at any points a.
 
@@ -204,13 +250,15 @@ def transport(flow: Flow, points: Curve) -> Tensor:
     >>> torch.allclose(transport(result, x0), result.end)
     True
     """
+    _checks.kind(flow, "flow", Flow)
     frame = frame_of(flow.x0, flow.sigma)
-    z = frame.passengers(points)
+    z = frame.passengers(points, "flow.x0")
     for step in _maps(flow, frame):
         z = step(z)
     return frame.back(z, points)
 
 
+@_checks.full_precision
 def inverse(flow: Flow, points: Curve) -> Tensor:
     """φ_1^{-1} at any points y: where a passenger that ends there began.
 
@@ -224,13 +272,16 @@ def inverse(flow: Flow, points: Curve) -> Tensor:
     >>> torch.allclose(inverse(result, result.end), x0, atol=1e-6)
     True
     """
+    _checks.kind(flow, "flow", Flow)
     frame = frame_of(flow.x0, flow.sigma)
-    z = frame.passengers(points)
+    z = frame.passengers(points, "flow.x0")
     for step in reversed(_maps(flow, frame)):
         z = _undo(step, z)
     return frame.back(z, points)
 
 
+@_checks.full_precision
+@_checks.with_gradients
 def jacobian(flow: Flow, points: Curve) -> Float[Tensor, "*batch m"]:
     """det Dφ_1 at any points: how much area grows there, negative where the steps folded the plane.
 
@@ -241,49 +292,130 @@ def jacobian(flow: Flow, points: Curve) -> Float[Tensor, "*batch m"]:
     >>> jacobian(still, torch.tensor([[0.0, 0.0], [1.0, 2.0]]))
     tensor([1., 1.])
     """
+    _checks.kind(flow, "flow", Flow)
     z = _points(points)
+    _checks.points(z, "points")
     keep = torch.is_grad_enabled() and (z.requires_grad or flow.path.requires_grad)
+    # An end depends on its own start alone, so the sum over points gives every point's row at once.
     with torch.enable_grad():
-        z = z if z.requires_grad else z.detach().requires_grad_()
-        end = transport(flow, _at(points, z))
-        # An end depends on its own start alone, so the sum over points gives every point's row at once.
-        rows = [torch.autograd.grad(end[..., i].sum(), z, create_graph=keep, retain_graph=True)[0] for i in (0, 1)]
-    return rows[0][..., 0] * rows[1][..., 1] - rows[0][..., 1] * rows[1][..., 0]
+        try:
+            z = z if z.requires_grad else z.detach().requires_grad_()
+            end = transport(flow, _at(points, z))
+            x, y = (torch.autograd.grad(e.sum(), z, create_graph=keep, retain_graph=True)[0] for e in end.unbind(-1))
+        except RuntimeError:  # inside torch.func, whose own way takes thrice the time
+            end, pull_back = torch.func.vjp(lambda z: transport(flow, _at(points, z)), z)
+            (x,), (y,) = (pull_back(each.expand_as(end)) for each in torch.eye(2).to(z))
+    return x[..., 0] * y[..., 1] - x[..., 1] * y[..., 0]
 
 
+@_checks.full_precision
+def certified(flow: Flow) -> bool:
+    """Check that a computed flow is certainly one-to-one, in every one of its steps.
+
+    A step a -> a + h Φ(a) is one-to-one when h Φ is a contraction. With u = h Lip(v), for the steepest field v among
+    those that the step looks up, it is one if u < 1 for Euler, u + u²/2 < 1 for the midpoint rule (u < √3 - 1) and
+    u + u²/2 + u³/6 + u⁴/24 < 1 for RK4. And Lip(v) is at most
+
+        √(2/e) Σ_i |α_i| / σ,   which needs no path: used for given momenta α,
+        √2 ||v||_V / σ,         used for a geodesic, at the points and momenta of every stage of every step.
+
+    The exact geodesic keeps ||v||_V and a computed one need not: steps that are too long gain energy and fold. So this
+    looks at what was computed. It holds for the whole plane, passengers included, for every element of a batch and for
+    every curve that flows alone.
+
+    Args:
+        flow: what `flow`, `flow_path` or `shoot` returned.
+
+    Returns:
+        True if every step is a contraction, rounding included. False proves nothing: the condition is sufficient, and
+        necessary only for Euler steps of a lone landmark under given momenta, which may move by σ √(e/2) = 1.166 σ a
+        step. A path that is not finite is not certified, nor one whose momenta are so large that rounding decides.
+
+    >>> x0, p0 = torch.tensor([[-0.4, 0.0], [0.4, 0.0]]), torch.tensor([[4.0, 0.0], [-4.0, 0.0]])
+    >>> certified(shoot(x0, p0, 1.0, 8)), certified(shoot(x0, p0, 1.0, 32))  # head on, and fast
+    (False, True)
+    """
+    frame = frame_of(flow.x0, flow.sigma)
+    h, reach = 1 / flow.steps, REACH[flow.method]
+    with torch.no_grad():
+        r = frame.momenta(flow.momenta)
+        if not flow.geodesic:
+            return bool((h * _slope_by_sum(r) < reach).all())
+        states, slopes = torch.cat([frame.points(flow.path), r], -2)[:-1], []
+
+        def watched(s: Tensor) -> State:
+            slopes.append(_slope_by_norm(*s.split(2, -2)))
+            return _geodesic(s)
+
+        STEPS[flow.method](watched, (states,), h)  # all steps at once: each starts from what was computed
+        return all(bool((h * slope < reach).all()) for slope in slopes)
+
+
+@_checks.full_precision
 def min_steps(
     x0: Curve, alpha: Float[Tensor, "*batch n 2"], sigma: Sigma, method: str = "rk2", geodesic: bool = False
 ) -> int:
-    """The certificate: so many steps of `method` keep the computed map one-to-one.
+    """Number of steps of ``method`` that certainly keep the computed map one-to-one: `certified` says so of them.
 
-    A step is one-to-one when its increment is a contraction: with u = h Lip(v), u < 1 for Euler, u + u²/2 < 1 for the
-    midpoint rule (u < √3 - 1), u + u²/2 + u³/6 + u⁴/24 < 1 for RK4. And Lip(v) is at most
+    Under constant momenta the bound of `certified` gives the number at once. For a geodesic the number that its start
+    needs is tried, and doubled until the whole path that it gives is certified.
 
-        √(2/e) Σ_i |α_i| / σ   at all times, for momenta constant in time, whose ||v||_V is not,
-        √2 ||v_0||_V / σ       along a geodesic, which keeps ||v||_V (up to the error of its steps).
+    Args:
+        x0, alpha, sigma: as in `flow`, or as in `shoot` with p0 for alpha.
+        method: "euler", "rk2" or "rk4". A step of higher order looks at the field repeatedly, so that it may be a
+            contraction only for a shorter step.
+        geodesic: True for `shoot`, False for `flow`.
 
-    x0, alpha, sigma, method: as in `flow`; geodesic: as `shoot` takes them. Returns the number for the whole batch.
-    Sufficient, and necessary for Euler and a lone landmark: it may move by σ √(e/2) = 1.166 σ a step.
+    Returns:
+        One number for the whole batch and all curves. Sufficient; fewer steps are often enough.
+
+    Raises:
+        ValueError: for a geodesic that no number up to MOST_STEPS certifies, and what `flow` refuses.
+
+    A geodesic's number costs about four times a shooting with that many steps.
 
     >>> one, far = torch.zeros(1, 2), torch.tensor([[2.34, 0.0]])
     >>> min_steps(one, far, 1.0, "euler"), min_steps(one, far, 1.0, "rk2")
     (3, 3)
     """
     _checks.one_of(method, "method", METHODS)
+    _checks.kind(geodesic, "geodesic", bool)
     frame = frame_of(x0, sigma)
-    _like(alpha[None], frame.x)
-    q, r = frame.points(frame.x), frame.momenta(alpha)
-    if geodesic:
-        bound = (2 * (r * Product.apply(q, q, r)).sum((-1, -2))).sqrt()
-    else:
-        bound = math.sqrt(2 / math.e) * torch.linalg.vector_norm(r, dim=-2).sum(-1)
-    return math.floor(bound.max().item() / REACH[method]) + 1
+    _like(alpha, frame.x, "alpha")
+    if not alpha.numel():
+        return 1
+    with torch.no_grad():
+        q, r = frame.points(frame.x), frame.momenta(alpha)
+        slope = (_slope_by_norm(q, r) if geodesic else _slope_by_sum(r)).max().item()
+        steps = math.floor(min(slope / REACH[method], 1e15)) + 1
+        if not geodesic:
+            return steps
+        while steps <= MOST_STEPS:
+            if certified(shoot(x0, alpha, sigma, steps, method)):
+                return steps
+            steps *= 2
+    raise ValueError(
+        f"alpha: needed momenta whose geodesic at most {MOST_STEPS} steps of {method!r} certify, got ones of ||v||_V = "
+        f"{slope / math.sqrt(2):.3g} sigma at the start; take smaller momenta, a larger sigma, or double precision"
+    )
+
+
+def _slope_by_sum(r: Tensor) -> Tensor:
+    """√(2/e) Σ_i |r_i|, for σ = 1: the bumps of a field are together no steeper than the sum of their slopes."""
+    return math.sqrt(2 / math.e) * torch.linalg.vector_norm(r, dim=-2).sum(-1)
+
+
+def _slope_by_norm(q: Tensor, r: Tensor) -> Tensor:
+    """√2 ||v||_V, for σ = 1, and room for rounding: of large momenta that nearly cancel it leaves no digit of v."""
+    total = torch.linalg.vector_norm(r, dim=-2).sum(-1)
+    norm2 = (r * Product.apply(q, q, r)).sum((-1, -2)).clamp(min=0)
+    return (2 * (norm2 + 4 * torch.finfo(r.dtype).eps * total.square())).sqrt()
 
 
 # --- the right-hand sides, for σ = 1 -------------------------------------------------
 
 
-class Hamilton(torch.autograd.Function):
+class Hamilton(_checks.Derived):
     """`hamilton` of s = (q, p), (..., 4, n) in rows, for σ = 1: a kernel evaluation each way, and no matrix kept.
 
     Both equations come from one sum over six rows, Σ_j k_ij (p, p_x q, p_y q)_j = (v, u_x, u_y)_i:
@@ -291,9 +423,14 @@ class Hamilton(torch.autograd.Function):
         Σ_j k_ij (p_i·p_j) (q_i - q_j) = (p_i·v_i) q_i - p_x,i u_x,i - p_y,i u_y,i.
     """
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx, s: Tensor) -> Tensor:
-        ctx.save_for_backward(s)
+    def setup_context(ctx, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def forward(s: Tensor) -> Tensor:
         q, p = s.split(2, -2)
         p_x, p_y = p.split(1, -2)
         F = torch.cat([p, p_x * q, p_y * q], -2)
@@ -301,6 +438,7 @@ class Hamilton(torch.autograd.Function):
         return torch.cat([v, 2 * (_dot(p, v) * q - p_x * u_x - p_y * u_y)], -2)
 
     @staticmethod
+    @_checks.full_precision
     def backward(ctx, g: Tensor) -> Tensor:
         """L = Σ_i a_i·dq_i + b_i·dp_i, g = (a, b), is Σ_ij k_ij G_i·F_j where G = ∂L/∂(v, u), and q and p stand before
         the sums as well; those, and the derivative by F, are the same sums of F and of G."""
@@ -379,9 +517,9 @@ class Frame(NamedTuple):
     def momenta(self, p: Tensor) -> Tensor:
         return rows((p if self.curves is None else self.curves.pad(p) * self.curves.mask()) / self.sigma)
 
-    def passengers(self, points: Curve) -> Tensor:
+    def passengers(self, points: Curve, name: str = "x0") -> Tensor:
         z = _points(points)
-        _checks.alike(x0=self.x, points=z)
+        _checks.alike(**{name: self.x, "points": z})
         if self.curves is None:
             return rows((z - self.centre) / self.sigma)
         if not isinstance(points, Curves) or len(points.slices) != len(self.curves.slices):
@@ -395,15 +533,16 @@ class Frame(NamedTuple):
         return x if self.curves is None else like.unpad(x)
 
 
-def frame_of(x0: Curve, sigma: Sigma) -> Frame:
+def frame_of(x0: Curve, sigma: Sigma, name: str = "x0", sigma_name: str = "sigma") -> Frame:
     x = _points(x0)
-    _checks.points(x, "x0")
+    _checks.points(x, name)
     alone = isinstance(x0, Curves) and not x0.coupled
-    if not alone and isinstance(sigma, Sequence | Tensor):
-        raise ValueError(f"sigma: needed one number for one flow, got {sigma}; one a curve goes with coupled=False")
+    if not alone and several(sigma):
+        mend = "one a curve goes with coupled=False"
+        raise ValueError(f"{sigma_name}: needed one number for one flow, got {_checks.said(sigma)}; {mend}")
     padded = x0.pad(x) if alone else x
     # Any centre does: a flow does not know where it is. Near 0, single precision is at its finest.
-    return Frame(x, x0 if alone else None, padded.detach().mean(-2, keepdim=True), widths(sigma, x0))
+    return Frame(x, x0 if alone else None, padded.detach().mean(-2, keepdim=True), widths(sigma, x0, sigma_name))
 
 
 def _points(x: Curve) -> Tensor:
@@ -418,14 +557,20 @@ def _at(like: Curve, x: Tensor) -> Curve:
 
 
 def _run(
-    x0: Curve, momenta: Tensor, sigma: Sigma, steps: int, method: str, points: Curve | None, geodesic: bool = False
+    x0: Curve,
+    momenta: Tensor,
+    sigma: Sigma,
+    steps: int,
+    method: str,
+    points: Curve | None,
+    name: str,
+    geodesic: bool = False,
 ) -> Flow:
-    """momenta: (1 or steps, ..., n, 2)."""
+    """momenta: (1 or steps, ..., n, 2), called ``name`` by the caller."""
     _checks.one_of(method, "method", METHODS)
-    if not isinstance(steps, int) or steps < 1:
-        raise ValueError(f"steps: needed an integer >= 1, got {steps}")
+    _checks.whole(steps, "steps")
     frame = frame_of(x0, sigma)
-    _like(momenta, frame.x)
+    _alike(momenta, frame.x, name)
     q, r = frame.points(frame.x), frame.momenta(momenta)
     passengers = () if points is None else (frame.passengers(points),)
     path = [(torch.cat([q, r[0]], -2) if geodesic else q, *passengers)]
@@ -445,13 +590,18 @@ def _run(
     )  # fmt: skip
 
 
-def _like(momenta: Tensor, x: Tensor) -> None:
+def _like(momenta: Tensor, x: Tensor, name: str) -> None:
+    """Refuse momenta (..., n, 2) that are not finite and one for each point of x."""
+    _checks.points(momenta, name)
+    _alike(momenta[None], x, name)
+
+
+def _alike(momenta: Tensor, x: Tensor, name: str) -> None:
     """Refuse momenta (T, ..., n, 2) that are not one for each point of x."""
-    _checks.points(momenta, "momenta")
     if momenta.shape[1:] != x.shape or (momenta.dtype, momenta.device) != (x.dtype, x.device):
         wanted = f"one for each point: {tuple(x.shape)} of {x.dtype} on {x.device}, batch axes and all"
         got = f"{tuple(momenta.shape[1:])} of {momenta.dtype} on {momenta.device}"
-        raise ValueError(f"momenta: needed {wanted}; got {got}; expand or convert one to the other")
+        raise ValueError(f"{name}: needed {wanted}; got {got}; expand or convert one to the other")
 
 
 def _maps(flow: Flow, frame: Frame) -> list[Callable[[Tensor], Tensor]]:
@@ -468,6 +618,8 @@ def _maps(flow: Flow, frame: Frame) -> list[Callable[[Tensor], Tensor]]:
 
 def _undo(step: Callable[[Tensor], Tensor], y: Tensor, most: int = 200) -> Tensor:
     """The z with step(z) = y."""
+    if not y.numel():
+        return y
     z, enough = y, 8 * torch.finfo(y.dtype).eps * (1 + y.abs().max().item())
     for _ in range(most):
         rest = y - step(z)
@@ -476,5 +628,5 @@ def _undo(step: Callable[[Tensor], Tensor], y: Tensor, most: int = 200) -> Tenso
             return z
     raise ValueError(
         f"points: needed a step that is one-to-one, got one that {most} iterations do not invert (still off by "
-        f"{rest.abs().max().item():.2g} σ); flow in more steps, `min_steps` says how many"
+        f"{rest.abs().max().item():.2g} σ); flow in more steps, `min_steps` gives a number that is enough"
     )

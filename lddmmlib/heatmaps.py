@@ -25,6 +25,7 @@ A missing landmark is NaN in points and a zero map in maps. The mask is `~points
 from __future__ import annotations
 
 import math
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -38,6 +39,7 @@ ALIGNMENTS = ("centre", "corner")
 METHODS = ("argmax", "quarter", "taylor", "soft", "local_soft", "barycentre")
 
 
+@_checks.full_precision
 def encode(
     points: Float[Tensor, "*batch n 2"],
     size: tuple[int, int],
@@ -63,8 +65,9 @@ def encode(
     """
     _checks.points(points, "points", nan=True)
     _checks.floats(points, "points")
-    if not isinstance(size, tuple) or len(size) != 2 or not all(isinstance(k, int) and k > 0 for k in size):
-        raise ValueError(f"size: needed a tuple (h, w) of whole numbers above 0, got {size}")
+    _checks.positive(sigma, "sigma")
+    if not isinstance(size, tuple) or len(size) != 2 or not all(isinstance(k, Integral) and k > 0 for k in size):
+        raise ValueError(f"size: needed a tuple (h, w) of whole numbers above 0, got {_checks.said(size)}")
     _checks.one_of(rounding, "rounding", ROUNDINGS)
     missing = points.isnan().any(-1, keepdim=True)
     # exp(NaN) times 0 is NaN, in the gradient too: the missing stand at 0 till their map is zeroed.
@@ -88,6 +91,7 @@ def height(sigma: float, peak: str = "one") -> float:
     return 1.0 if peak == "one" else 1 / (2 * math.pi * sigma**2)
 
 
+@_checks.full_precision
 def decode(
     maps: Float[Tensor, "*batch h w"],
     method: str = "local_soft",
@@ -131,6 +135,8 @@ def decode(
     """
     _maps(maps, method)
     _checks.positive(tau, "tau")
+    _odd(window)
+    _checks.number(blur, "blur", 0)
     origin = _origin(stride, alignment)
     value, peak = _largest(maps)
     if method in ("argmax", "quarter"):
@@ -144,6 +150,7 @@ def decode(
     return stride * cell.to(maps.dtype).masked_fill(_empty(maps, value)[..., None], torch.nan) + origin
 
 
+@_checks.full_precision
 def aliasing(t: Float[Tensor, "*shape"], s: float) -> Float[Tensor, "*shape"]:
     """How far the mean of a sampled Gaussian is off: -4π s² exp(-2π² s²) sin(2πt), to first order in the exponential.
 
@@ -156,10 +163,12 @@ def aliasing(t: Float[Tensor, "*shape"], s: float) -> Float[Tensor, "*shape"]:
     >>> [round(b, 4) for b in aliasing(torch.tensor([0.25, -0.25]), 0.5).tolist()]
     [-0.0226, 0.0226]
     """
+    _checks.floats(t, "t")
     _checks.positive(s, "s")
     return -4 * math.pi * s**2 * math.exp(-2 * math.pi**2 * s**2) * torch.sin(2 * math.pi * t)
 
 
+@_checks.full_precision
 def truncation(t: Float[Tensor, "*shape"], s: float, window: int = 5) -> Float[Tensor, "*shape"]:
     """How far the mean of a Gaussian is off when only [-d/2, d/2] around a cell's centre is kept.
 
@@ -171,6 +180,7 @@ def truncation(t: Float[Tensor, "*shape"], s: float, window: int = 5) -> Float[T
     >>> [round(b, 4) for b in truncation(torch.tensor([0.25, -0.25]), 1.0).tolist()]
     [-0.023, 0.023]
     """
+    _checks.floats(t, "t")
     _checks.positive(s, "s")
     _odd(window)
     a, b = (window / 2 - t) / s, (window / 2 + t) / s
@@ -192,6 +202,7 @@ def softmax_width(sigma: float, tau: float, peak: str = "one") -> float:
     return sigma / math.sqrt(tau * height(sigma, peak))
 
 
+@_checks.full_precision
 def best_tau(sigma: float, window: int = 5, peak: str = "one") -> float:
     """The τ for which the local soft-argmax of a clean map is nearest to the truth.
 
@@ -237,12 +248,18 @@ def _largest(maps: Tensor) -> tuple[Tensor, Int[Tensor, "*batch 2"]]:
     """The largest value (...,) of each map and its cell (..., 2), x first."""
     # Rows first: the maximum without its place is several times faster to find, and NaN shows in it.
     value, y = maps.detach().amax(-1).max(-1)
-    if not value.isfinite().all():
-        bad = tuple((~value.isfinite()).nonzero()[0].tolist())
-        got = value[bad].item()
-        raise ValueError(f"maps: needed finite values, got a largest one of {got} in map {bad}; did training diverge?")
+    if not maps.detach().sum().isfinite():  # one pass; a sum may also overflow, so look again
+        _finite(maps.detach())
     row = maps.detach().gather(-2, y[..., None, None].expand(*y.shape, 1, maps.shape[-1]))
     return value, torch.stack([row[..., 0, :].argmax(-1), y], -1)
+
+
+def _finite(maps: Tensor) -> None:
+    bad = ~maps.isfinite()
+    if bad.any():
+        at = tuple(bad.nonzero()[0].tolist())
+        got = f"{maps[at].item()} in map {at[:-2]}"
+        raise ValueError(f"maps: needed finite values, got {got}; did training diverge?")
 
 
 def _empty(maps: Tensor, value: Tensor) -> Tensor:
@@ -341,6 +358,8 @@ def _maps(maps: object, method: str) -> None:
         raise ValueError(f"maps: needed 3 cells or more each way for {method!r}, got {tuple(maps.shape[-2:])}")
 
 
-def _odd(window: int) -> None:
-    if not (isinstance(window, int) and window > 0 and window % 2):
-        raise ValueError(f"window: needed an odd number of cells, to have a middle; got {window}; use 3, 5 or 7")
+def _odd(window: object) -> None:
+    if not isinstance(window, Integral) or isinstance(window, bool) or window < 1 or window % 2 == 0:
+        raise ValueError(
+            f"window: needed an odd number of cells, to have a middle; got {_checks.said(window)}; use 3, 5 or 7"
+        )

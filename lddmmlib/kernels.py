@@ -21,6 +21,7 @@ AT_ONCE = 2**17  # kernel values held at a time: half a megabyte in single preci
 LOG2_E = 1 / math.log(2)
 
 
+@_checks.full_precision
 def gaussian(
     a: Float[Tensor, "*batch n 2"], b: Float[Tensor, "*batch m 2"], sigma: float
 ) -> Float[Tensor, "*batch n m"]:
@@ -38,10 +39,11 @@ def gaussian(
     """
     _checks.positive(sigma, "sigma")
     _checks.alike(a=a, b=b)
-    offset = a[..., :, None, :] - b[..., None, :, :]
-    return torch.exp(-offset.square().sum(-1) / sigma**2)
+    offset = (a[..., :, None, :] - b[..., None, :, :]) / sigma  # before it is squared, which 1e20 would not stand
+    return torch.exp(-offset.square().sum(-1))
 
 
+@_checks.full_precision
 def product(
     a: Float[Tensor, "*batch n 2"], b: Float[Tensor, "*batch m 2"], f: Float[Tensor, "*batch m k"], sigma: float
 ) -> Float[Tensor, "*batch n k"]:
@@ -59,9 +61,11 @@ def product(
     """
     _checks.positive(sigma, "sigma")
     _checks.alike(a=a, b=b)
+    _checks.floats(f, "f")
     if f.shape[:-1] != b.shape[:-1] or (f.dtype, f.device) != (b.dtype, b.device):
         wanted = f"{tuple(b.shape[:-1])} rows of {b.dtype} on {b.device}, like b"
         raise ValueError(f"f: needed {wanted}; got shape {tuple(f.shape)} of {f.dtype} on {f.device}")
+    _checks.finite(f, "f")
     return Product.apply(rows(a / sigma), rows(b / sigma), rows(f)).mT
 
 
@@ -74,15 +78,21 @@ def rows(x: Tensor) -> Tensor:
     return x.mT.contiguous()
 
 
-class Product(torch.autograd.Function):
+class Product(_checks.Derived):
     """Σ_j k(a_i, b_j) f_j."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx, a: Tensor, b: Tensor, f: Tensor) -> Tensor:
-        ctx.save_for_backward(a, b, f)
+    def forward(a: Tensor, b: Tensor, f: Tensor) -> Tensor:
         return join([f @ unit(b, a_i) for (a_i,) in blocks(b, a)])
 
     @staticmethod
+    def setup_context(ctx, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    @_checks.full_precision
     def backward(ctx, g: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """By C_ij = k_ij g_i·f_j: da_i = -2 Σ_j C_ij (a_i - b_j), db_j = -2 Σ_i C_ij (b_j - a_i), df = Σ_i k_ij g_i."""
         a, b, f = ctx.saved_tensors

@@ -28,6 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lddmmlib import _checks
 from lddmmlib._shapes import Float
 
 Array = Tensor | np.ndarray
@@ -59,6 +60,7 @@ class Solution(NamedTuple):
     converged: bool
 
 
+@_checks.full_precision
 def path(gram: Float[Tensor, "p p"], xy: Float[Tensor, "p ..."]) -> Path:
     """The lasso path, min over h of ½ |y - X h|² + λ |h|₁ at each of its knots, of all targets in lock-step.
 
@@ -83,6 +85,7 @@ def path(gram: Float[Tensor, "p p"], xy: Float[Tensor, "p ..."]) -> Path:
     return Path(lambdas, coefs, n_knots)
 
 
+@_checks.full_precision
 def budget(gram: Float[Tensor, "p p"], xy: Float[Tensor, "p ..."], tau: float | Tensor) -> Solution:
     """The lasso with its budget as a constraint:  min over h of ½ |y - X h|²  subject to  |h|₁ ≤ τ.
 
@@ -113,6 +116,7 @@ def budget(gram: Float[Tensor, "p p"], xy: Float[Tensor, "p ..."], tau: float | 
     return Solution(h.T, lam, last, residual, converged)
 
 
+@_checks.full_precision
 def path_by_solving(gram: Float[Tensor, "p p"], xy: Float[Tensor, " p"]) -> Path:
     """`path` of one target as it reads: at each knot solve on the active set, list the events, take the next.
 
@@ -122,6 +126,7 @@ def path_by_solving(gram: Float[Tensor, "p p"], xy: Float[Tensor, " p"]) -> Path
     [3.0, 1.0, 0.0]
     """
     _check(gram, xy)
+    gram, xy = gram.detach(), xy.detach()
     signs: dict[int, float] = {}  # the active set A, in the order of joining
     lambdas, coefs = [], []
     while not lambdas or lambdas[-1] > 0:
@@ -287,7 +292,12 @@ def _gap(gram: Tensor, xy: Tensor, h: Tensor, tau: Tensor) -> float:
 
 def _budgets(tau: float | Tensor, columns: Tensor) -> Tensor:
     """tau as one finite or infinite budget per target (t,)."""
-    limit = torch.as_tensor(tau, dtype=columns.dtype, device=columns.device)
+    if isinstance(tau, Tensor):
+        (_checks.floats if tau.is_floating_point() else _checks.tensor)(tau, "tau")
+    try:
+        limit = torch.as_tensor(tau, dtype=columns.dtype, device=columns.device)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"tau: needed a number or one per target, got {_checks.said(tau)}") from None
     if limit.ndim > 1 or (limit.ndim and len(limit) != columns.shape[1]):
         raise ValueError(f"tau: needed a number or one per target, ({columns.shape[1]},), got {tuple(limit.shape)}")
     if not (limit >= 0).all():
@@ -297,7 +307,9 @@ def _budgets(tau: float | Tensor, columns: Tensor) -> Tensor:
 
 def _check(gram: Tensor, xy: Tensor) -> None:
     """Refuse what is not XᵀX and Xᵀy of some X and y."""
-    if not gram.is_floating_point() or (gram.dtype, gram.device) != (xy.dtype, xy.device):
+    _checks.floats(gram, "gram")
+    _checks.floats(xy, "xy")
+    if (gram.dtype, gram.device) != (xy.dtype, xy.device):
         got = f"{gram.dtype} on {gram.device} and {xy.dtype} on {xy.device}"
         raise ValueError(f"gram, xy: needed one floating dtype and one device, got {got}; use xy.to(gram)")
     if gram.ndim != 2 or gram.shape[0] != gram.shape[1] or not len(gram):
@@ -306,8 +318,7 @@ def _check(gram: Tensor, xy: Tensor) -> None:
         wanted = f"X.T @ y, ({len(gram)},), or X.T @ Y, ({len(gram)}, t)"
         raise ValueError(f"xy: needed {wanted}; got {tuple(xy.shape)}")
     for name, x in (("gram", gram), ("xy", xy)):
-        if not x.isfinite().all():
-            raise ValueError(f"{name}: needed finite numbers, got {x[~x.isfinite()][0].item()}; leave such rows out")
+        _checks.finite(x, name, "leave such rows out")
     size, eps = gram.diagonal(), torch.finfo(gram.dtype).eps ** 0.5
     if (gram - gram.T).abs().max() > eps * size.abs().max():
         raise ValueError("gram: needed a symmetric matrix, got gram != gram.T; is it X.T @ X?")

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lddmmlib import _checks, currents, flows
 from lddmmlib._shapes import Float
-from lddmmlib.currents import Curve, Curves, widths
+from lddmmlib.currents import Curve, Curves, comparable, widths
 from lddmmlib.flows import Flow, Sigma
 from lddmmlib.kernels import gaussian
 
@@ -63,43 +63,110 @@ class Modes(NamedTuple):
     scores: Tensor
 
 
+@_checks.full_precision
 def discrepancy(
     z: Curve, y: Curve, sigma_w: Sigma | None, beta: float = 0.1, landmarks: bool = True
 ) -> Float[Tensor, "*batch"]:
-    """D = β D_c + D_l, how far the deformed z is from the target y.
+    """D = β D_c + D_l, how far the deformed z is from the target y; of Curves, D = Σ_p (β D_c^p + D_l^p) over curves p.
 
-    z, y: (..., n, 2), one open curve, or Curves, over which D_c is summed. sigma_w: σ_W, a number or one a curve; None
-    leaves D_c away. landmarks: False leaves D_l away, and z, y may have other numbers of points. Returns (...,).
-    Raises what `currents.distance2` and `currents.landmark_discrepancy` do.
-    Paper A, equation 3.
+    Args:
+        z: (..., n, 2), which is one open curve, or Curves. In the sum over Curves each D_l^p is a mean over the points
+            of its own curve, so a curve of few points counts as much as one of many.
+        y: as z. Without landmarks the numbers of points may differ.
+        sigma_w: σ_W, a number or one a curve; None leaves D_c away.
+        beta: weight of the curves.
+        landmarks: False leaves D_l away.
+
+    Returns:
+        (...,), a squared length and a length added up: it depends on the unit.
+
+    Raises:
+        ValueError, TypeError: what `currents.distance2` and `currents.landmark_discrepancy` refuse.
+
+    Paper A, equation 3, and for Curves the sum in equation 8.
 
     >>> y = torch.tensor([[0.0, 0.0], [3.0, 4.0]])
     >>> discrepancy(y.flip(0), y, 2.0).item()  # 0.1 * 100 + 5
     15.0
     """
-    total = currents.landmark_discrepancy(_points(z), _points(y)) if landmarks else 0
-    if sigma_w is None:
-        return total
-    d = currents.distance2(z, y, sigma_w)
-    return beta * (d.sum(-1) if isinstance(z, Curves) else d) + total
+    _checks.number(beta, "beta", 0)
+    _checks.kind(landmarks, "landmarks", bool)
+    if sigma_w is None and not landmarks:
+        raise ValueError("landmarks: needed True, or curves to match by, got neither; give sigma_w")
+    if sigma_w is not None:
+        comparable(z=z, y=y)
+        widths(sigma_w, z, "sigma_w")
+    terms = currents.landmark_discrepancy(z, y) if landmarks else 0
+    if sigma_w is not None:
+        terms = beta * currents.distance2(z, y, sigma_w) + terms
+    return terms.sum(-1) if isinstance(z, Curves) else terms
 
 
+@_checks.full_precision
+def loss(
+    z: Curves, y: Curves, sigma_w: Sigma, beta: float = 0.1, normaliser: float | Float[Tensor, "*batch"] = 1.0
+) -> Float[Tensor, "*batch"]:
+    """L = 1/d Σ_p (β D_c^p + D_l^p), the loss function of paper A: the `discrepancy` of a face by its own size.
+
+    Args:
+        z: Curves, the deformed face; points (..., n, 2).
+        y: Curves, the annotated face, the same points in each curve.
+        sigma_w: σ_W, a number or one a curve, in the unit of the points. The paper's rule is half of each curve's σ_V.
+        beta: weight of the curves.
+        normaliser: d, a length in the unit of the points: a number or one a face, (...,). In the paper's text it is the
+            distance of the pupils, in its released code that of the outer eye corners.
+
+    Returns:
+        (...,), one number a face. The energy has no weight in it: γ = 0.
+
+    Raises:
+        ValueError, TypeError: for a normaliser not above 0, z that is not Curves, and what `discrepancy` refuses.
+
+    Paper A, equation 8.
+
+    >>> face = Curves(torch.tensor([[0.0, 0.0], [3.0, 4.0], [9.0, 9.0]]), [[0, 1], [2]])
+    >>> moved = face.at(face.points + torch.tensor([0.0, 2.0]))
+    >>> round(loss(moved, face, 1e3, normaliser=4.0).item(), 3)  # (2 + 2) / 4: so wide a kernel sees no shift
+    1.0
+    """
+    if not isinstance(z, Curves):
+        raise TypeError(f"z: needed Curves, got {type(z).__name__}; for one curve use Curves(points, [slice(None)])")
+    total = discrepancy(z, y, sigma_w, beta)
+    size = torch.as_tensor(normaliser, dtype=total.dtype, device=total.device)
+    if not (size > 0).all() or not size.isfinite().all():
+        raise ValueError(f"normaliser: needed lengths > 0, got {normaliser}; a missing eye corner makes it NaN")
+    if size.ndim and size.shape != total.shape:
+        raise ValueError(f"normaliser: needed a number or one a face, {tuple(total.shape)}, got {tuple(size.shape)}")
+    return total / size
+
+
+@_checks.full_precision
 def objective(
     flow: Flow, target: Curve, sigma_w: Sigma | None, beta: float = 0.1, gamma: float = 0.01, landmarks: bool = True
 ) -> Float[Tensor, "*batch"]:
     """J = γ ∫_0^1 ||v_t||²_V dt + D(φ_1 · C, S), what a matching makes small.
 
     flow: that of the template C. target: S. The others as in `discrepancy`; gamma from 0 (only the target counts) to
-    1. Returns (...,). Paper A, equation 2.
+    1. Returns (...,). Paper A, equation 2, with the discrepancy of equation 3, or of Curves the sum of equation 8.
 
     >>> still = flows.flow(torch.zeros(1, 2), torch.zeros(1, 2), 2.0)
     >>> objective(still, torch.tensor([[3.0, 4.0]]), None).item()
     5.0
     """
+    _checks.kind(flow, "flow", Flow)
+    _weights(beta, gamma)
+    _targets("target", target, sigma_w, nan=sigma_w is None)
+    _checks.same(**{"flow.end": flow.end, "target": _points(target)})
+    _checks.batch(flow.end.shape[:-2], **{"flow.end": flow.end, "target": _points(target)})
+    if landmarks and _points(target).shape != flow.end.shape:
+        got = f"{tuple(flow.end.shape)} and {tuple(_points(target).shape)}"
+        raise ValueError(f"flow.end, target: needed the same points, got {got}; landmarks=False matches curves alone")
     end = flow.x0.at(flow.end) if isinstance(flow.x0, Curves) else flow.end
     return gamma * flows.energy(flow) + discrepancy(end, target, sigma_w, beta, landmarks)
 
 
+@_checks.full_precision
+@_checks.with_gradients
 def match(
     template: Curve,
     target: Curve,
@@ -128,10 +195,13 @@ def match(
     may then have other numbers of points. steps: of the midpoint rule. A match has converged when ten steps of
     L-BFGS lower J by no more than the share tol, within max_iter evaluations.
 
-    Landmarks alone stop short of the target where n is large: a lone one of n by 1/(2γn), so lower γ.
+    Curves are matched by the sum of equation 8: each curve has its own D_l, a mean over its points, so that a flow per
+    curve is each curve matched alone. Plain points have one D_l.
+    Landmarks alone stop short of the target where n is large: a lone one of n, or of the n of its curve, moves by no
+    more than 1/(2γn), so lower γ.
     Returns a `Match`. One that has not converged says so and is the best found: raise max_iter, gamma or sigma_v.
     Raises ValueError for gamma outside [0, 1], beta below 0, nothing to match by, and what the terms refuse.
-    Paper A, equations 2 to 5.
+    Paper A, equations 2 to 5 and the sum in 8.
 
     >>> template = torch.tensor([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0]], dtype=torch.float64)
     >>> found = match(template, template + 0.5, 2.0)
@@ -141,7 +211,20 @@ def match(
     _checks.one_of(model, "model", MODELS)
     _weights(beta, gamma)
     _checks.positive(tol, "tol")
-    _checks.positive(max_iter, "max_iter")
+    _checks.whole(max_iter, "max_iter")
+    _checks.whole(steps, "steps")
+    _checks.kind(landmarks, "landmarks", bool)
+    flows.frame_of(template, sigma_v, "template", "sigma_v")
+    _targets("target", target, sigma_w, nan=sigma_w is None and not isinstance(template, Curves))
+    _checks.same(template=_points(template), target=_points(target))
+    x, y = _points(template), _points(target)
+    if x.ndim > 2:
+        _checks.batch(x.shape[:-2], template=x, target=y)
+    if points is not None:
+        _checks.points(_points(points), "points")
+        _checks.same(template=x, points=_points(points))
+        if _points(points).ndim > 2:
+            _checks.batch(y.shape[:-2], target=y, points=_points(points))
     template, target, sigma_w, points = _pair(template, target, sigma_v, sigma_w, points)
     if sigma_w is None and not landmarks:
         raise ValueError("landmarks: needed True, or curves to match by; give sigma_w, or Curves")
@@ -154,13 +237,14 @@ def match(
         flow = MODELS[model](template, L @ z.reshape(shape), sigma_v, steps)
         return objective(flow, target, sigma_w, beta, gamma, landmarks).reshape(-1)
 
-    start = torch.zeros_like(_points(template)).reshape(shape[:-2].numel(), -1)
-    z, *report = _lbfgs(J, start, tol, max_iter, _noise(_points(template), beta))
+    start = torch.zeros_like(_points(template)).reshape(shape[:-2].numel(), 2 * shape[-2])
+    z, *report = _lbfgs(J, start, tol, max_iter, _noise(template, beta))
     momenta = L @ z.reshape(shape)
     flow = MODELS[model](template, momenta, sigma_v, steps, points=points)
     return Match(momenta, flow.end, flow.points, *(x.reshape(shape[:-2]) for x in report))
 
 
+@_checks.full_precision
 def mean(
     shapes: Curve, sigma_v: Sigma, sigma_w: Sigma | None = None, beta: float = 0.1, gamma: float = 0.01,
     *, steps: int = 10, tol: float = 0.05, max_iter: int = 10,
@@ -178,8 +262,12 @@ def mean(
     (True, True)
     """
     x = _points(shapes)
+    flows.frame_of(shapes, sigma_v, "shapes", "sigma_v")
     if x.ndim != 3:
         raise ValueError(f"shapes: needed (shapes, n, 2), got {tuple(x.shape)}; flatten the batch axes into one")
+    _checks.some(x, "shapes")
+    _checks.positive(tol, "tol")
+    _checks.whole(max_iter, "max_iter")
     template = x.mean(0)
     for n_iter in range(1, max_iter + 1):
         if n_iter > 1:
@@ -194,6 +282,7 @@ def mean(
     return Mean(template, p, n_iter, residual, residual <= tol and bool(found.converged.all()))
 
 
+@_checks.full_precision
 def modes(template: Curve, momenta: Float[Tensor, "shapes n 2"], sigma_v: Sigma, k: int | None = None) -> Modes:
     """Principal geodesic modes: the eigenvectors of the covariance, by <p, p'>_V = Σ_ij k_ij p_i·p'_j.
 
@@ -206,8 +295,16 @@ def modes(template: Curve, momenta: Float[Tensor, "shapes n 2"], sigma_v: Sigma,
     >>> [round(each, 4) for each in modes(template, p, 1.0).deviations.tolist()]  # 2, -2: variance 8 over n - 1
     [2.8284]
     """
+    flows.frame_of(template, sigma_v, "template", "sigma_v")
+    _checks.points(momenta, "momenta")
     if momenta.ndim != 3 or len(momenta) < 2:
         raise ValueError(f"momenta: needed (shapes, n, 2) of two shapes at least, got {tuple(momenta.shape)}")
+    x = _points(template)
+    _checks.same(template=x, momenta=momenta)
+    if momenta.shape[1:] != x.shape:
+        raise ValueError(f"template, momenta: needed the same points, got {tuple(x.shape)} and {tuple(momenta.shape)}")
+    if k is not None:
+        _checks.whole(k, "k")
     K, centre = _gram(template, sigma_v), momenta.mean(0)
     p = momenta - centre
     values, vectors = torch.linalg.eigh(_inner(p, p, K))
@@ -231,10 +328,14 @@ def _at(like: Curve, x: Tensor) -> Curve:
 
 
 def _weights(beta: float, gamma: float) -> None:
-    if not 0 <= gamma <= 1:
-        raise ValueError(f"gamma: needed a number in [0, 1], got {gamma}")
-    if not 0 <= beta < float("inf"):
-        raise ValueError(f"beta: needed a number >= 0, got {beta}")
+    _checks.number(gamma, "gamma", 0, 1)
+    _checks.number(beta, "beta", 0)
+
+
+def _targets(name: str, target: Curve, sigma_w: Sigma | None, nan: bool) -> None:
+    _checks.points(_points(target), name, nan=nan)
+    if sigma_w is not None and not currents.several(sigma_w):
+        _checks.positive(sigma_w, "sigma_w")
 
 
 def _pair(
@@ -245,7 +346,7 @@ def _pair(
         target = target if isinstance(target, Curves) else template.at(target)
         if sigma_w is None:
             half = widths(sigma_v, template, "sigma_v") / 2
-            sigma_w = half.flatten() if isinstance(half, Tensor) else half
+            sigma_w = half.flatten() if currents.several(half) else half
     elif sigma_w is not None:
         template = Curves(template, [slice(None)])
         target = target if isinstance(target, Curves) else Curves(target, [slice(None)])
@@ -267,7 +368,7 @@ def _gram(x0: Curve, sigma: Sigma) -> Tensor:
     if not isinstance(x0, Curves) or x0.coupled:
         return gaussian(x, x, scale)
     curve = x0.unpad(torch.arange(len(x0.slices), device=x.device)[:, None, None].expand(*x0.mask().shape))
-    scale = scale.flatten()[curve] if isinstance(scale, Tensor) else scale
+    scale = scale.flatten()[curve] if currents.several(scale) else scale
     return gaussian(x / scale, x / scale, 1.0) * (curve == curve.mT)
 
 
@@ -278,10 +379,11 @@ def _whitener(x0: Curve, sigma: Sigma) -> Tensor:
     return (vectors * values.rsqrt()[..., None, :]) @ vectors.mT
 
 
-def _noise(x: Tensor, beta: float) -> float:
-    """What rounding does to J: its terms are of the order of a length and of β times its square."""
-    extent = (x - x.mean(-2, keepdim=True)).abs().max().item()
-    return 4 * torch.finfo(x.dtype).eps * (extent + beta * extent**2)
+def _noise(template: Curve, beta: float) -> float:
+    """What rounding does to J: its terms are of the order of a length, one a curve, and of β times its square."""
+    x, curves = _points(template), len(template.slices) if isinstance(template, Curves) else 1
+    extent = (x - x.mean(-2, keepdim=True)).abs().max().item() if x.numel() else 0.0
+    return 4 * torch.finfo(x.dtype).eps * (curves * extent + beta * extent**2)
 
 
 def _inner(p: Tensor, q: Tensor, K: Tensor) -> Tensor:

@@ -50,6 +50,7 @@ class NMECurve(NamedTuple):
     mouth: Tensor
 
 
+@_checks.full_precision
 def reference_distance(
     truth: Float[Tensor, "*batch n 2"], normaliser: Normaliser, scheme: str | Scheme | None = None
 ) -> Float[Tensor, "*batch"]:
@@ -76,6 +77,7 @@ def reference_distance(
     return _distance(truth, normaliser, scheme)
 
 
+@_checks.full_precision
 def errors(
     pred: Float[Tensor, "*batch n 2"],
     truth: Float[Tensor, "*batch n 2"],
@@ -96,7 +98,7 @@ def errors(
     """
     _faces(pred, "pred")
     _faces(truth, "truth")
-    _alike(pred, truth)
+    _checks.same(pred=pred, truth=truth)
     if pred.shape != truth.shape:
         raise ValueError(f"pred, truth: needed one shape, got {tuple(pred.shape)} and {tuple(truth.shape)}")
     labelled = _labelled(truth)
@@ -108,6 +110,7 @@ def errors(
     return error.masked_fill(~labelled | d.isnan()[..., None], torch.nan)
 
 
+@_checks.full_precision
 def nme(
     pred: Float[Tensor, "*batch n 2"],
     truth: Float[Tensor, "*batch n 2"],
@@ -129,6 +132,9 @@ def nme(
     >>> round(nme(pred, truth, "diagonal").item(), 6)
     0.1
     """
+    _faces(truth, "truth")
+    if where is not None:
+        _checks.tensor(where, "where")
     if where is not None and (where.dtype != torch.bool or where.shape != truth.shape[:-1]):
         wanted = f"a boolean per landmark, shape {tuple(truth.shape[:-1])}"
         raise ValueError(f"where: needed {wanted}; got {where.dtype} of shape {tuple(where.shape)}")
@@ -136,6 +142,7 @@ def nme(
     return (error if where is None else error.masked_fill(~where, torch.nan)).nanmean(-1)
 
 
+@_checks.full_precision
 def nrmse(
     pred: Float[Tensor, "*batch n 2"],
     truth: Float[Tensor, "*batch n 2"],
@@ -160,6 +167,7 @@ def nrmse(
     return torch.linalg.vector_norm(error.nan_to_num(nan=0.0), dim=-1) / m.sqrt()
 
 
+@_checks.full_precision
 def failure_rate(errors: Float[Tensor, "images ..."], threshold: float) -> Float[Tensor, ""]:
     """The proportion of errors above a threshold, by image (FR^I) or by landmark (FR^L).
 
@@ -179,6 +187,7 @@ def failure_rate(errors: Float[Tensor, "images ..."], threshold: float) -> Float
     return _over_images_then_landmarks(table > threshold, table)
 
 
+@_checks.full_precision
 def ced(errors: Float[Tensor, "images ..."], thresholds: Sequence[float] | np.ndarray | Tensor) -> Float[Tensor, " k"]:
     """The cumulative error distribution, CED(t): the proportion of errors that are at most t, 1 - FR_t.
 
@@ -192,16 +201,24 @@ def ced(errors: Float[Tensor, "images ..."], thresholds: Sequence[float] | np.nd
     [0.0, 0.5, 0.75]
     """
     table = _table(errors)
-    at = torch.as_tensor(thresholds, dtype=table.dtype, device=table.device)
+    try:
+        at = torch.as_tensor(thresholds, dtype=table.dtype, device=table.device)
+    except (TypeError, ValueError, RuntimeError):
+        got = _checks.said(thresholds)
+        raise TypeError(f"thresholds: needed (k,) numbers on the errors' device, got {got}") from None
     if at.ndim != 1 or not ((at >= 0) & at.isfinite()).all():
         raise ValueError(f"thresholds: needed (k,) finite numbers >= 0, got {at.tolist()}; drop the others")
     # Sorted once, looked up k times. NaN has no place in an order; no finite threshold reaches inf.
     missing = table.isnan()
     ranks = table.masked_fill(missing, torch.inf).T.contiguous().sort(-1).values
     within = torch.searchsorted(ranks, at.expand(len(ranks), -1).contiguous(), right=True).to(table.dtype)
-    return (within / (~missing).sum(0)[:, None]).nanmean(0)  # a landmark never labelled: 0/0, left out
+    share = (within / (~missing).sum(0)[:, None]).nanmean(0)  # a landmark never labelled: 0/0, left out
+    # It never falls from one threshold to the next; a mean of rounded numbers may, by the last bit.
+    at, order = at.sort()
+    return torch.empty_like(share).index_put_((order,), share[order].cummax(-1).values)
 
 
+@_checks.full_precision
 def auc(errors: Float[Tensor, "images ..."], threshold: float) -> Float[Tensor, ""]:
     """The area under the CED up to a threshold t, 1/t ∫_0^t CED(s) ds: exactly the mean of max(0, 1 - e/t).
 
@@ -218,6 +235,7 @@ def auc(errors: Float[Tensor, "images ..."], threshold: float) -> Float[Tensor, 
     return _over_images_then_landmarks((1 - table / threshold).clamp(min=0), table)
 
 
+@_checks.full_precision
 def nme_curve(
     pred: Float[Tensor, "*batch k 2"],
     truth: Float[Tensor, "*batch m 2"],
@@ -250,7 +268,7 @@ def nme_curve(
     """
     _faces(pred, "pred")
     _faces(truth, "truth")
-    _alike(pred, truth)
+    _checks.same(pred=pred, truth=truth)
     if pred.shape[:-2] != truth.shape[:-2]:
         raise ValueError(f"pred, truth: needed one batch, got {tuple(pred.shape)} and {tuple(truth.shape)}")
     of_pred = _scheme(pred_scheme, pred.shape[-2], "pred_scheme")
@@ -266,14 +284,6 @@ def _faces(x: Tensor, name: str) -> None:
     _checks.points(x, name, nan=True)
     if x.numel() == 0:
         raise ValueError(f"{name}: needed at least one face, got shape {tuple(x.shape)}; skip empty batches")
-    if x.dtype not in (torch.float32, torch.float64):
-        raise TypeError(f"{name}: needed single or double precision, got {x.dtype}; use {name}.float()")
-
-
-def _alike(pred: Tensor, truth: Tensor) -> None:
-    if (pred.dtype, pred.device) != (truth.dtype, truth.device):
-        got = f"{pred.dtype} on {pred.device} and {truth.dtype} on {truth.device}"
-        raise ValueError(f"pred, truth: needed one dtype and device, got {got}; use truth.to(pred)")
 
 
 def _labelled(x: Tensor) -> Tensor:
@@ -301,6 +311,9 @@ def _scheme(scheme: str | Scheme | None, n: int, name: str = "scheme") -> Scheme
             mend = f"name one ({choices}), or normalise by 'box'"
             raise ValueError(f"{name}: needed, to find the eyes among {n} landmarks; got None; {mend}")
         return fitting[0]
+    _checks.kind(scheme, name, str, Scheme)
+    if isinstance(scheme, str):
+        _checks.one_of(scheme, name, schemes.SCHEMES)
     found = schemes.get(scheme) if isinstance(scheme, str) else scheme
     if found.n != n:
         raise ValueError(f"{name}: needed a scheme of the points' {n} landmarks, got {found.name!r} of {found.n}")
@@ -321,7 +334,11 @@ def _distance(truth: Tensor, normaliser: Normaliser, scheme: str | Scheme | None
 def _one_per_image(lengths: float | Sequence[float] | np.ndarray | Tensor, truth: Tensor) -> Tensor:
     if isinstance(lengths, Tensor) and lengths.device != truth.device:
         raise ValueError(f"normaliser: needed it on {truth.device}, got {lengths.device}; use normaliser.to(truth)")
-    d = torch.as_tensor(lengths, dtype=truth.dtype, device=truth.device)
+    try:
+        d = torch.as_tensor(lengths, dtype=truth.dtype, device=truth.device)
+    except (TypeError, ValueError, RuntimeError):
+        got = _checks.said(lengths)
+        raise TypeError(f"normaliser: needed a name, a number or one a face, got {got}") from None
     if d.ndim and d.shape != truth.shape[:-2]:
         wanted = f"one length per image, shape {tuple(truth.shape[:-2])}, or a single number"
         raise ValueError(f"normaliser: needed {wanted}; got shape {tuple(d.shape)}")
@@ -362,6 +379,7 @@ def _table(errors: object) -> Tensor:
     if not isinstance(errors, Tensor) or not errors.is_floating_point():
         got = errors.dtype if isinstance(errors, Tensor) else type(errors).__name__
         raise TypeError(f"errors: needed a floating-point tensor, got {got}; use torch.as_tensor(errors).double()")
+    _checks.floats(errors, "errors")
     shape = tuple(errors.shape)
     if errors.ndim not in (1, 2):
         raise ValueError(f"errors: needed (images,) or (images, landmarks), got {shape}; flatten the batch axes")

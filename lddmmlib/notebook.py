@@ -18,7 +18,7 @@ def start(seed: int = 0) -> torch.Generator:
     >>> torch.rand(2, generator=start(0)).tolist() == torch.rand(2, generator=start(0)).tolist()
     True
     """
-    import matplotlib.pyplot as plt
+    plt = _checks.optional("matplotlib.pyplot")
 
     from lddmmlib import plots
 

@@ -4,23 +4,26 @@ Distances are in pixels of the map (cells), x along the width; every map is divi
 
 | equation | here |
 |---|---|
-| (3) min ∫ |x - y| dπ over couplings, no ε | `w1`, as a flow; `w1_to_point`, where one map is a point |
-| (4) min Σ |x - y| π(x, y) on the grid, entropic | `sinkhorn` |
+| (3), (4) min Σ |x - y| π(x, y) over couplings, no ε | `w1`, between bounds; `w1_to_point`, where one map is a point |
+| (4) entropic | `sinkhorn` |
 | (5) GET_MAX, (6) GET_BC | `get_max`, `get_bc` |
 
+The versions to read are `sinkhorn_by_iterating` and `w1_by_linear_program`.
+
 Sinkhorn's iteration alternates f = -ε Φ(log v + g/ε) and g = -ε Φ(log u + f/ε), where Φ(s)(x) = log Σ_y exp(s(y) -
-|x - y|^p / ε). Only Φ costs anything, and its ways differ in nothing but how:
+|x - y|^p / ε). All the cost is in Φ; the solvers differ only in how they evaluate it:
 
 | solver | Φ | exact where |
 |---|---|---|
-| `"log"` | as it is written: the reading version | always |
+| `"log"` | as it is written | always |
 | `"dense"` | log of a matrix product, float64 | D ≤ 600 ε, D the largest cost on the grid |
 | `"fft"` | log of a convolution, by float64 FFT | f and g vary by at most 25 ε where there is mass |
 | `"tilted"` | the best of five such convolutions, four of them tilted | the same after some tilt |
 | `"separable"` | along x, then along y, for p = 2 | always |
 
 An FFT errs by the machine's ε times its largest value, so what lies e^-25 below is read with 5 digits and what lies
-e^-36 below is noise. That is checked after the fact: pixels beyond e^-25 may carry a tenth of `tol`, no more.
+e^-36 below is noise. That is checked after the fact: pixels beyond e^-25 may carry a tenth of `tol`, no more. At the
+end they, too, get their f and g, by the definition.
 """
 
 from __future__ import annotations
@@ -34,14 +37,16 @@ from torch import Tensor
 from torch.fft import fft, ifft, irfft, rfft, rfft2
 
 from lddmmlib import _checks, heatmaps
-from lddmmlib._shapes import Float
+from lddmmlib._shapes import Bool, Float
 
 SOLVERS = ("auto", "log", "dense", "fft", "tilted", "separable")
 RANGE = 25.0  # e^-25 is 6e4 times the rounding error of an FFT
 DENSE_RANGE = 600.0  # e^-745 is the smallest double
 DENSE_PIXELS = 2**13  # a matrix of 512 MB
-AT_ONCE = 2**22  # numbers that "log" holds at a time
-STEP, RELAX = 10.0, 1.8  # of the splitting: in mean flows; 1 would be no over-relaxation
+AT_ONCE = 2**22  # numbers that are held at a time
+FAINT = 1e-12  # a pixel of less mass has no part in the cost that would show
+REACH = 4  # an edge spans at most so many cells each way: no way is then lengthened by more than 0.8 %
+STEP, RELAX, CHECK = 10.0, 1.8, 25  # in mean flows; 1 would be no over-relaxation; iterations between the bounds
 Phi = Callable[[Tensor], tuple[Tensor, Tensor]]  # s (k, h, w) to Φ(s) and where it is exact
 
 
@@ -54,21 +59,23 @@ class Transport(NamedTuple):
     g: Tensor  # (..., h, w) potential of v
     n_iter: Tensor  # (...,)
     residual: Tensor  # (...,) Σ |marginal of π - v|, at most
-    converged: Tensor  # (...,) residual ≤ tol
+    converged: Tensor  # (...,) residual ≤ tol, and all of the above are finite
     solver: str  # "fft, dense" where some pairs went one way and some the other
 
 
 class W1(NamedTuple):
-    """What `w1` found: the true value of the flow problem lies in [value - gap, value]."""
+    """What `w1` found: W1 lies in [value, value + gap]."""
 
-    value: Tensor  # (...,) carries the gradient
-    gap: Tensor  # (...,)
-    converged: Tensor  # (...,) gap ≤ tol
-    n_iter: int
-    flow: Tensor  # (..., 2, h, w) mass that goes to the right and down
-    potential: Tensor  # (..., h, w)
+    value: Tensor  # (...,) ⟨potential, u - v⟩, the lower bound; carries the gradient
+    gap: Tensor  # (...,) Σ |edge| |flow| - value
+    converged: Tensor  # (...,) gap ≤ tol times the upper bound
+    n_iter: Tensor  # (...,)
+    flow: Tensor  # (..., e) mass that goes along each edge
+    edges: Tensor  # (e, 2) the cells that an edge joins, from and to; cell (i, j) has the number i w + j
+    potential: Tensor  # (..., h, w) price of mass, φ(x) - φ(y) ≤ |x - y|
 
 
+@_checks.full_precision
 def sinkhorn(
     u: Float[Tensor, "*batch h w"],
     v: Float[Tensor, "*batch h w"],
@@ -77,22 +84,37 @@ def sinkhorn(
     tol: float = 1e-3,
     max_iter: int = 1000,
     solver: str = "auto",
+    mask: Bool[Tensor, "*batch"] | None = None,
 ) -> Transport:
-    """Entropic transport, min Σ |x - y|^p π(x, y) + ε KL(π | u ⊗ v) over the couplings π of u/Σu and v/Σv.
+    """Minimise Σ |x - y|^p π(x, y) + ε KL(π | u ⊗ v) over the couplings π of u/Σu and v/Σv.
 
-    u, v: (..., h, w), values >= 0 with some mass; pixels may be 0. eps: ε, in px (p = 1) or px² (p = 2). p: 1 or 2.
-    tol: stop when the marginals of π are within it, in the sum of their absolute errors. solver: a name of the
-    module's table; "auto": "separable" for p = 2, else "fft" and, for pairs that it cannot do, "tilted", then
-    "dense" or "log". Works in float64, whatever comes in, and answers in the input's dtype.
+    `value` is differentiable in u and v by the envelope theorem: the gradient is the potentials (their mean taken off,
+    for the sum stays 1), never the unrolled iteration. Weighted by the mass, as a softmax will weight it, its relative
+    error is some 4 times `residual` at most; at pixels of almost no mass it can be some per cent. Ask for a smaller tol
+    where gradients must be finer. With KL ≥ 0, cost ≤ value at convergence; cost ≥ W1. Where a pair did not converge,
+    `converged` says so: more iterations, or a larger ε.
 
-    Returns a Transport. `value` is differentiable in u and v by the envelope theorem: the gradient is the potentials
-    (their mean taken off, for the sum stays 1), never the unrolled iteration. Weighted by the mass, as a softmax will
-    weight it, its relative error is some 4 times `residual` at most; at pixels of almost no mass it can be some per
-    cent. Ask for a smaller tol where gradients must be finer. With KL ≥ 0, cost ≤ value at convergence; cost ≥ W1.
-    Where a pair did not converge, `converged` says so: more iterations, or a larger ε.
+    Args:
+        u: (..., h, w) values >= 0 with some mass; pixels may be 0.
+        v: (..., h, w) as u.
+        eps: ε, in px (p = 1) or px² (p = 2).
+        p: 1 or 2.
+        tol: stop when the marginals of π are within it, in the sum of their absolute errors.
+        max_iter: iterations at most.
+        solver: a name of the module's table. "auto": "separable" for p = 2, else "fft" and, for pairs that it cannot
+            do, "tilted", then "dense" or "log".
+        mask: (...) False for landmarks that are missing. Their maps may hold anything, such as the zeros that
+            `heatmaps.encode` writes; value, cost, f, g and residual are NaN, and no gradient comes from them. Average
+            the loss by `value.nanmean()`.
 
-    Raises ValueError for a map that is empty, negative or not finite, for two sizes, dtypes or devices, ε or tol not
-    above 0, another p, a solver that is not for it, and for "fft" or "tilted" where they are not exact.
+    Returns:
+        A Transport, computed in float64 whatever comes in, in the input's dtype.
+
+    Raises:
+        ValueError: for a map that is empty, negative or not finite, for two sizes, dtypes or devices, a mask that is
+            not one of bool for each map, ε or tol not above 0, another p, a solver that is not for it, and for "fft"
+            or "tilted" where they are not exact.
+
     Paper E, equation 4; Cuturi, NeurIPS 2013.
 
     >>> u = heatmaps.encode(torch.tensor([[5.0, 6.0]]), (16, 16), sigma=1.0)
@@ -101,25 +123,54 @@ def sinkhorn(
     >>> found.solver, found.converged.item(), round(found.cost.item(), 1)
     ('fft', True, 5.1)
     """
-    _pair(u, v)
-    for name, x in (("eps", eps), ("tol", tol), ("max_iter", max_iter)):
+    present = _pair(u, v, mask)
+    for name, x in (("eps", eps), ("tol", tol)):
         _checks.positive(x, name)
+    _checks.whole(max_iter, "max_iter")
+    eps = float(eps)  # a tensor without axes is a number, too
     _checks.one_of(p, "p", (1, 2))
     _checks.one_of(solver, "solver", SOLVERS)
-    mu, nu = _normalised(u), _normalised(v)
     size = u.shape[-2:]
     tries = _route(size, eps, p) if solver == "auto" else [_allowed(solver, size, eps, p)]
+    mu, nu = _normalised(u, present), _normalised(v, present)
     with torch.no_grad():
-        solution, taken = _solve(mu.reshape(-1, *size), nu.reshape(-1, *size), eps, p, tol, max_iter, tries)
-    f, g, cost, residual, n_iter = (x.reshape(u.shape[:-2] + x.shape[1:]) for x in solution)
+        (f, g, cost, residual, n_iter), taken = _solve(mu, nu, eps, p, tol, max_iter, tries)
     # f and g are constants here: differentiating this sum is the envelope theorem.
     value = (f * mu + g * nu).sum((-2, -1))
-    real = [x.to(u.dtype) for x in (value, cost, f, g)]
-    return Transport(*real, n_iter, residual.to(u.dtype), residual <= tol, taken)
+    converged = (residual <= tol) & value.isfinite() & cost.isfinite()
+    real = (x.to(u.dtype) for x in (value, cost, f, g))
+    whole = (_spread(x, present) for x in (*real, n_iter, residual.to(u.dtype), converged))
+    return Transport(*whole, taken)
 
 
+@_checks.full_precision
+def sinkhorn_by_iterating(
+    u: Float[Tensor, " n"], v: Float[Tensor, " m"], cost: Float[Tensor, "n m"], eps: float, n_iter: int = 500
+) -> tuple[Float[Tensor, " n"], Float[Tensor, " m"]]:
+    """Potentials f, g of `sinkhorn` as it reads: satisfy the constraints in turn, in the log domain.
+
+    u, v: masses > 0, each with the sum 1. cost: C. The value is ⟨f, u⟩ + ⟨g, v⟩, the plan u v exp((f + g - C)/ε).
+    Paper E, equation 4; Cuturi, NeurIPS 2013.
+
+    >>> half = torch.tensor([0.5, 0.5])
+    >>> f, g = sinkhorn_by_iterating(half, half, torch.tensor([[3.0, 5.0], [5.0, 3.0]]), eps=0.1)
+    >>> round((f @ half + g @ half).item(), 2)  # 3, and ε log 2 for a plan that is sharp
+    3.07
+    """
+    f, g = torch.zeros_like(u), torch.zeros_like(v)
+    for _ in range(n_iter):
+        f = -eps * torch.logsumexp(v.log() + (g - cost) / eps, 1)
+        g = -eps * torch.logsumexp(u.log() + (f - cost.T) / eps, 1)
+    return f, g
+
+
+@_checks.full_precision
 def debiased(
-    u: Float[Tensor, "*batch h w"], v: Float[Tensor, "*batch h w"], eps: float, p: int = 1, **options: float | str
+    u: Float[Tensor, "*batch h w"],
+    v: Float[Tensor, "*batch h w"],
+    eps: float,
+    p: int = 1,
+    **options: float | str | Tensor | None,
 ) -> Float[Tensor, "*batch"]:
     """Sinkhorn divergence S(u, v) = OT(u, v) - OT(u, u)/2 - OT(v, v)/2: 0 for equal maps. options: of `sinkhorn`.
 
@@ -136,42 +187,94 @@ def debiased(
     return both[0] - (both[1] + both[2]) / 2
 
 
-def w1(u: Float[Tensor, "*batch h w"], v: Float[Tensor, "*batch h w"], tol: float = 0.02, max_iter: int = 2000) -> W1:
-    """W1 without ε: min Σ |m| over flows m with div m = u - v (Beckmann), dual to max ⟨φ, u - v⟩ over |∇φ| ≤ 1.
+@_checks.full_precision
+def w1(
+    u: Float[Tensor, "*batch h w"],
+    v: Float[Tensor, "*batch h w"],
+    tol: float = 0.01,
+    max_iter: int = 5000,
+    mask: Bool[Tensor, "*batch"] | None = None,
+) -> W1:
+    """Minimise Σ |x - y| π(x, y) over the couplings π of u/Σu and v/Σv, without ε, between two bounds.
 
-    Mass flows along edges between neighbours; |m| joins a pixel's edges to the right and below. Douglas-Rachford
-    splitting: the flows of the right divergence are an affine space, onto which one Poisson equation, diagonal in the
-    cosine basis, projects; Σ |m| shrinks pixel by pixel. Each projection is a flow (an upper bound), each φ divided by
-    max |∇φ| a potential (a lower bound): their distance is the gap.
+    From above: a flow m along the edges of a network in which each cell is joined to its neighbours up to 4 columns and
+    rows away, with div m = u - v (Beckmann). Mass that follows it is a coupling, and Σ |edge| |m| is no less than
+    that coupling's cost. From below: a price φ with |φ(x) - φ(y)| ≤ |x - y| for all cells, which earns ⟨φ, u - v⟩
+    (Kantorovich). The iteration of Chambolle and Pock finds both; the price is replaced by its c-transform, so that
+    the bound holds between all cells and not only along edges.
 
-    u, v: as in `sinkhorn`. tol: px, on the gap. Returns a W1; value is differentiable in u and v, with gradient φ.
-    The gap is that of the problem on edges. Against the distance between points the value is exact along an axis and
-    along one diagonal, and up to 8 % too long along the other (right and down), less for smooth maps.
-    Raises ValueError for maps that `sinkhorn` refuses, and tol or max_iter not above 0.
-    Paper E, equation 3; Beckmann 1952; Li et al., J. Sci. Comput. 2018.
+    `value` is the lower bound; W1 lies in [value, value + gap]. As a way between two edges is up to 0.8 % longer on
+    the network than it is, so is the upper bound, and W1 mostly lies near `value`.
 
-    >>> u, v = (heatmaps.encode(torch.tensor([[x, 6.0]]), (12, 16), sigma=1.0) for x in (5.0, 9.0))
+    Args:
+        u: (..., h, w) values >= 0 with some mass.
+        v: (..., h, w) as u.
+        tol: stop when the gap is at most this share of the upper bound. Below 0.008, some pairs never get there.
+        max_iter: iterations at most.
+        mask: (...) False for landmarks that are missing. Their maps may hold anything; value and potential are NaN.
+
+    Returns:
+        A W1. `value` is differentiable in u and v by the envelope theorem: its gradient is φ.
+
+    Raises:
+        ValueError: for maps or a mask that `sinkhorn` refuses, and for tol or max_iter not above 0.
+
+    Paper E, equations 3 and 4; Beckmann 1952; Chambolle and Pock, J. Math. Imaging Vis. 2011.
+
+    >>> u = torch.zeros(5, 5)
+    >>> u[1, 1] = 1.0
+    >>> v = (u.roll(1, 0) + u.roll(1, 1)) / 2  # half of it one cell to the right, half of it one cell down
     >>> found = w1(u, v)
-    >>> round(found.value.item(), 1), found.converged.item()
-    (4.0, True)
+    >>> round(found.value.item(), 3), found.converged.item()
+    (1.0, True)
     """
-    _pair(u, v)
     _checks.positive(tol, "tol")
-    _checks.positive(max_iter, "max_iter")
-    excess = _normalised(u) - _normalised(v)
+    _checks.whole(max_iter, "max_iter")
+    present = _pair(u, v, mask)
+    excess = _normalised(u, present) - _normalised(v, present)
+    network = _Network(u.detach().double())
+    phi, gap, n_iter = torch.zeros_like(excess), torch.zeros_like(excess[:, 0, 0]), torch.zeros(len(excess), dtype=int)
+    flow = excess.new_zeros(len(excess), len(network.length))
     with torch.no_grad():
-        flow, phi, primal, dual, n_iter = _beckmann(excess.detach(), tol, max_iter)
-    # The value of the flow, with the gradient of the dual.
-    value = primal + (phi * (excess - excess.detach())).sum((-2, -1))
-    gap = primal - dual
-    return W1(value.to(u.dtype), gap.to(u.dtype), gap <= tol, n_iter, flow.to(u.dtype), phi.to(u.dtype))
+        for k, moved in enumerate(excess - excess.mean((-2, -1), keepdim=True)):
+            mass = moved.clamp(min=0).sum()
+            if mass > 0:
+                found = _cheapest_flow(network, moved / mass, tol, max_iter)
+                phi[k], flow[k], gap[k], n_iter[k] = found[0], found[1] * mass, found[2] * mass, found[3]
+    value = (phi * excess).sum((-2, -1))  # φ is a constant here: its derivative is the envelope theorem
+    parts = (value, gap, flow, phi, gap <= tol * (value + gap), n_iter.to(u.device))
+    value, gap, flow, phi, converged, n_iter = (
+        _spread(x.to(u.dtype) if x.is_floating_point() else x, present) for x in parts
+    )
+    return W1(value, gap, converged, n_iter, flow, torch.stack([network.start, network.end], 1), phi)
 
 
+def w1_by_linear_program(u: Float[Tensor, "h w"], v: Float[Tensor, "h w"]) -> float:
+    """`w1` of two small maps as equation 4 reads: a linear program with an unknown for each pair of cells, by SciPy.
+
+    n cells make n² unknowns: 64 cells take a second, 64 x 64 do not fit.
+
+    >>> u, v = torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([[0.0, 0.5, 0.5]])
+    >>> w1_by_linear_program(u, v)
+    1.5
+    """
+    linprog = _checks.optional("scipy.optimize").linprog
+
+    n, pixels = u.numel(), _pixels(u.double())
+    cost, one, each = _distances(pixels, pixels), torch.ones(1, n), torch.eye(n)
+    sums = torch.cat([torch.kron(each, one), torch.kron(one, each)])  # Σ_y π(x, y) for every x, Σ_x for every y
+    marginals = torch.cat([(x.double() / x.double().sum()).flatten() for x in (u, v)])
+    # The last sum follows from the others; asked for all the same, it could miss by a rounding error.
+    return linprog(cost.flatten().numpy(), A_eq=sums[:-1].numpy(), b_eq=marginals[:-1].numpy()).fun
+
+
+@_checks.full_precision
 def w1_to_point(u: Float[Tensor, "*batch h w"], y: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch"]:
     """W1 from a map to a point: all mass must go there, so W1(u, δ_y) = Σ_x u(x) |x - y| / Σu.
 
-    u: (..., h, w), as in `sinkhorn`. y: (..., 2) px, (x, y), anywhere. Differentiable in both.
-    Raises ValueError for a map that `sinkhorn` refuses, points of another batch, dtype or device, or not finite.
+    u: (..., h, w), as in `sinkhorn`. y: (..., 2) px, (x, y), anywhere; NaN where the landmark is missing, and so is the
+    result there. Differentiable in both.
+    Raises ValueError for a map that `sinkhorn` refuses, points of another batch, dtype or device, and infinity.
     Paper E, equation 3, for a target of one pixel or less.
 
     >>> u = torch.zeros(8, 8)
@@ -181,28 +284,49 @@ def w1_to_point(u: Float[Tensor, "*batch h w"], y: Float[Tensor, "*batch 2"]) ->
     """
     _map(u, "u")
     if not isinstance(y, Tensor) or (y.dtype, y.device) != (u.dtype, u.device) or y.shape != (*u.shape[:-2], 2):
-        raise ValueError(f"y: needed points {(*u.shape[:-2], 2)} of {u.dtype} on {u.device}, got {y}; use y.to(u)")
-    if not y.isfinite().all():
-        raise ValueError("y: needed finite points, got NaN or infinity; leave missing landmarks out")
-    h, w = u.shape[-2:]
-    rows, columns = (torch.arange(k, dtype=u.dtype, device=u.device) for k in (h, w))
-    x = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1)
-    distance = torch.linalg.vector_norm(x - y[..., None, None, :], dim=-1)
-    return (u * distance).sum((-2, -1)) / u.sum((-2, -1))
+        wanted = f"points {(*u.shape[:-2], 2)} of {u.dtype} on {u.device}"
+        raise ValueError(f"y: needed {wanted}, got {_checks.said(y)}; use y.to(u)")
+    if y.isinf().any():
+        raise ValueError("y: needed finite points, or NaN where they are missing; got infinity")
+    missing = y.isnan().any(-1)
+    distance = torch.linalg.vector_norm(_pixels(u) - y.masked_fill(missing[..., None], 0.0)[..., None, :], dim=-1)
+    far = (u.flatten(-2) * distance).sum(-1) / u.sum((-2, -1))
+    return far.masked_fill(missing, torch.nan)
 
 
+@_checks.full_precision
 def get_max(maps: Float[Tensor, "*batch h w"]) -> Float[Tensor, "*batch 2"]:
-    """GET_MAX, the place of the largest value, argmax_p H(p): `heatmaps.decode` by "argmax". (..., 2) px.
+    """GET_MAX, the place of the largest value, refined by linear interpolation along each axis. (..., 2) px.
 
-    The paper refines it by interpolation between the neighbours; `heatmaps.decode` has such refinements.
-    Paper E, equation 5.
+    The bare argmax of equation 5 is `heatmaps.decode(maps, "argmax")`. GET_MAX is the paper's name for what
+    interpolates it from four neighbouring pixels, "bilinear"; the paper gives no formula. Here it is the one that is
+    exact where the map falls off in straight lines: with the neighbours a and b of the largest value c along an axis,
+    the point is moved by (b - a) / 2(c - min(a, b)), half a pixel at most, and not at all along an axis where the
+    border cuts off one of them. Constants added to a map, or factors, change nothing.
+    Raises what `heatmaps.decode` does. NaN for a map of zeros alone.
+    Paper E, section 5.3; Fisher and Naidu 1996, "linear interpolation".
 
-    >>> get_max(torch.tensor([[0.0, 1.0, 0.0], [0.0, 1.0, 2.0]]))
-    tensor([2., 1.])
+    >>> get_max(torch.tensor([[0.0, 0.0, 0.0], [0.0, 4.0, 2.0], [0.0, 2.0, 0.0]]))
+    tensor([1.2500, 1.2500])
     """
-    return heatmaps.decode(maps, "argmax")
+    peak = heatmaps.decode(maps, "argmax")
+    h, w = maps.shape[-2:]
+    x, y = peak.nan_to_num().long().unbind(-1)
+
+    def value(dx: int, dy: int) -> Tensor:
+        place = (y + dy).clamp(0, h - 1) * w + (x + dx).clamp(0, w - 1)
+        return maps.flatten(-2).gather(-1, place[..., None])[..., 0]
+
+    moves = []
+    for place, cells, dx, dy in ((x, w, 1, 0), (y, h, 0, 1)):
+        before, after = value(-dx, -dy), value(dx, dy)
+        fall = 2 * (value(0, 0) - torch.minimum(before, after))
+        inside = (place > 0) & (place < cells - 1) & (fall > 0)
+        moves.append(((after - before) / fall.where(inside, 1.0)).where(inside, 0.0))
+    return peak + torch.stack(moves, -1)
 
 
+@_checks.full_precision
 def get_bc(maps: Float[Tensor, "*batch h w"]) -> Float[Tensor, "*batch 2"]:
     """GET_BC, the barycentre Σ_q q H(q) of the map over its sum: `heatmaps.decode` by "barycentre". (..., 2) px.
 
@@ -239,33 +363,39 @@ def _allowed(solver: str, size: tuple[int, int], eps: float, p: int) -> str:
     return solver
 
 
-def _solve(u: Tensor, v: Tensor, eps: float, p: int, tol: float, max_iter: int, tries: list[str]) -> tuple:
+def _solve(
+    u: Tensor, v: Tensor, eps: float, p: int, tol: float, max_iter: int, tries: list[str]
+) -> tuple[list[Tensor], str]:
     """f, g, cost, residual and n_iter of each pair, by the first solver in `tries` that is exact for it."""
-    left, found, taken = torch.arange(len(u), device=u.device), None, []
+    left, taken = torch.arange(len(u), device=u.device), []
+    found = [torch.zeros_like(x) for x in (u, u, u[:, 0, 0], u[:, 0, 0])] + [torch.zeros_like(left)]
     lam = u.new_tensor(1 / eps)
     for name in tries:
+        if taken and not len(left):
+            break
         phi, last = _phi(name, u, lam, p), name == tries[-1]
         f, g, residual, n_iter = _iterate(phi, u[left], v[left], eps, tol, max_iter, patient=last)
-        always = name in ("log", "dense", "separable") or _range(u.shape[-2:], eps, p) <= RANGE
-        lost = torch.zeros_like(residual) if always else _lost(phi, u[left], v[left], f, g, eps)
+        lost = _lost(phi, u[left], v[left], f, g, eps) if _may_lose(name, u, eps, p) else torch.zeros_like(residual)
         if last and (lost > tol / 10).any():
             raise ValueError(
                 f"solver: {name!r} needed potentials that vary by at most {RANGE:.0f} eps where there is mass, but "
                 f"{lost.max().item():.2g} of it lies beyond; use a larger eps than {eps}, or solver='auto'"
             )
         good = lost <= tol / 10
-        now = left[good]
-        if len(now):
-            f, g, cost = _polish(name, u[now], v[now], f[good], lam, p)
-            results = (f, g, cost, residual[good], n_iter[good])
-            found = found or tuple(x.new_zeros(len(u), *x.shape[1:]) for x in results)
-            for whole, part in zip(found, results, strict=True):
-                whole[now] = part
-            taken.append(name)
-        left = left[~good]
-        if not len(left):
-            break
+        f, g, cost, checked = _polish(name, u[left[good]], v[left[good]], g[good], lam, p)
+        # What was believed to have converged, and has not in the end, is for the next solver.
+        right = checked.isfinite() & cost.isfinite() & ((checked <= tol) | (residual[good] > tol)) | last
+        now = left[good][right]
+        for whole, part in zip(found, (f, g, cost, checked, n_iter[good]), strict=True):
+            whole[now] = part[right]
+        taken += [name] * (len(now) > 0 or last)
+        left = left[~torch.isin(left, now)]
     return found, ", ".join(taken)
+
+
+def _may_lose(name: str, u: Tensor, eps: float, p: int) -> bool:
+    """Whether there can be pixels where Φ is not exact."""
+    return name in ("fft", "tilted") and _range(u.shape[-2:], eps, p) > RANGE
 
 
 def _iterate(phi: Phi, u: Tensor, v: Tensor, eps: float, tol: float, max_iter: int, patient: bool) -> tuple:
@@ -298,16 +428,41 @@ def _lost(phi: Phi, u: Tensor, v: Tensor, f: Tensor, g: Tensor, eps: float) -> T
     return sum((a * ~phi(b.log() + h / eps)[1]).sum((-2, -1)) for a, b, h in sides)
 
 
-def _polish(name: str, u: Tensor, v: Tensor, f: Tensor, lam: Tensor, p: int) -> tuple[Tensor, Tensor, Tensor]:
-    """f and g after one more step, and ⟨C, π⟩: the mean of C under a row of π is a quotient of sums, e^(Φ_C - Φ)."""
+def _polish(name: str, u: Tensor, v: Tensor, g: Tensor, lam: Tensor, p: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """f and g after another step, exact at every pixel; ⟨C, π⟩; and the error of the marginals, at most.
+
+    The mean of C under a row of π is a quotient of sums, e^(Φ_C - Φ).
+    """
     # The iteration reads f and g only where there is mass, but they are the gradient everywhere: there, too, tilt.
-    tilt = name == "fft" and _range(u.shape[-2:], 1 / lam.item(), p) > RANGE
-    phi = _phi("tilted" if tilt else name, u, lam, p)
-    g = -phi(u.log() + f * lam)[0] / lam
+    name = "tilted" if name == "fft" and _may_lose(name, u, 1 / lam.item(), p) else name
+    phi = _everywhere(name, u, lam, p)
+    before = -phi(v.log() + g * lam) / lam
+    g = -phi(u.log() + before * lam) / lam
     s = v.log() + g * lam
-    image = phi(s)[0]
-    mean = (_phi(name, u, lam, p, moment=True)(s)[0] - image).exp()
-    return -image / lam, g, (u * mean.where(u > 0, 0.0)).sum((-2, -1))
+    image = phi(s)
+    # The rows of π with `before` sum to this factor times u; those with the last f to u, and its columns are no worse.
+    factor = ((before + image / lam) * lam).where(u > 0, 0.0)
+    mean = (_everywhere(name, u, lam, p, moment=True, where=u > FAINT)(s) - image).exp()
+    most = _range(u.shape[-2:], 1.0, p)
+    cost = (u * mean.where(u > 0, 0.0).clamp(max=most)).sum((-2, -1))
+    return -image / lam, g, cost, (u * torch.expm1(factor)).abs().sum((-2, -1))
+
+
+def _everywhere(
+    name: str, like: Tensor, lam: Tensor, p: int, moment: bool = False, where: Tensor | None = None
+) -> Callable[[Tensor], Tensor]:
+    """Φ by the solver of that name; by the definition at pixels (of `where`) at which that solver is not exact."""
+    quick, pixels = _phi(name, like, lam, p, moment), _pixels(like)
+
+    def phi(s: Tensor) -> Tensor:
+        out, exact = quick(s)
+        wrong = ~exact if where is None else ~exact & where
+        for k in wrong.flatten(1).any(1).nonzero().flatten().tolist():
+            slow = _by_log(pixels, lam, p, moment, at=pixels[wrong[k].flatten()])
+            out[k][wrong[k]] = slow(s[k : k + 1])[0].flatten()
+        return out
+
+    return phi
 
 
 def _phi(name: str, like: Tensor, lam: Tensor, p: int, moment: bool = False) -> Phi:
@@ -317,28 +472,27 @@ def _phi(name: str, like: Tensor, lam: Tensor, p: int, moment: bool = False) -> 
         return _by_fft(h, w, lam, name == "tilted", moment)
     if name == "separable":
         return _by_axes(h, w, lam, moment)
-    y, x = torch.meshgrid(*(torch.arange(k, dtype=lam.dtype, device=lam.device) for k in (h, w)), indexing="ij")
-    pixels = torch.stack([x.flatten(), y.flatten()], -1)
-    return (_by_matrix if name == "dense" else _by_log)(pixels, lam, p, moment)
+    return (_by_matrix if name == "dense" else _by_log)(_pixels(like), lam, p, moment)
 
 
-def _by_log(pixels: Tensor, lam: Tensor, p: int, moment: bool) -> Phi:
-    """The definition: log Σ_y exp(s(y) - λ |x - y|^p), for some x at a time."""
+def _by_log(pixels: Tensor, lam: Tensor, p: int, moment: bool, at: Tensor | None = None) -> Phi:
+    """The definition: log Σ_y exp(s(y) - λ |x - y|^p), for some x at a time; for the x of `at` alone, (k, len(at))."""
 
     def phi(s: Tensor) -> tuple[Tensor, Tensor]:
         parts = []
-        for x in pixels.split(max(1, AT_ONCE // len(pixels))):
-            cost = torch.cdist(x, pixels, compute_mode="donot_use_mm_for_euclid_dist") ** p
+        for x in (pixels if at is None else at).split(max(1, AT_ONCE // len(pixels))):
+            cost = _distances(x, pixels) ** p
             kernel = cost.log() - lam * cost if moment else -lam * cost
             parts.append(torch.stack([torch.logsumexp(row + kernel, -1) for row in s.flatten(1)]))
-        out = torch.cat(parts, -1).view_as(s)
+        out = torch.cat(parts, -1)
+        out = out.view_as(s) if at is None else out
         return out, torch.ones_like(out, dtype=torch.bool)
 
     return phi
 
 
 def _by_matrix(pixels: Tensor, lam: Tensor, p: int, moment: bool) -> Phi:
-    cost = torch.cdist(pixels, pixels, compute_mode="donot_use_mm_for_euclid_dist") ** p
+    cost = _distances(pixels, pixels) ** p
     kernel = torch.exp(-lam * cost) * (cost if moment else 1)
 
     def phi(s: Tensor) -> tuple[Tensor, Tensor]:
@@ -394,7 +548,7 @@ def _by_fft(h: int, w: int, lam: Tensor, tilted: bool, moment: bool) -> Phi:
             ramp = a * rows + b * columns.mT
             top = (s + ramp).amax((-2, -1), keepdim=True)
             image = convolve((s + ramp - top).exp(), spectrum)
-            peak = image.amax((-2, -1), keepdim=True)
+            peak = image.amax((-2, -1), keepdim=True).clamp(min=torch.finfo(image.dtype).tiny)
             # Below the machine's ε it is rounding error, of either sign.
             share = (image / peak).clamp(min=torch.finfo(image.dtype).eps)
             there = share.log() + peak.log() + top - ramp
@@ -402,7 +556,10 @@ def _by_fft(h: int, w: int, lam: Tensor, tilted: bool, moment: bool) -> Phi:
         return out, best >= math.exp(-RANGE)
 
     def phi(s: Tensor) -> tuple[Tensor, Tensor]:
-        out, exact = zip(*map(few, s.split(8)), strict=True)  # 8 maps stay in the processor's cache
+        if not len(s):
+            return s, s == 0  # an FFT of nothing is an error
+        at_once = 8 if s.device.type == "cpu" else len(s)  # 8 maps stay in the processor's cache
+        out, exact = zip(*map(few, s.split(at_once)), strict=True)
         return torch.cat(out), torch.cat(exact)
 
     return phi
@@ -411,81 +568,176 @@ def _by_fft(h: int, w: int, lam: Tensor, tilted: bool, moment: bool) -> Phi:
 # --- W1 without ε --------------------------------------------------------------------
 
 
-def _beckmann(excess: Tensor, tol: float, max_iter: int) -> tuple[Tensor, Tensor, Tensor, Tensor, int]:
-    """Flow, potential, upper and lower bound, iterations."""
-    poisson = _poisson(excess)
-    z = torch.zeros_like(excess)[..., None, :, :].repeat_interleave(2, -3)
-    step = STEP * _slope(poisson(excess)).abs().mean((-3, -2, -1), keepdim=True).clamp(min=1e-12)
+class _Network:
+    """The grid's n cells, joined by e edges to all cells at most REACH columns and rows away, without detours.
+
+    A way (a, b) leads a columns to the right and b rows down; of (a, b) and (-a, -b) one is kept, and of several in
+    one direction the shortest. `start`, `end`: the cells that an edge joins, as places in the flattened map.
+    """
+
+    def __init__(self, like: Tensor) -> None:
+        h, w = like.shape[-2:]
+        across, down = min(w - 1, REACH), min(h - 1, REACH)
+        ways = [(a, b) for b in range(down + 1) for a in range(-across, across + 1)]
+        self.ways = [(a, b) for a, b in ways if math.gcd(a, b) == 1 and (b > 0 or a > 0)]
+        cells = torch.arange(h * w, device=like.device).view(h, w)
+        none = cells[:0].flatten()
+        starts = [cells[: h - b, max(-a, 0) : w - max(a, 0)].flatten() for a, b in self.ways]
+        ends = [cells[b:, max(a, 0) : w + min(a, 0)].flatten() for a, b in self.ways]
+        self.start, self.end = torch.cat([none, *starts]), torch.cat([none, *ends])
+        pixels = _pixels(like)
+        self.length = torch.linalg.vector_norm(pixels[self.end] - pixels[self.start], dim=-1)
+        self.nothing = torch.zeros_like(pixels[:, 0])
+        self.near = (self.length == 1).nonzero()[:, 0]  # to the right and down
+
+    def slope(self, phi: Tensor) -> Tensor:
+        """φ (n,) at the end of each edge less φ at its start."""
+        return phi[self.end] - phi[self.start]
+
+    def outflow(self, flow: Tensor) -> Tensor:
+        """What leaves each cell, less what arrives, of the mass (e,) that flows from start to end."""
+        return self.nothing.index_add(0, self.start, flow).index_add(0, self.end, flow, alpha=-1)
+
+
+def _cheapest_flow(network: _Network, excess: Tensor, tol: float, max_iter: int) -> tuple[Tensor, Tensor, Tensor, int]:
+    """Price (h, w), flow (e,), gap and iterations for a map that moves a mass of 1.
+
+    The primal-dual iteration of Chambolle and Pock on min Σ |edge| |m| + max ⟨φ, excess - div m⟩: shrink the flow,
+    then raise the price where mass is left over, in the metric of a Poisson equation, so that news cross the grid in
+    one step.
+    """
+    poisson, d = _poisson(excess, network.ways), excess.flatten()
+    phi, flow = torch.zeros_like(d), -network.slope(poisson(d))
+    step = STEP * flow.abs().mean()
+    shrink = step * network.length
     for n in range(1, int(max_iter) + 1):
-        phi = poisson(excess - _outflow(z))
-        flow = z - _slope(phi)  # the nearest flow to z that carries the excess
-        if n % 10 == 0 or n == max_iter:
-            primal = torch.linalg.vector_norm(flow, dim=-3).sum((-2, -1))
-            steepest = torch.linalg.vector_norm(_slope(phi), dim=-3).amax((-2, -1)).clamp(min=1e-30)
-            phi = phi / steepest[..., None, None]
-            dual = (phi * excess).sum((-2, -1))
-            if (primal - dual <= tol).all():
+        push = flow - step * network.slope(phi)
+        kept = push - push.clamp(-shrink, shrink)
+        left_over = d - network.outflow(2 * kept - flow)
+        flow = flow + RELAX * (kept - flow)
+        phi = phi + RELAX / step * poisson(left_over)
+        if n % CHECK == 0 or n == max_iter:
+            price, whole = _price(excess, phi), _whole(network, excess, kept)
+            above = (network.length * whole.abs()).sum()
+            gap = above - price @ d
+            if gap <= tol * above:
                 break
-        m = 2 * flow - z
-        z = z + RELAX * (m * (1 - step / torch.linalg.vector_norm(m, dim=-3, keepdim=True).maximum(step)) - flow)
-    return flow, phi - phi.mean((-2, -1), keepdim=True), primal, dual, n
+    return price.view_as(excess), whole, gap, n
 
 
-def _slope(phi: Tensor) -> Tensor:
-    """∇φ (..., 2, h, w): to the right and down, 0 out of the grid."""
-    right = torch.nn.functional.pad(phi.diff(dim=-1), (0, 1))
-    down = torch.nn.functional.pad(phi.diff(dim=-2), (0, 0, 0, 1))
-    return torch.stack([right, down], -3)
+def _whole(network: _Network, excess: Tensor, flow: Tensor) -> Tensor:
+    """A flow that carries all the excess: what is left over goes to the right and down, by the least squares."""
+    rest = _poisson(excess, [way for way in network.ways if way in ((1, 0), (0, 1))])
+    slope = network.slope(rest(excess.flatten() - network.outflow(flow)))
+    return flow.index_add(0, network.near, slope[network.near], alpha=-1)
 
 
-def _outflow(m: Tensor) -> Tensor:
-    """div m (..., h, w), what leaves each pixel: minus the transpose of `_slope`."""
-    right, down = m.unbind(-3)
-    zero_x, zero_y = torch.zeros_like(right[..., :, :1]), torch.zeros_like(down[..., :1, :])
-    return right - torch.cat([zero_x, right[..., :, :-1]], -1) + down - torch.cat([zero_y, down[..., :-1, :]], -2)
+def _price(excess: Tensor, phi: Tensor) -> Tensor:
+    """φ (n,) without a slope above 1, by two c-transforms, and with the mean 0.
+
+    From the cells y that lack mass, f(x) = min φ(y) + |x - y|, at those that have too much; from these
+    max f(x) - |x - y| at all y. It is no less than φ where mass leaves and no more where it arrives.
+    """
+    pixels, d = _pixels(excess), excess.flatten()
+    sources, sinks = d > FAINT, d < -FAINT  # fewer cells give a price as true, if not as high
+    f = _cones(pixels[sources], pixels[sinks], phi[sinks])
+    price = -_cones(pixels, pixels[sources], -f)
+    return price - price.mean()
 
 
-def _poisson(like: Tensor) -> Callable[[Tensor], Tensor]:
-    """d to φ with div(-∇φ) = d and mean 0: a division in the cosine basis, where -div ∇ is diagonal."""
+def _cones(at: Tensor, tips: Tensor, heights: Tensor) -> Tensor:
+    """min over the tips y of height(y) + |x - y|, for the places x."""
+    parts = at.split(max(1, AT_ONCE // len(tips)))
+    return torch.cat([(_distances(x, tips) + heights).amin(-1) for x in parts])
+
+
+def _poisson(like: Tensor, ways: list[tuple[int, int]]) -> Callable[[Tensor], Tensor]:
+    """d to φ with d = Σ over ways of the second differences of -φ, and mean 0: a division in the cosine basis.
+
+    φ goes on beyond the border as in a mirror. With steps to the neighbours alone that is what the network does.
+    """
 
     def cosines(n: int) -> tuple[Tensor, Tensor]:
         k = torch.arange(n, dtype=like.dtype, device=like.device)
         basis = torch.cos(math.pi / n * k[:, None] * (k + 0.5)) * math.sqrt(2 / n)
         basis[0] /= math.sqrt(2)
-        return basis, 2 - 2 * torch.cos(math.pi * k / n)
+        return basis, math.pi / n * k
 
     (down, y), (across, x) = (cosines(n) for n in like.shape[-2:])
-    inverse = 1 / (y[:, None] + x)
-    inverse[0, 0] = 0.0
-    return lambda d: down.mT @ (inverse * (down @ d @ across.mT)) @ across
+    bend = sum((2 - 2 * torch.cos(b * y)[:, None] * torch.cos(a * x) for a, b in ways), torch.zeros_like(like))
+    bend[0, 0] = torch.inf
+    return lambda d: (down.mT @ ((down @ d.view_as(like) @ across.mT) / bend) @ across).flatten()
 
 
-# --- at the door ---------------------------------------------------------------------
+# --- what both need ------------------------------------------------------------------
 
 
-def _normalised(u: Tensor) -> Tensor:
-    u = u.double()
+def _pixels(like: Tensor) -> Tensor:
+    """The places (h w, 2) of the pixels of (..., h, w), row by row, x first."""
+    y, x = torch.meshgrid(*(torch.arange(k, dtype=like.dtype, device=like.device) for k in like.shape[-2:]),
+                          indexing="ij")  # fmt: skip
+    return torch.stack([x.flatten(), y.flatten()], -1)
+
+
+def _distances(x: Tensor, y: Tensor) -> Tensor:
+    return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def _normalised(u: Tensor, present: Tensor) -> Tensor:
+    """The maps (n, h, w) that are there, in double precision, each with the sum 1."""
+    u = u[present].double()
     return u / u.sum((-2, -1), keepdim=True)
 
 
-def _pair(u: object, v: object) -> None:
-    _map(u, "u")
-    _map(v, "v")
+def _spread(part: Tensor, present: Tensor) -> Tensor:
+    """What was found for the maps that are there, among all of them: NaN, or 0 iterations that converged, elsewhere."""
+    fill = torch.nan if part.is_floating_point() else part.dtype == torch.bool
+    whole = part.new_full((*present.shape, *part.shape[1:]), fill)
+    whole[present] = part
+    return whole
+
+
+def _pair(u: object, v: object, mask: object = None) -> Bool[Tensor, "*batch"]:
+    """Which maps are there, after a look at them."""
+    for x, name in ((u, "u"), (v, "v")):
+        _shape(x, name)
     if u.shape != v.shape:
         got = f"{tuple(u.shape)} and {tuple(v.shape)}"
         raise ValueError(f"u, v: needed maps of one shape, got {got}; expand or resample one to the other")
     _checks.same(u=u, v=v)
+    if mask is None:
+        mask = torch.ones(u.shape[:-2], dtype=torch.bool, device=u.device)
+    if not (isinstance(mask, Tensor) and mask.dtype == torch.bool and mask.shape == u.shape[:-2]):
+        got = f"{tuple(mask.shape)} of {mask.dtype}" if isinstance(mask, Tensor) else repr(mask)
+        need = f"needed a bool for each map, {tuple(u.shape[:-2])}, or None"
+        raise ValueError(f"mask: {need}; got {got}; use ~points.isnan().any(-1)")
+    mask = mask.to(u.device)
+    for x, name in ((u, "u"), (v, "v")):
+        _mass(x, name, mask)
+    return mask
 
 
 def _map(u: object, name: str) -> None:
     """Refuse what is not (..., h, w), finite, at least 0 and somewhere above."""
+    _shape(u, name)
+    _mass(u, name, torch.ones(u.shape[:-2], dtype=torch.bool, device=u.device))
+
+
+def _shape(u: object, name: str) -> None:
     _checks.floats(u, name)
-    if u.ndim < 2 or u.numel() == 0:
-        raise ValueError(f"{name}: needed (..., h, w), at least one map; got shape {tuple(u.shape)}")
+    if u.ndim < 2 or 0 in u.shape[-2:]:
+        raise ValueError(f"{name}: needed (..., h, w) with a cell or more; got shape {tuple(u.shape)}")
+
+
+def _mass(u: Tensor, name: str, mask: Tensor) -> None:
     mass = u.detach().sum((-2, -1), dtype=torch.float64)
-    if not (mass.isfinite().all() and u.amin() >= 0):
-        got = "NaN or infinity" if not mass.isfinite().all() else f"{u.amin().item():.3g}"
+    bad = mask & ~(mass.isfinite() & (u.detach().amin((-2, -1)) >= 0))
+    if bad.any():
+        first = u.detach()[bad][0]
+        got = f"{first.amin().item():.3g}" if first.isfinite().all() else "NaN or infinity"
         raise ValueError(f"{name}: needed finite values >= 0, got {got}; use a softmax, or {name}.clamp(min=0)")
-    if (mass == 0).any():
-        bad = tuple((mass == 0).nonzero()[0].tolist())
-        raise ValueError(f"{name}: needed some mass to transport, got none in map {bad}; leave missing landmarks out")
+    bad = mask & (mass == 0)
+    if bad.any():
+        where = tuple(bad.nonzero()[0].tolist())
+        mend = "give a mask that is False for missing landmarks"
+        raise ValueError(f"{name}: needed some mass to transport, got none in map {where}; {mend}")

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import matplotlib.pyplot as plt
 import torch
-from matplotlib.axes import Axes
 from torch import Tensor
 
 from lddmmlib import _checks, metrics
 from lddmmlib._shapes import Float
 from lddmmlib.faces import schemes
+
+plt = _checks.optional("matplotlib.pyplot")
+Axes = plt.Axes
 
 # Okabe and Ito's eight colours, told apart by colour-blind readers too; yellow last, it is faint on white.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
@@ -52,8 +53,7 @@ def face(
     Raises:
         ValueError: the scheme is unknown or has another number of landmarks.
 
-    >>> import matplotlib.pyplot as plt
-    >>> from lddmmlib.faces import statistics
+    >>>     >>> from lddmmlib.faces import statistics
     >>> figure, ax = plt.subplots()
     >>> face(ax, statistics.real_300w().mean, "300w-68")
     >>> len(ax.lines) == len(schemes.get("300w-68").curves)
@@ -81,8 +81,7 @@ def ced(ax: Axes, errors: Mapping[str, Float[Tensor, " m"]], threshold: float, n
     ``errors`` maps a method's name to its images' NME; ``normaliser`` is named on the axis, since an error without its
     normaliser says nothing. The legend carries each method's exact AUC.
 
-    >>> import matplotlib.pyplot as plt
-    >>> figure, ax = plt.subplots()
+    >>>     >>> figure, ax = plt.subplots()
     >>> ced(ax, {"A": torch.tensor([0.02, 0.04])}, 0.1, "corners")
     >>> ax.get_legend_handles_labels()[1]
     ['A: AUC 70.0 %']

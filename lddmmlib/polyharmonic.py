@@ -19,6 +19,7 @@ order 1 takes the minus. At order 2, E is 1/8π of the integral of f_xx² + 2 f_
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -49,6 +50,7 @@ class Spline(NamedTuple):
     order: int
 
 
+@_checks.full_precision
 def fit(
     controls: Float[Tensor, "*batch n 2"], values: Float[Tensor, "*batch n k"], order: int = 2, smoothing: float = 0.0
 ) -> Spline:
@@ -84,6 +86,7 @@ def fit(
     return Spline(z, omega, affine[..., 1:, :].mT, b, energy, centre[..., 0, :], scale[..., 0, 0], order)
 
 
+@_checks.full_precision
 def evaluate(spline: Spline, points: Float[Tensor, "*batch m 2"]) -> Float[Tensor, "*batch m k"]:
     """f at points, equation 1.
 
@@ -98,6 +101,7 @@ def evaluate(spline: Spline, points: Float[Tensor, "*batch m 2"]) -> Float[Tenso
     >>> evaluate(fit(controls, 3 * controls + 1), torch.tensor([[1.0, 5.0]]))  # affine stays affine
     tensor([[ 4., 16.]])
     """
+    _checks.kind(spline, "spline", Spline)
     _checks.points(points, "points")
     if points.shape[:-2] != spline.omega.shape[:-2] or points.device != spline.omega.device:
         wanted = f"{tuple(spline.omega.shape[:-2])} on {spline.omega.device}, as of the spline"
@@ -108,6 +112,7 @@ def evaluate(spline: Spline, points: Float[Tensor, "*batch m 2"]) -> Float[Tenso
     return (bent + V @ z.mT + b[..., None]).mT
 
 
+@_checks.full_precision
 def warp(
     image: Float[Tensor, "*batch c h w"],
     source: Float[Tensor, "*batch n 2"],
@@ -145,6 +150,7 @@ def warp(
     return _bilinear(image, move)
 
 
+@_checks.full_precision
 def coarse_bound(spline: Spline, size: tuple[int, int], step: int) -> Float[Tensor, "*batch"]:
     """The most, in units of the values, by which `step` can change f on an image: |f - I f| <= e/2 Σ_k |ω_k|.
 
@@ -160,7 +166,12 @@ def coarse_bound(spline: Spline, size: tuple[int, int], step: int) -> Float[Tens
     >>> coarse_bound(spline, (16, 16), 4).item()  # nothing bends
     0.0
     """
-    _whole(step)
+    _checks.kind(spline, "spline", Spline)
+    _checks.whole(step, "step")
+    if not isinstance(size, Sequence) or isinstance(size, str) or len(size) != 2:
+        raise ValueError(f"size: needed (h, w), two integers, got {_checks.said(size)}")
+    for each in size:
+        _checks.whole(each, "size")
     h, w = (((k - 2 + step) // step) * step for k in size)
     corners = spline.centre.new_tensor([[0, 0], [w, 0], [0, h], [w, h]]) - spline.centre[..., None, :]
     corners = corners / spline.scale[..., None, None]
@@ -189,17 +200,23 @@ def slope(r2: Tensor, order: int) -> Tensor:
 # As in `kernels`, points and vectors lie in rows below, (..., 2, m) and (..., k, n).
 
 
-class Radial(torch.autograd.Function):
+class Radial(_checks.Derived):
     """Σ_k ω_k φ(|y_i - z_k|) without keeping φ: the gradient evaluates it again, some points at a time."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx, y: Tensor, z: Tensor, omega: Tensor, order: int) -> Tensor:
-        ctx.save_for_backward(y, z, omega)
-        ctx.order = order
+    def setup_context(ctx, inputs: tuple[Tensor, Tensor, Tensor, int], output: Tensor) -> None:
+        *tensors, ctx.order = inputs
+        ctx.save_for_backward(*tensors)
+
+    @staticmethod
+    def forward(y: Tensor, z: Tensor, omega: Tensor, order: int) -> Tensor:
         return join([omega @ phi(squares(z, y_i), order) for (y_i,) in blocks(z, y)])
 
     @staticmethod
     @once_differentiable
+    @_checks.full_precision
     def backward(ctx, g: Tensor) -> tuple[Tensor | None, ...]:
         """By S_ki = φ'/r g_i·ω_k: dy_i = Σ_k S_ki (y_i - z_k), dz_k = Σ_i S_ki (z_k - y_i), dω_k = Σ_i φ_ki g_i."""
         y, z, omega = ctx.saved_tensors
@@ -267,19 +284,16 @@ def _split(v: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
 
 def _fitting(controls: Tensor, values: Tensor, order: object, smoothing: float) -> None:
     _checks.points(controls, "controls")
-    _checks.floats(controls, "controls")
     _checks.floats(values, "values")
     if values.ndim < 2 or values.shape[:-1] != controls.shape[:-1] or values.shape[-1] == 0:
         wanted = f"{tuple(controls.shape[:-1])} rows, like the controls, of one number or more"
         raise ValueError(f"values: needed {wanted}; got shape {tuple(values.shape)}")
     _checks.same(controls=controls, values=values)
-    if not values.isfinite().all():
-        raise ValueError("values: needed finite numbers, got NaN or infinity; drop the missing points first")
+    _checks.finite(values, "values", "drop the missing points first")
     if controls.shape[-2] < 3:
         raise ValueError(f"controls: needed three or more, not on one line, got {controls.shape[-2]}")
     _checks.one_of(order, "order", ORDERS)
-    if not 0 <= smoothing < float("inf"):
-        raise ValueError(f"smoothing: needed a number >= 0, got {smoothing}")
+    _checks.number(smoothing, "smoothing", 0)
 
 
 def _general(z: Tensor, r2: Tensor, smoothing: float) -> None:
@@ -302,9 +316,4 @@ def _warping(image: object, source: Tensor, target: Tensor, step: object) -> Non
         wanted = f"(..., c, h, w) with batch axes {tuple(source.shape[:-2])}, as of the points"
         raise ValueError(f"image: needed {wanted}; got shape {tuple(image.shape)}")
     _checks.same(source=source, image=image)
-    _whole(step)
-
-
-def _whole(step: object) -> None:
-    if not isinstance(step, int) or isinstance(step, bool) or step < 1:
-        raise ValueError(f"step: needed a whole number of pixels, 1 or more, got {step!r}")
+    _checks.whole(step, "step")

@@ -1030,7 +1030,7 @@ assert math.isclose(curve_over_landmarks(1.0, beta_256), before, rel_tol=1e-9)
 # **Right**. The edges, added up over a distance of $\sigma_W$, are the same. Only the ends of the jaw differ.
 # :::
 # :::{dropdown} c. Four times the squared norm
-# **No**. That is the distance to the *flipped* brow, whose tangents run the other way.
+# **No**. That is the distance to the *flipped* jaw, whose tangents run the other way.
 # :::
 #
 # **2.** A friend replaces your $\sigma_W$ by one ten times as large, "to be on the safe side". Which curve suffers most?

@@ -5,7 +5,7 @@
 # **Question** Two faces are given. Which flow carries one near the other at little cost, and what does it do to points
 # that nobody told where to go?
 #
-# **Paper** {cite:t}`yang2021lddmmface`, equations 2 to 5 and the section on consistent alignment
+# **Paper** {cite:t}`yang2021lddmmface`, equations 2 to 5 and 8, and the section on consistent alignment
 #
 # **You will be able to** write down the functional of inexact matching and minimise it; say what each of its parameters
 # trades; make an ill-conditioned search quick; carry unmarked points from face to face, and judge whether that was worth
@@ -226,6 +226,35 @@ for size in (1, 100):
     )
 
 # %% [markdown]
+# A face is several curves, and there the paper adds up (its equation 8, before it divides by the size of the face): every
+# curve $p$ has both terms,
+#
+# $$
+# D = \sum_{p=1}^N \bigl(\beta\, D_c^p + D_l^p\bigr),
+# $$ (eq-match-sum)
+#
+# and each $D_l^p$ is a mean over the points of *its* curve. So the four points of a nose bridge weigh as much as the
+# seventeen of a jaw, and curves that flow alone are matched as if each were alone in the world.
+
+
+# %%
+def face_term_by_hand(z, y, groups, sigma, beta):
+    total = 0.0
+    for i in groups:
+        total += beta * curve_term(z[i], y[i], sigma) + landmark_term(z[i], y[i])
+    return total
+
+
+halves = [[0, 1], [2, 3]]
+two = Curves(z, halves)
+total = face_term_by_hand(z, y, halves, sigma_w, beta)
+assert torch.allclose(total, matching.discrepancy(two, two.at(y), sigma_w, beta))
+size = 3.0  # of the face, say between the corners of the eyes
+assert torch.allclose(
+    total / size, matching.loss(two, two.at(y), sigma_w, beta, size)
+)
+
+# %% [markdown]
 # ## At little cost
 #
 # Any two sets of landmarks can be carried onto each other by infinitely many flows, most of them absurd. The functional
@@ -417,11 +446,18 @@ for ax, name in zip(axes[1:], ("landmarks", "curves", "both"), strict=True):
     ax.set_axis_off()
 plt.show()
 
-# %% tags=["nbval-check-output"]
+# %%
 print("                   mean distance to the landmarks (px)")
 print(f"as given           {landmark_term(mouth, laugh):.1f}")
 for (name, gamma), m in ways.items():
     print(f"{name:9s}  {gamma:<6} {landmark_term(m.deformed, laugh):5.1f}")
+left = {way: landmark_term(m.deformed, laugh) for way, m in ways.items()}
+for gamma in (0.01, 0.001):
+    assert (
+        max(left["curves", gamma], left["both", gamma])
+        < left["landmarks", gamma] / 3
+    )
+assert left["landmarks", 0.001] < left["landmarks", 0.01] / 3
 
 # %% [markdown]
 # By landmarks alone the mouth stops short! Nothing is broken. Moving one landmark of $n$ by $a$ costs about $\gamma a^2$
@@ -760,11 +796,13 @@ for column, c in zip(axes.T, steps_out, strict=True):
 axes[0, 0].invert_yaxis()
 plt.show()
 
-# %% tags=["nbval-check-output"]
+# %%
 print("gap between the lips (px) at", *steps_out, "deviations")
 for name, values in gaps.items():
     print(f"{name:9s}", *(f"{v:5.0f}" for v in values))
-assert min(gaps["geodesic"]) > 0 > min(gaps["linear"])
+assert min(gaps["geodesic"]) > 1 > -3 > min(gaps["linear"])
+for values in gaps.values():
+    assert values == sorted(values)  # from shut to open
 
 # %% [markdown]
 # The straight line passes the lips through each other; the geodesic cannot, at any distance, because each of its points is
@@ -836,9 +874,14 @@ for k, target in enumerate(extremes):
 
 # %% [markdown]
 # The first pair is not a face any more: it crosses itself. No map that keeps the plane whole can go there, so the flow
-# squeezes the plane against the far cheek and stops, and reports that it has not converged. *Mode 2*, downwards, converged,
-# on the jaw but not on its landmarks: they slid along it, and its ends fall short. A curve hardly sees sliding, and the
-# landmark term, a mean over 68, pulls weakly beside it. Look at what is left, not only at `converged`.
+# squeezes the plane against the far cheek and stops. *Mode 2* arrives but for single landmarks, at the tip of the nose or
+# on the lips: what is left there is several times the mean. Look at what is left, not only at `converged`.
+
+# %%
+for k in (2, 3):
+    left = (extremes[k] - far.deformed[k]).norm(dim=1)
+    assert left.max() > 3 * left.mean()
+    assert left.argmax().item() in (30, *range(48, 68))
 
 # %% [markdown]
 # ## If it goes wrong
@@ -857,6 +900,7 @@ for k, target in enumerate(extremes):
 
 # %%
 shut = geometry.landmarks(geometry.Face3D(scale=100.0))[0][48:]
+shut[[13, 14, 15]] = shut[[19, 18, 17]]  # exactly: the least gap could be stretched
 together = Curves(shut, [range(12), range(12, 20)], True)
 four = [range(7), range(7, 12), range(12, 17), range(17, 20)]  # as in the paper
 alone = Curves(shut, four, coupled=False)
@@ -865,7 +909,7 @@ tries = {
     "a flow per curve": matching.match(alone, laugh, 20.0, steps=5, max_iter=120),
 }
 
-# %% mystnb={"image": {"alt": "A closed mouth matched to an open one. On the left, in one flow, the blue inner lips are bent into a zigzag inside the orange mouth and stay shut. On the right, with one flow for each curve, they open onto it."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "A closed mouth matched to an open one. On the left, in one flow, the blue inner lips lie on each other in the middle of the orange mouth: they stay shut. On the right, with one flow for each curve, they open onto it."}} tags=["hide-input"]
 figure, axes = plt.subplots(1, 2, figsize=(7.5, 2.6))
 for ax, (name, m) in zip(axes, tries.items(), strict=True):
     for points, colour in ((laugh, ORANGE), (m.deformed, BLUE)):
@@ -884,7 +928,7 @@ for name, m in tries.items():
     )
     print(f"converged: {bool(m.converged)} after {m.n_iter}")
 opened = [(m.deformed[18] - m.deformed[14])[1] for m in tries.values()]
-assert opened[0] < 0.5 * opened[1]
+assert abs(opened[0]) < 1e-6 < 1 < opened[1]
 
 # %% [markdown]
 # One flow a curve, as paper A has it, opens the mouth, and pays with its own promise: curves that flow in different
@@ -905,17 +949,28 @@ assert opened[0] < 0.5 * opened[1]
 #
 # **$\sigma_W$.** About as far as curves are apart at the start; half of $\sigma_V$ is the paper's rule.
 #
-# **$\beta$.** In pixels the curves dominate already at the default. For open smooth curves whose landmarks are reliable,
-# lower it; for annotations that slid along the curve, leave it, or drop the landmarks.
+# **$\beta$.** In pixels the curves dominate at the default, even though each curve has its own landmark term: on the face
+# above they begin more than thirty times as large as the landmarks, and are more than five times as large when nine
+# tenths of the way are gone. On the nose and the eyes, which move little, the two are about equal. For open smooth curves
+# whose landmarks are reliable, lower $\beta$; for annotations that slid along the curve, leave it, or drop the landmarks.
 #
 # **Steps.** As many as `flows.min_steps` certifies, if you must be sure; five to ten do for faces.
+
+# %%
+for gone, least in ((0.0, 30), (0.9, 5)):
+    halfway = face.at(neutral + gone * (smiling - neutral))
+    along = 0.1 * currents.distance2(halfway, face.at(smiling), 10.0).sum()
+    assert (
+        along
+        > least * currents.landmark_discrepancy(halfway, face.at(smiling)).sum()
+    )
 
 # %% [markdown]
 # ## Paper versus code
 #
 # :::{admonition} Paper versus code
 # - **No matching is run.** Equation 2 is the motivation. At training time a network predicts momenta, and the loss is the
-#   $D$ of equation 3 with $\gamma = 0$, summed over curves: equation 8. The $\beta$ is $0.1$.
+#   $D$ of eq. {eq}`eq-match-sum` with $\gamma = 0$, divided by the size of the face: `matching.loss`. The $\beta$ is $0.1$.
 # - **Divided by what.** The text divides the loss by the distance of the pupils; the code by that of the outer eye corners.
 #   The curve term of each curve is also divided by its number of points.
 # - **Integers.** Targets are truncated to whole pixels on the way in and on the way out, before $D$ is computed: up to a
@@ -1199,6 +1254,7 @@ assert off[10.0, "forwards"] < 0.3 * off[10.0, "reversed"]
 # |---|---|---|
 # | {eq}`eq-match-terms` | `currents.distance2`, `currents.landmark_discrepancy` | `tests/test_matching.py::test_equations_2_and_3_are_the_sums_of_their_terms` |
 # | {eq}`eq-match-mix` | `matching.discrepancy` | `tests/test_matching.py::test_equations_2_and_3_are_the_sums_of_their_terms` |
+# | {eq}`eq-match-sum` | `matching.loss`, `matching.discrepancy` | `tests/test_matching.py::test_equation_8_by_loops_over_the_curves` |
 # | {eq}`eq-match-objective` | `matching.objective`, `matching.match` | `tests/test_matching.py::test_no_worse_than_scipy_from_the_same_start` |
 # | {eq}`eq-match-whiten` | `matching.match` | `tests/test_matching.py::test_whitened_momenta_have_their_norm_as_energy` |
 # | {eq}`eq-match-passengers` | `flows.transport` | `tests/test_matching.py::test_passengers_ride_along` |

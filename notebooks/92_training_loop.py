@@ -284,26 +284,26 @@ assert torch.equal(late.image, again.image)
 # ## Stop, and go on
 #
 # With that, weights, optimiser and the number $k$ are all there is to save. We press Ctrl-C in the middle of the third
-# epoch: the loss sends the signal itself. The loop makes its step, writes its *checkpoint* and says where. The same call
-# goes on.
+# epoch: the network itself sends the signal, from a hook. The loop makes its step, writes its *checkpoint* and says where.
+# The same call goes on. Another loss, other data or another schedule in that folder would be refused.
 
 
 # %%
 def stopping_at(step):
-    count = itertools.count(1)
+    model, count = network(), itertools.count(1)
 
-    def same_loss(model, batch):
+    def hook(*_):
         if next(count) == step:
             signal.raise_signal(signal.SIGINT)  # what Ctrl-C does
-        return loss(model, batch)
 
-    return same_loss
+    model.register_forward_pre_hook(hook)
+    return model
 
 
 # %%
 folder = scratch / "stopped"
 try:
-    fit(network(), stopping_at(10), folder=folder)
+    fit(stopping_at(10), folder=folder)
 except KeyboardInterrupt as stop:
     print("KeyboardInterrupt:", str(stop).split(",")[0])
 
@@ -467,6 +467,8 @@ plt.show()
 # | `UserWarning: ... checkpoint.pt is damaged (...)` | a disk that failed, a copy that broke off | none needed: it goes on from the checkpoint before |
 # | `FloatingPointError: loss nan, ... samples [...]` | an unlabelled landmark, a rate too high, a root at zero | look at the samples that it names |
 # | `CheckpointError: ... holds a run with epochs 6 (now 60)` | settings changed, folder not | name another folder |
+# | `CheckpointError: ... another loss`, or `other data` | code or data changed, folder not | name another folder |
+# | loss is small, and validation worse than the mean shape | running statistics of BatchNorm lag behind the weights: published networks renew a hundredth a step | none in `fit`, which estimates them anew before it validates and at its end; in your own loop `torch.optim.swa_utils.update_bn` |
 # | it returns at once | this folder's training is finished | name another folder |
 # | a high share of `waiting` | faces are drawn or augmented too slowly | more `workers`, or a `pool` of drawn faces |
 #
@@ -483,7 +485,7 @@ def flip_a_bit(path):
 
 folder = scratch / "damaged"
 try:
-    fit(network(), stopping_at(10), folder=folder, save_seconds=0)
+    fit(stopping_at(10), folder=folder, save_seconds=0)
 except KeyboardInterrupt:
     flip_a_bit(folder / "checkpoint.pt")
 state = torch.load(folder / "checkpoint.pt", weights_only=True)  # notices nothing
@@ -724,7 +726,7 @@ else:
 # %% tags=["solution"]
 folder = scratch / "explored"
 try:
-    fit(network(), stopping_at(12), folder=folder)
+    fit(stopping_at(12), folder=folder)
 except KeyboardInterrupt:
     naive = network()
     naive.load_state_dict(training.load_checkpoint(folder)["model"])

@@ -1,6 +1,9 @@
 """Fixtures that every test may use: a widget's script in Node, pages in Chromium, the built book over loopback.
 
 Without Node or Chromium these tests are skipped and say so; with LDDMMLIB_REQUIRE_BROWSER=1 they fail instead.
+
+`tasks.py test --sweep` stands for other machines: LDDMMLIB_FONT names the one font of all pages (Linux), and
+LDDMMLIB_WINDOW says how many times its usual height each window has.
 """
 
 import contextlib
@@ -128,14 +131,31 @@ def find_chromium(playwright) -> str:
     return found[0] if found else lacking("needs Chromium, Chrome or Edge: found none where they usually are")
 
 
+ONE_FONT = """<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig>
+<include ignore_missing="yes">/etc/fonts/fonts.conf</include>
+<match target="pattern"><edit name="family" mode="assign" binding="strong"><string>{}</string></edit></match>
+</fontconfig>
+"""
+
+
 @pytest.fixture(scope="session")
-def browser():
+def fonts(tmp_path_factory):
+    """The environment in which Chromium knows one font alone, or its usual one."""
+    if not (name := os.environ.get("LDDMMLIB_FONT")):
+        return dict(os.environ)
+    path = tmp_path_factory.mktemp("fonts") / "fonts.conf"
+    path.write_text(ONE_FONT.format(name), encoding="utf-8")
+    return os.environ | {"FONTCONFIG_FILE": str(path)}
+
+
+@pytest.fixture(scope="session")
+def browser(fonts):
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
         lacking("needs the package playwright")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_chromium(playwright), args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=find_chromium(playwright), args=FLAGS, env=fonts)
         yield browser
         browser.close()
 
@@ -148,6 +168,8 @@ def pages(browser):
 
     def new(**options):
         options = {"viewport": {"width": 1280, "height": 900}} | options
+        height = round(options["viewport"]["height"] * float(os.environ.get("LDDMMLIB_WINDOW", "1")))
+        options["viewport"] = options["viewport"] | {"height": height}
         page = browser.new_context(**options).new_page()
         page.trouble = []
         page.on("pageerror", lambda error: page.trouble.append(f"error: {error}"))

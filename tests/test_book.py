@@ -19,12 +19,12 @@ RECORDS = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((BOOK
 
 
 def record(verdicts, scale=""):
-    return {"figures": {"verdicts": verdicts}, "provenance": {"scale": scale} if scale else {}}
+    return {"name": "trial", "figures": {"verdicts": verdicts}, "provenance": {"scale": scale} if scale else {}}
 
 
 def test_all_claims_are_there_and_every_experiment_names_one_of_them():
     assert len(CLAIMS) == 31
-    assert all(set(claim) - {"headline"} == {"claim", "figures", "judged"} for claim in CLAIMS.values())
+    assert all(set(claim) - {"headline", "measured"} == {"claim", "figures", "judged"} for claim in CLAIMS.values())
     assert {name for name, claim in CLAIMS.items() if claim.get("headline")} == {
         *("A1", "A4", "B2", "C1", "C2", "D1", "D6", "E1", "E4")
     }
@@ -32,30 +32,38 @@ def test_all_claims_are_there_and_every_experiment_names_one_of_them():
 
 
 def test_a_claim_without_a_result_is_not_run():
-    rows = ledger.markdown(CLAIMS, [], "C")[2:-1]
+    rows = [line for line in ledger.markdown(CLAIMS, [], "C") if line.startswith(("| C", "| **C"))]
     assert len(rows) == 4
     assert all(row.count(ledger.NOT_RUN) == 3 for row in rows)
 
 
 def test_a_verdict_stands_where_it_belongs():
     """Counted in its claim's row and column, and with its numbers in the table below."""
-    one = {"difference": -0.4567, "low": -0.61, "high": -0.2, "verdict": "holds"}
+    one = {"difference": -0.4567, "low": -0.61, "high": -0.2, "verdict": "holds", "primary": True}
     told = {"C2": {"real": {"window": one, "other": one, "third": one | {"verdict": "inconclusive"}}}}
+    told["C2"]["real"]["fourth"] = one | {"primary": False}
     lines = ledger.markdown(CLAIMS, [record(told, "full")], "C")
     row = next(line for line in lines if line.startswith("| **C2** |"))
     synthetic, real = row.split("|")[4:6]
     assert synthetic.strip() == ledger.NOT_RUN
-    assert real.strip() == "full: **holds** 2, **inconclusive** 1"
-    assert "| window | real, full | holds | -0.457 [-0.61, -0.2] |" in lines
-    assert [line for line in lines if line.startswith(":::{")] == [":::{dropdown} C2, one by one"]
+    assert real.strip() == "full: **holds** 2, **inconclusive** 1<br>exploratory: holds 1"
+    assert "| window | **primary** | real, full | holds | -0.457 [-0.61, -0.2] |" in lines
+    assert "| fourth | exploratory | real, full | holds | -0.457 [-0.61, -0.2] |" in lines
+    folds = [line for line in lines if line.startswith(":::{")]
+    assert folds[1] == ":::{dropdown} C2, how it is judged, one by one"
+    assert len(folds) == lines.count(":::") == 4
+    at = lines.index(folds[1])
+    assert lines[at + 1].startswith("*Judged:* primary: the complete method")
+    assert at < lines.index("| fourth | exploratory | real, full | holds | -0.457 [-0.61, -0.2] |")
 
 
 def test_results_that_are_not_recorded_are_named_missing():
-    everything = {f"subpixel.{scale}" for scale in ("notebook", "full")} | {"subpixel_hrnet.full"}
+    everything = {f"subpixel.{scale}" for scale in ("notebook", "full")}
+    everything |= {"subpixel_hrnet.full", "learned_correction.notebook"}
     assert "C3" not in ledger.missing(everything)
     lacking = ledger.missing(everything - {"subpixel.full"})
-    rows = ledger.markdown(CLAIMS, [], "C", lacking)[2:-1]
-    assert ["*Missing:* `subpixel.full`." in row for row in rows] == [False, True, True, True]
+    told = [line for line in ledger.markdown(CLAIMS, [], "C", lacking) if line.startswith("*Judged:*")]
+    assert ["*Missing:* `subpixel.full`." in line for line in told] == [False, True, True, True]
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda r: r["name"])
@@ -63,8 +71,27 @@ def test_recorded_verdicts_are_of_the_ledgers_kind(record):
     for claim, kinds in record["figures"].get("verdicts", {}).items():
         assert claim in record["claims"]
         assert set(kinds) <= {"synthetic", "real"}
-        assert all(each["verdict"] in ("holds", "contradicted", "inconclusive", "reported")
-                   for kind in kinds.values() for each in kind.values())  # fmt: skip
+        for row in (each for kind in kinds.values() for each in kind.values()):
+            assert row["verdict"] in ("holds", "contradicted", "inconclusive", "reported")
+            assert row["primary"] in (True, False)
+        assert all(any(row["primary"] for row in kind.values()) for kind in kinds.values())
+
+
+def test_what_was_measured_without_a_verdict_says_so_and_what():
+    """Every result that names a claim and compares nothing stands in the claim's row, and none that is not there."""
+    for record in RECORDS:
+        whole = ledger.full_name(record["name"], record["provenance"].get("scale", ""))
+        for claim in set(record["claims"]) - record["figures"].get("verdicts", {}).keys():
+            kinds = [k for k in ledger.KINDS if whole in CLAIMS[claim].get("measured", {}).get(k, {})]
+            assert kinds, f"{whole} is measured for {claim}; say in claims.toml what it is"
+            (row,) = (line for line in ledger.markdown(CLAIMS, RECORDS, claim) if line.startswith(f"| {claim} ")
+                      or line.startswith(f"| **{claim}** "))  # fmt: skip
+            cells = dict(zip(ledger.KINDS, row.split(" | ")[3:5], strict=True))
+            assert all(f"no verdict:* {CLAIMS[claim]['measured'][kind][whole]}" in cells[kind] for kind in kinds)
+            folded = [line for line in ledger.markdown(CLAIMS, RECORDS, claim) if line.startswith("*Judged:*")]
+            assert f"`{whole}`" in folded[0]
+            assert all(ledger.NOT_RUN not in cells[kind] for kind in kinds)
+    assert "no verdict" not in " ".join(ledger.markdown(CLAIMS, [], "A"))
 
 
 def plain(line):

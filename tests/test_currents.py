@@ -219,6 +219,26 @@ def test_unlabelled_landmarks_do_not_count():
     assert torch.equal(z.grad.abs().sum(-1) > 0, ~y.isnan().any(-1))
 
 
+def test_landmarks_of_curves_are_averaged_over_each_curve():
+    z, y = face(2, seed=1), face(2)
+    each = currents.landmark_discrepancy(z, y)
+    assert each.shape == (2, len(z.slices))
+    for p, i in enumerate(z.indices):
+        distances = [(z.points[:, k] - y.points[:, k]).norm(dim=-1) for k in i]
+        close(each[:, p], sum(distances) / len(i))
+    close(currents.landmark_discrepancy(z, y.points), each)
+    missing = y.points.clone()
+    missing[0, z.indices[0][0]] = math.nan
+    missing[1, list(z.indices[1])] = math.nan
+    close(
+        currents.landmark_discrepancy(z, missing)[0, 0],
+        currents.landmark_discrepancy(z.points[0, list(z.indices[0][1:])], y.points[0, list(z.indices[0][1:])]),
+    )
+    assert currents.landmark_discrepancy(z, missing)[1, 1] == 0
+    refused("needed the same points in each curve", currents.landmark_discrepancy, z, Curves(y.points, [range(13)]))
+    refused("two tensors or two Curves", currents.landmark_discrepancy, z.points, y, error=TypeError)
+
+
 def test_landmark_gradient_by_finite_differences():
     z = points(2, 5, seed=1).requires_grad_()
     assert torch.autograd.gradcheck(lambda z: currents.landmark_discrepancy(z, points(2, 5)), z)

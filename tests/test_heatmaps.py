@@ -416,18 +416,18 @@ def test_bad_input_is_refused_by_the_decoder():
     for window in (0, 2, 4, -3):
         refused("window: needed an odd number of cells", decode, maps, "local_soft", window)
     refused("tau: needed a number > 0", decode, maps, tau=0.0)
-    refused("blur: needed a number > 0", decode, maps, "taylor", blur=-1.0)
+    refused("blur: needed a number >= 0", decode, maps, "taylor", blur=-1.0)
     refused("single or double precision", decode, maps.half(), error=TypeError)
-    refused("single or double precision, got ndarray", decode, maps.numpy(), error=TypeError)
+    refused("needed a torch tensor, got ndarray", decode, maps.numpy(), error=TypeError)
     refused(r"at least one map; got shape \(5,\)", decode, torch.zeros(5))
     refused(r"at least one map; got shape \(0, 5, 5\)", decode, torch.zeros(0, 5, 5))
     for method in ("quarter", "taylor"):
         refused(r"3 cells or more each way.*got \(1, 9\)", decode, torch.ones(1, 9), method)
-    for bad in (NAN, math.inf):
+    for bad in (NAN, math.inf, -math.inf):
         broken = maps.clone()
         broken[1, 3, 4] = bad
         for method in heatmaps.METHODS:
-            refused(rf"largest one of {bad} in map \(1,\)", decode, broken, method)
+            refused(rf"needed finite values, got {bad} in map \(1,\)", decode, broken, method)
     refused("values >= 0 for their barycentre", decode, maps - 0.5, "barycentre")
 
 

@@ -44,14 +44,59 @@ def refused(match, function, *args, error=ValueError, **kwargs):
 
 def test_equations_2_and_3_are_the_sums_of_their_terms():
     x0, p, y = points(2, 13), points(2, 13, seed=1, spread=0.3), points(2, 13, seed=2)
-    face, sigma_w = Curves(x0, SLICES, closed=True), [1.0, 2.0, 1.5, 0.5]
-    result = flows.shoot(face, p, 2.0)
-    apart = currents.landmark_discrepancy(result.end, y)
-    along = currents.distance2(face.at(result.end), face.at(y), sigma_w).sum(-1)
-    close(matching.discrepancy(face.at(result.end), face.at(y), sigma_w, 0.3), 0.3 * along + apart)
-    close(matching.discrepancy(face.at(result.end), face.at(y), sigma_w, 0.3, landmarks=False), 0.3 * along)
+    result = flows.shoot(x0, p, 2.0)
+    apart, along = currents.landmark_discrepancy(result.end, y), currents.distance2(result.end, y, 1.5)
+    close(matching.discrepancy(result.end, y, 1.5, 0.3), 0.3 * along + apart)
+    close(matching.discrepancy(result.end, y, 1.5, 0.3, landmarks=False), 0.3 * along)
     close(matching.discrepancy(result.end, y, None), apart)
-    close(matching.objective(result, face.at(y), sigma_w, 0.3, 0.7), 0.7 * flows.energy(result) + 0.3 * along + apart)
+    close(matching.objective(result, y, 1.5, 0.3, 0.7), 0.7 * flows.energy(result) + 0.3 * along + apart)
+
+
+def test_equation_8_by_loops_over_the_curves():
+    """Each landmark term is a mean over its own curve."""
+    x0, p, y = points(2, 13), points(2, 13, seed=1, spread=0.3), points(2, 13, seed=2)
+    face, sigma_w = Curves(x0, SLICES, closed=[True, False, False, True]), [1.0, 2.0, 1.5, 0.5]
+    result, corners = flows.shoot(face, p, 2.0), torch.tensor([2.0, 5.0], dtype=torch.float64)
+    z, target = face.at(result.end), face.at(y)
+    along, apart = torch.zeros(2, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
+    for i, sigma, closed in zip(face.indices, sigma_w, face.closed, strict=True):
+        a, b = result.end[:, list(i)], y[:, list(i)]
+        along += currents.distance2(a, b, sigma, closed)
+        apart += sum((a[:, k] - b[:, k]).norm(dim=-1) for k in range(len(i))) / len(i)
+    close(matching.loss(z, target, sigma_w, 0.3, corners), (0.3 * along + apart) / corners)
+    close(matching.loss(z, target, sigma_w), 0.1 * along + apart)
+    close(matching.discrepancy(z, target, sigma_w, 0.3), 0.3 * along + apart)
+    close(matching.discrepancy(z, target, sigma_w, 0.3, landmarks=False), 0.3 * along)
+    close(matching.discrepancy(z, target, None), apart)
+    close(matching.objective(result, target, sigma_w, 0.3, 0.7), 0.7 * flows.energy(result) + 0.3 * along + apart)
+
+
+def test_one_curve_is_one_curve_whichever_way_it_is_given():
+    x, y = wave(7), wave(7, 0.6)
+    one = [Curves(z, [slice(None)]) for z in (x, y)]
+    close(matching.discrepancy(*one, 50.0), matching.discrepancy(x, y, 50.0))
+    close(matching.loss(*one, 50.0, 0.2, 3.0), matching.discrepancy(x, y, 50.0, 0.2) / 3)
+
+
+def test_the_loss_of_equation_8_has_the_gradient_of_finite_differences():
+    face = Curves(points(13), SLICES, coupled=False)
+
+    def L(alpha):
+        end = flows.flow(face, alpha, [2.0, 1.5, 1.0, 3.0], 2, "euler").end
+        return matching.loss(face.at(end), face.at(points(13, seed=2)), 1.0, normaliser=4.0)
+
+    assert torch.autograd.gradcheck(L, points(13, seed=1, spread=0.3).requires_grad_())
+
+
+def test_a_loss_that_does_not_fit():
+    face = Curves(points(2, 13), SLICES)
+    refused("z: needed Curves, got Tensor", matching.loss, face.points, face, 1.0, error=TypeError)
+    for bad in (0.0, -1.0, math.nan, math.inf, torch.tensor([1.0, math.nan])):
+        refused("normaliser: needed lengths > 0", matching.loss, face, face, 1.0, 0.1, bad)
+    refused(r"one a face, \(2,\), got \(3,\)", matching.loss, face, face, 1.0, 0.1, torch.ones(3))
+    other = Curves(face.points, [slice(0, 3), [6, 5, 4], [7, 3], range(8, 13)])
+    refused("needed the same points in each curve", matching.loss, face, other, 1.0)
+    refused("landmarks: needed True, or curves", matching.discrepancy, face, face, None, 0.1, False)
 
 
 @pytest.mark.parametrize("model", matching.MODELS)
@@ -180,16 +225,23 @@ def test_curves_take_half_of_sigma_v_as_sigma_w():
         close(one.value, matching.match(FACE, FACE.at(MOVED), sigma_v, sigma_w, max_iter=5).value, atol=0)
 
 
-def test_uncoupled_curves_match_each_alone():
-    options = {"landmarks": False, "steps": 3, "tol": 1e-7}
+@pytest.mark.parametrize("landmarks", [True, False])
+def test_uncoupled_curves_match_each_alone(landmarks):
+    options = {"landmarks": landmarks, "gamma": 0.1, "steps": 2, "tol": 1e-6}  # all at the bottom in 200
     together = matching.match(FACE, MOVED, SIGMAS, **options)
-    alone = sum(
-        matching.match(FACE.points[list(i)], MOVED[list(i)], s, s / 2, **options).value
-        for i, s in zip(FACE.indices, SIGMAS, strict=True)
-        if len(i) > 1
-    )
-    assert abs(together.value / alone - 1).item() < 1e-4
-    close(together.momenta[7], torch.zeros(2), atol=1e-6)  # a lone point has no curve to follow
+    deformed, alone = FACE.at(together.deformed), 0
+    for i, s in zip(FACE.indices, SIGMAS, strict=True):
+        if len(i) > 1 or landmarks:
+            curve = Curves(FACE.points[list(i)], [slice(None)])
+            one = matching.match(curve, MOVED[list(i)], s, s / 2, **options)
+            alone = alone + one.value
+            close(deformed.points[list(i)], one.deformed, atol=0.01)  # of some 5 px that they move
+            end = flows.shoot(curve, together.momenta[list(i)], s, 3)
+            of_its_own = matching.objective(end, curve.at(MOVED[list(i)]), s / 2, 0.1, 0.1, landmarks)
+            assert abs(of_its_own / one.value - 1).item() < 1e-6
+    assert abs(together.value / alone - 1).item() < 1e-6
+    if not landmarks:
+        close(together.momenta[7], torch.zeros(2), atol=1e-6)  # a lone point has no curve to follow
 
 
 def test_unlabelled_landmarks_do_not_count():
@@ -257,8 +309,8 @@ def test_input_that_does_not_fit():
     for bad in (-0.1, 1.1, math.nan):
         refused(r"gamma: needed a number in \[0, 1\]", match, x, y, 1.5, gamma=bad)
     refused("beta: needed a number >= 0", match, x, y, 1.5, beta=-1.0)
-    refused("sigma: needed a number > 0", match, x, y, 0.0)
-    refused("sigma: needed a number > 0", match, x, y, 1.0, -1.0)
+    refused("sigma_v: needed a number > 0", match, x, y, 0.0)
+    refused("sigma_w: needed a number > 0", match, x, y, 1.0, -1.0)
     refused("model: needed one of 'shoot', 'flow'; got 'path'", match, x, y, 1.5, model="path")
     refused("landmarks: needed True, or curves", match, x, y, 1.5, landmarks=False)
     refused("needed the same points, got .*landmarks=False", match, x, wave(8), 1.5, 1.0)
@@ -266,9 +318,9 @@ def test_input_that_does_not_fit():
     refused("needed finite", match, x * math.nan, y, 1.5)
     refused("needed finite", match, x, y * math.nan, 1.5, 1.0)
     refused("needed as many curves", match, Curves(x, [range(9)]), Curves(y, [range(4), range(4, 9)]), 1.5)
-    refused("sigma: needed one number for one flow", match, Curves(x, [range(9)]), y, [1.5])
+    refused("sigma_v: needed one number for one flow", match, Curves(x, [range(9)]), y, [1.5])
     refused("tol: needed a number > 0", match, x, y, 1.5, tol=0.0)
-    refused("max_iter: needed a number > 0", match, x, y, 1.5, max_iter=0)
+    refused("max_iter: needed an integer >= 1", match, x, y, 1.5, max_iter=0)
 
 
 # --- means and modes -----------------------------------------------------------------

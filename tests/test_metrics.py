@@ -311,7 +311,7 @@ def test_faces_that_do_not_fit():
             "corners",
             error=TypeError,
         )
-        refused("needed single or double precision", score, pred.half(), truth.half(), "corners", error=TypeError)
+        refused("single or double precision", score, pred.half(), truth.half(), "corners", error=TypeError)
         refused("pred: needed points of shape", score, pred[..., :1], truth, "corners")
         refused(
             "got torch.float64 on cpu and torch.float32 on cpu; use truth.to",

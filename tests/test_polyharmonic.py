@@ -302,6 +302,20 @@ def test_the_coarse_map_is_exact_at_its_nodes_and_linear_between():
     assert not coarse_bound(fit(target, source - target), SIZE, 1).any()
 
 
+@pytest.mark.parametrize("order", ORDERS)
+def test_the_bound_sees_all_four_corners(order):
+    """Controls near one corner are farthest from the opposite one: mirrored, they have the same bound."""
+    controls, values = 5 * random(7, 2, seed=3), random(7, 2, seed=4)
+    far = torch.tensor([24.0, 16.0], dtype=torch.float64)  # the last node of 17 x 25 px in steps of 4
+    flips = [torch.tensor([i, j], dtype=torch.bool) for i in (0, 1) for j in (0, 1)]
+    bounds = [coarse_bound(fit(torch.where(f, far - controls, controls), values, order), (17, 25), 4) for f in flips]
+    close(torch.stack(bounds), bounds[0].expand(4))
+    if order == 3:  # e/2 Σ|ω|, e = 3/2 d² R
+        spline = fit(controls, values, 3)
+        R = (far - controls).norm(dim=-1).max() / spline.scale
+        close(bounds[0], 0.75 * (4 / spline.scale) ** 2 * R * spline.omega.norm(dim=-1).sum())
+
+
 @pytest.mark.parametrize("step", [2, 5, 16, 100])
 def test_affine_maps_are_right_on_every_grid_up_to_the_last_pixel(step):
     target = inside()
@@ -394,8 +408,8 @@ def test_bad_points_and_pictures_are_refused():
     refused("image: needed .* batch axes", warp, image[0], target, target)
     refused("image: needed .* batch axes", warp, image[:, :0], target, target)
     for step in (0, -1, 1.5, True):
-        refused("step: needed a whole number", warp, image, target, target, step=step)
-        refused("step: needed a whole number", coarse_bound, spline, SIZE, step)
+        refused("step: needed an integer", warp, image, target, target, step=step)
+        refused("step: needed an integer", coarse_bound, spline, SIZE, step)
 
 
 def test_second_derivatives_say_that_there_are_none():

@@ -1,6 +1,7 @@
 """The training loop: right, the same however it is interrupted, and plain about what goes wrong."""
 
 import csv
+import math
 import os
 import re
 import signal
@@ -18,7 +19,7 @@ import torch
 from torch import nn
 
 from lddmmlib import metrics, training
-from tests.tiny_training import Dots, Sample, interrupt_at, loss, network, train
+from tests.tiny_training import Dots, Odd, Sample, interrupted, loss, network, odd, train
 
 PROGRAM = Path(__file__).parent / "tiny_training.py"
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROGRAM.parents[1])}
@@ -113,13 +114,13 @@ def test_it_learns_and_the_history_says_so(tmp_path):
 
 
 def test_each_epoch_is_another_order_without_repeats():
-    share = partial(training._share, 26, 4, 0, 0, 1)
+    share = partial(training._shard, 26, 4, 0, 0, 1)
     epochs = [[key for step in range(6 * e, 6 * e + 6) for key in share(step)] for e in range(3)]
     for e, keys in enumerate(epochs):
         assert {epoch for epoch, _ in keys} == {e}
         assert len({i for _, i in keys}) == 24
     assert len({tuple(i for _, i in keys) for keys in epochs}) == 3
-    halves = [training._share(26, 4, 0, rank, 2, 7) for rank in (0, 1)]
+    halves = [training._shard(26, 4, 0, rank, 2, 7) for rank in (0, 1)]
     assert sorted(halves[0] + halves[1]) == sorted(share(7))
 
 
@@ -243,6 +244,139 @@ def test_evaluate_is_the_nme_in_order_and_leaves_the_mode():
     assert model.training
 
 
+def test_evaluate_needs_no_parameters_and_takes_a_length_per_image():
+    """A model of buffers or of nothing at all; lengths go with their images through all batches."""
+    truth = torch.rand(7, 5, 2, generator=torch.Generator().manual_seed(0))
+    data = [Sample(torch.zeros(1), t) for t in truth]
+    lengths = torch.arange(1.0, 8.0)
+    for model in (nn.Identity(), nn.BatchNorm1d(1, affine=False)):
+        for given in (lengths, lengths.numpy()):
+            found = training.evaluate(model, lambda m, x: x.landmarks + 3, data, batch=3, normaliser=given)
+            torch.testing.assert_close(found, (3 * 2**0.5 / lengths).double())
+    with pytest.raises(ValueError, match=r"normaliser: needed one length per sample, \(7,\), got \(6,\)"):
+        training.evaluate(nn.Identity(), lambda m, x: x.landmarks, data, normaliser=lengths[:6])
+
+
+# --------------------------------------------------------------------------------- statistics of batch normalisation
+
+
+def normed(momentum=0.01, dropout=0.0):
+    """A network whose statistics matter: the dots' brightness is far from the start's 0 and 1."""
+    torch.manual_seed(5)
+    layers = [nn.Conv2d(1, 8, 3, 2, 1), nn.BatchNorm2d(8, momentum=momentum), nn.ReLU(), nn.Conv2d(8, 8, 3, 2, 1)]
+    layers += [nn.BatchNorm2d(8, momentum=momentum), nn.ReLU(), nn.Flatten(), nn.Dropout(dropout), nn.Linear(72, 2)]
+    return nn.Sequential(*layers)
+
+
+@torch.no_grad()
+def error_of(model):
+    """Mean square of the distance on the undrawn dots, in evaluation mode."""
+    batch = torch.stack([Dots()[i].image for i in range(26)]), torch.stack([Dots()[i].landmarks for i in range(26)])
+    return loss(model.eval(), Sample(*batch)).item()
+
+
+def with_exact_statistics(weights):
+    """The oracle: torch's own `update_bn`, over many batches of the drawn data."""
+    model, data = normed(), Dots()
+    model.load_state_dict(weights)
+    drawn = [data.draw(i, np.random.default_rng([7, k, i])).image for k in range(20) for i in range(26)]
+    torch.optim.swa_utils.update_bn(torch.stack(drawn).split(26), model)
+    return model
+
+
+@pytest.mark.parametrize("momentum", [0.01, 0.1, None])
+def test_a_short_training_ends_with_statistics_of_its_weights(tmp_path, momentum):
+    """Whatever the momentum: as good as with exact statistics; validation sees that too."""
+    model = normed(momentum)
+    weights, run = train(tmp_path, model, validate=lambda model: {"error": error_of(model)})
+    exact, found = error_of(with_exact_statistics(weights)), error_of(model)
+    assert found == pytest.approx(exact, rel=0.1)
+    assert run.rows[-1]["error"] == pytest.approx(found, rel=1e-6)
+    stale = normed()  # what the published momentum leaves: a part of the way from the start
+    stale.load_state_dict(weights)
+    left = 0.99**24
+    for m, e in zip(stale, with_exact_statistics(weights), strict=True):
+        if isinstance(m, nn.BatchNorm2d):
+            m.running_mean.copy_((1 - left) * e.running_mean)
+            m.running_var.copy_((1 - left) * e.running_var + left)
+    assert error_of(stale) > 1.5 * found
+
+
+def test_estimating_changes_no_step_and_no_momentum(tmp_path):
+    """Weights with validation in every epoch and without are the same; the network's modes and momenta stay."""
+    plain, watched = normed(dropout=0.3), normed(dropout=0.3)
+    weights, run = train(tmp_path / "a", plain)
+    _, seen = train(tmp_path / "b", watched, validate=lambda model: {"mode": float(model[7].training)})
+    same(weights, watched.state_dict())
+    assert losses(run) == losses(seen)
+    assert {row["mode"] for row in seen.rows} == {0.0}
+    assert all(m.training for m in watched.modules())
+    assert watched[1].momentum == 0.01
+
+
+def test_statistics_are_the_plain_average_over_the_epoch_s_first_batches(tmp_path, monkeypatch):
+    """Against torch's `update_bn` on those batches; dropout is off, and what is not called keeps its statistics."""
+    monkeypatch.setattr(training, "ESTIMATED_FROM", 9)  # three batches of four
+    model, data = nn.ModuleDict({"used": normed(dropout=0.5), "idle": nn.BatchNorm1d(3)}), Dots()
+    model["idle"].running_mean.fill_(7.0)
+    model["used"].insert(0, nn.Dropout(0.5))
+    train(tmp_path, model, loss=lambda model, batch: loss(model["used"], batch), epochs=2)
+    keys = [key for step in (6, 7, 8) for key in training._shard(26, 4, 0, 0, 1, step)]
+    drawn = torch.stack([data.draw(i, np.random.default_rng([0, e, i, 1])).image for e, i in keys])
+    expected = normed()
+    expected.load_state_dict(dict(zip(expected.state_dict(), model["used"].state_dict().values(), strict=True)))
+    torch.optim.swa_utils.update_bn(drawn.split(4), expected)
+    for name, value in zip(expected.state_dict(), model["used"].state_dict().values(), strict=True):
+        torch.testing.assert_close(value, expected.state_dict()[name], atol=1e-5, rtol=1e-5)
+    assert model["idle"].running_mean.tolist() == [7.0] * 3
+
+
+@pytest.mark.parametrize("how", ["evaluation mode", "no gradients"])
+def test_a_frozen_trunk_stays_frozen(tmp_path, how):
+    """Statistics, and the mode that the caller chose; through `validate` and `evaluate` too."""
+    model = normed()
+    model[1].running_mean.fill_(0.5)
+    if how == "evaluation mode":
+        model[1].eval()
+    else:
+        model[1].requires_grad_(False)
+    model[7].eval()
+    before, modes = {k: v.clone() for k, v in model[1].state_dict().items()}, [m.training for m in model.modules()]
+
+    def faces(model):
+        assert not any(m.training for m in model.modules())
+        two = [Sample(torch.zeros(1, 12, 12), torch.tensor([[0.0, 0.0], [1.0, 1.0]]))]
+        training.evaluate(model, lambda m, x: x.landmarks, two, normaliser="diagonal")
+        return {}
+
+    train(tmp_path, model, validate=faces)
+    for name in ("running_mean", "running_var", "num_batches_tracked"):
+        assert torch.equal(model[1].state_dict()[name], before[name])
+    assert not torch.equal(model[4].running_mean, torch.zeros(8))
+    assert [m.training for m in model.modules()] == modes
+
+
+def test_a_model_in_evaluation_mode_as_a_whole_is_trained(tmp_path):
+    """So that one that was just evaluated learns as before."""
+    expected, _ = train(tmp_path / "a", normed())
+    same(train(tmp_path / "b", normed().eval())[0], expected)
+
+
+@pytest.mark.parametrize("step", [5, 6, 23, 24])
+def test_with_statistics_it_resumes_to_the_last_bit(tmp_path, step):
+    """In an epoch and at its end; a finished run returns the same statistics."""
+    how = {"validate": lambda model: {"error": error_of(model)}}
+    expected, run = train(tmp_path / "whole", normed(dropout=0.2), **how)
+    calls = step + 6 * ((step - 1) // 6)  # as many more of the network by the estimates; validation is one
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "part", interrupted(calls + (step - 1) // 6, normed(dropout=0.2)), **how)
+    assert training.load_checkpoint(tmp_path / "part")["step"] == step
+    for _ in range(2):
+        weights, again = train(tmp_path / "part", normed(dropout=0.2), workers=1, **how)
+        same(weights, expected)
+        assert [row["error"] for row in again.rows] == [row["error"] for row in run.rows]
+
+
 # ----------------------------------------------------------------------------------------- it stops and goes on
 
 
@@ -251,7 +385,7 @@ def test_after_ctrl_c_it_goes_on_to_the_last_bit(tmp_path, whole, step):
     """In the middle of an epoch and at its end: weights, optimiser, history as if nothing had been."""
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt, match=rf"after step {step} of 24, saved in .*: call again"):
-        train(tmp_path, loss=interrupt_at(step))
+        train(tmp_path, interrupted(step))
     assert signal.getsignal(signal.SIGINT) is before
     assert training.load_checkpoint(tmp_path)["step"] == step
     torch.manual_seed(99)
@@ -294,12 +428,39 @@ def test_in_a_thread_there_are_no_signals(tmp_path, whole):
 
 
 def test_a_finished_run_returns_at_once(whole):
-    def never(model, x):
+    def never(*_):
         raise AssertionError("trained again")
 
-    weights, run = train(whole[2], nn.Sequential(*network()), loss=never)
+    model = nn.Sequential(*network())
+    model.register_forward_pre_hook(never)
+    weights, run = train(whole[2], model)
     same(weights, whole[0])
     assert run.rows == whole[1].rows
+
+
+@posix
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_whole_group_is_heard_by_the_trainer_alone(tmp_path, number):
+    """As torchrun and Ctrl-C send it: loaders go on until the step is saved, and end with their parent."""
+    command = [sys.executable, PROGRAM, tmp_path / "run", "2"]
+    how = {"env": ENVIRONMENT, "stderr": subprocess.PIPE, "start_new_session": True, "text": True}
+    with subprocess.Popen(list(map(str, command)), **how) as child:
+        end = time.monotonic() + 120
+        while not (tmp_path / "run" / "checkpoint-previous.pt").exists() and time.monotonic() < end:
+            time.sleep(0.01)
+        os.killpg(child.pid, number)
+        told = child.communicate(timeout=120)[1]
+    step = training.load_checkpoint(tmp_path / "run")["step"]
+    assert f"KeyboardInterrupt: stopped after step {step} of 24" in told
+    assert "killed by signal" not in told
+    while time.monotonic() < end:  # loaders watch their parent every few seconds
+        try:
+            os.killpg(child.pid, 0)
+        except ProcessLookupError:
+            break
+        time.sleep(0.1)
+    else:
+        pytest.fail("loaders outlive the training")
 
 
 @posix
@@ -343,7 +504,7 @@ def test_killed_between_two_renames(tmp_path, whole, monkeypatch):
 def test_a_full_disk_costs_no_checkpoint(tmp_path, whole, monkeypatch):
     """Writing fails half-way: what was there is still whole, and the run goes on from it."""
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path, loss=interrupt_at(10))
+        train(tmp_path, interrupted(10))
 
     def half(state, file):
         file.write(b"half")
@@ -351,9 +512,10 @@ def test_a_full_disk_costs_no_checkpoint(tmp_path, whole, monkeypatch):
 
     save = torch.save
     monkeypatch.setattr(torch, "save", half)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match=r"No space left on device: checkpoint of step 10 not written; make room"):
         train(tmp_path)
     monkeypatch.setattr(torch, "save", save)
+    assert not (tmp_path / "checkpoint.tmp").exists()
     assert training.load_checkpoint(tmp_path)["step"] == 10
     same(train(tmp_path)[0], whole[0])
 
@@ -361,7 +523,7 @@ def test_a_full_disk_costs_no_checkpoint(tmp_path, whole, monkeypatch):
 def test_history_never_runs_ahead_of_the_checkpoint(tmp_path):
     """A row written after the checkpoint that is gone on from is written anew, not twice."""
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path, loss=interrupt_at(12), save_seconds=0.0)
+        train(tmp_path, interrupted(12), save_seconds=0.0)
     (tmp_path / "checkpoint.pt").unlink()  # the previous one is of step 11, in the second epoch
     assert len((tmp_path / "history.csv").read_text(encoding="utf-8").splitlines()) == 3
     _, run = train(tmp_path)
@@ -380,7 +542,7 @@ def wound(path, kind):
 @pytest.mark.parametrize("kind", ["cut", "empty", "text"])
 def test_damaged_the_previous_one_is_used_and_it_says_so(tmp_path, whole, kind):
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path, loss=interrupt_at(10), save_seconds=0.0)
+        train(tmp_path, interrupted(10), save_seconds=0.0)
     wound(tmp_path / "checkpoint.pt", kind)
     with pytest.warns(UserWarning, match=r"checkpoint\.pt is damaged .*going on from .*checkpoint-previous\.pt"):
         weights, run = train(tmp_path)
@@ -424,7 +586,7 @@ def test_another_run_in_the_folder_is_refused(whole):
 def test_nan_stops_and_names_the_samples(tmp_path, what):
     """At the step that meets it; the weights and the last checkpoint are of the step before."""
     poisoned = 13
-    at = next(s for s in range(6, 24) if (s // 6, poisoned) in training._share(26, 4, 0, 0, 1, s))
+    at = next(s for s in range(6, 24) if (s // 6, poisoned) in training._shard(26, 4, 0, 0, 1, s))
     after = [v.clone() for v in _weights_after(tmp_path / "clean", at)]
 
     def rooted(model, x):  # finite, but the slope of a root at 0 is not
@@ -451,12 +613,13 @@ class _Late(Dots):
     def draw(self, index, rng):
         self.drawn += 1
         sample = super().draw(index, rng)
-        return Sample(sample.image * torch.nan, sample.landmarks) if self.late == index and self.drawn > 24 else sample
+        second_epoch = self.drawn > 24 + 2 * training.PROBED  # each probe is drawn twice
+        return Sample(sample.image * torch.nan, sample.landmarks) if self.late == index and second_epoch else sample
 
 
 def _weights_after(folder, step):
     with pytest.raises(KeyboardInterrupt):
-        train(folder, loss=interrupt_at(step))
+        train(folder, interrupted(step))
     return training.load_checkpoint(folder)["model"].values()
 
 
@@ -483,11 +646,87 @@ def _nan_at(step):
     return once
 
 
-def test_refusals(tmp_path):
-    with pytest.raises(ValueError, match="at most the 26 samples, got 27"):
-        train(tmp_path, batch=27)
-    with pytest.raises(ValueError, match="precision: needed one of 'float32', 'bfloat16', 'float16'"):
-        train(tmp_path, precision="half")
+REFUSED = {
+    "batch: needed .*at most the 26 samples, got 27": {"batch": 27},
+    "batch: needed a whole number of at least 1, got 0": {"batch": 0},
+    "epochs: needed a whole number of at least 1, got -1": {"epochs": -1},
+    "workers: needed a whole number of at least 0, got -1": {"workers": -1},
+    "precision: needed one of 'float32', 'bfloat16', 'float16'": {"precision": "half"},
+    "clip: needed a number > 0, got nan; leave it out": {"clip": math.nan},
+    "clip: needed a number > 0, got 0": {"clip": 0},
+    "clip: needed a number > 0, got -1": {"clip": -1.0},
+    "lr: needed a number > 0, got nan": {"lr": math.nan},
+    "lr: needed a number > 0, got inf": {"lr": math.inf},
+    "lr: needed a number > 0, got 0": {"lr": 0},
+    "loss: needed a scalar tensor, got NoneType; return the mean": {"loss": lambda model, x: None},
+    "loss: needed a scalar tensor, got float": {"loss": lambda model, x: loss(model, x).item()},
+    r"loss: needed one floating-point number, got shape \(4,\)": {"loss": lambda model, x: model(x.image)[:, 0]},
+    "loss: needed a value that depends .*without gradient": {"loss": lambda model, x: loss(model, x).detach()},
+    "loss: .* depends on the model's parameters": {"loss": lambda model, x: torch.ones(1, requires_grad=True).sum()},
+}
+
+
+@pytest.mark.parametrize("message", REFUSED)
+def test_refusals(tmp_path, message):
+    """At the door or at the first step; no weight has changed and nothing is written."""
+    model = network()
+    with pytest.raises((ValueError, TypeError), match=message):
+        train(tmp_path, model, **REFUSED[message])
+    same(model.state_dict(), network().state_dict())
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("place", ["a file", "a file/run"])
+def test_a_folder_that_cannot_be_written_is_noticed_before_the_first_step(tmp_path, place):
+    (tmp_path / "a file").touch()
+    with pytest.raises(OSError, match=r"checkpoint of step 0 not written; make room or name another folder"):
+        train(tmp_path / place, loss=lambda model, x: pytest.fail("a step was made"))
+
+
+class Optimiser(torch.optim.SGD):
+    """Keeps something in its state that no checkpoint may hold."""
+
+    def __init__(self, parameters, lr, kept):
+        super().__init__(parameters, lr)
+        self.param_groups[0]["kept"] = kept
+
+
+def test_what_cannot_be_read_back_is_refused_before_the_first_step(tmp_path):
+    with pytest.raises(
+        training.CheckpointError, match=r"could not be read back \(Unsupported global.*\); keep only tensors"
+    ):
+        train(tmp_path, optimiser=partial(Optimiser, kept=Path("x")))
+
+
+NUMBERS = {
+    "epochs": np.int64(4),
+    "batch": np.int32(4),
+    "lr": np.float64(0.01),
+    "seed": np.uint8(0),
+    "clip": np.float32(1e30),
+    "workers": np.int16(0),
+    "save_seconds": np.float64(0.0),
+    "schedule": lambda t: np.float64(training.one_cycle(t)),
+    "tensor": lambda t: torch.tensor(training.one_cycle(t), dtype=torch.float64),
+    "optimiser": partial(torch.optim.AdamW, weight_decay=np.float64(0.01), betas=(np.float64(0.9), np.float64(0.999))),
+    "kept": partial(Optimiser, kept=[np.float32(1), np.arange(3), {"a": np.bool_(True)}]),
+    "validate": lambda model: {"a": np.float32(1), "b": torch.tensor(2.0), "c": np.array(3), "d": True},
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers_of_any_kind_can_be_read_back(tmp_path, name):
+    """The checkpoint of the middle of a run, and the end's; with Python's own numbers it is the same run."""
+    how = {{"tensor": "schedule", "kept": "optimiser"}.get(name, name): NUMBERS[name]}
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, interrupted(8), **how)
+    assert training.load_checkpoint(tmp_path)["step"] == 8
+    _, run = train(tmp_path, **how)
+    assert training.load_checkpoint(tmp_path)["rows"] == run.rows
+    assert all(type(v) in (int, float) for row in run.rows for v in row.values())
+    if name in ("epochs", "batch", "lr", "seed", "workers", "save_seconds"):
+        plain = {"seed": 0, "workers": 0} | {name: how[name].item()}
+        assert losses(train(tmp_path, **plain)[1]) == losses(run)
 
 
 # ------------------------------------------------------------------------------------------- several processes
@@ -516,8 +755,24 @@ def test_two_processes_are_one(two, tmp_path):
 
 
 @posix
+def test_several_processes_take_any_model_that_one_takes(two, tmp_path):
+    """Parts that no loss uses, a part that one process alone uses, methods of the model, batch norms: as in one."""
+    (first, second), _ = two
+    same(first["odd"], second["odd"])
+    expected, _ = train(tmp_path, Odd(), loss=odd)
+    for name, value in expected.items():
+        torch.testing.assert_close(first["odd"][name], value, atol=2e-3, rtol=0)
+    assert torch.equal(first["odd"]["idle.weight"], Odd().idle.weight)
+    same(first["normed"], second["normed"])  # statistics too
+    assert not torch.equal(first["normed"]["0.running_mean"], torch.zeros(1))
+
+
+@posix
 def test_nan_in_one_process_stops_both(two):
+    """The one that met it names its samples; the other names the one that met it, and those samples."""
     said = [told["nan"] for told in two[0]]
+    (guilty,) = [i for i, text in enumerate(said) if "loss nan" in text]
+    assert re.search(rf"another process .*: process {guilty} at step .*samples \[.*\b13\b.*\]", said[1 - guilty])
     assert len({re.search(r"FloatingPointError: .* at step (\d+),", text)[1] for text in said}) == 1
     assert sum("loss nan" in text for text in said) == 1
     assert any(re.search(r"loss nan.*samples \[.*\b13\b.*\]", text) for text in said)

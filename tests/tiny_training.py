@@ -1,7 +1,7 @@
 """A training of seconds: one dot on 12 x 12 pixels, found by a small network.
 
-Also a program: `python tests/tiny_training.py FOLDER` trains slowly, to be killed; under torchrun it trains to the end,
-then into a NaN, then until it is interrupted.
+Also a program: `python tests/tiny_training.py FOLDER [WORKERS]` trains slowly, to be killed; under torchrun it
+trains to the end, then into a NaN, then until it is interrupted.
 """
 
 import os
@@ -64,25 +64,50 @@ def train(folder, model=None, data=None, loss=loss, **how):
     return model.state_dict(), run
 
 
-def interrupt_at(step):
-    """The loss, which at its step-th call sends Ctrl-C to this process alone."""
-    calls = []
+def interrupted(step, model=None):
+    """The network, which at its step-th call sends Ctrl-C to this process alone."""
+    model, calls = network() if model is None else model, []
 
-    def interrupting(model, batch):
+    def hook(*_):
         calls.append(1)
         if len(calls) == step:
             signal.raise_signal(signal.SIGINT)
-        return loss(model, batch)
 
-    return interrupting
+    model.register_forward_pre_hook(hook)
+    return model
+
+
+class Odd(nn.Module):
+    """What a loss may do with a model: use one of its parts for a while, call its methods, leave a part unused."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(5)
+        self.used, self.sometimes, self.idle = nn.Linear(144, 2), nn.Linear(144, 2), nn.Linear(2, 2)
+
+    def first(self, x):
+        return self.used(x.image.flatten(1))
+
+    def second(self, x):
+        return self.sometimes(x.image.flatten(1))
+
+
+def odd(model, batch):
+    out = model.first(batch)
+    bright = batch.landmarks[:, 0, 0] > 8.5  # of some batches none, so that a process may be alone
+    out = out + torch.where(bright[:, None], model.second(batch), 0) if bright.any() else out
+    return (out - batch.landmarks[:, 0]).square().mean()
 
 
 def several(folder, rank):
     weights, run = train(folder / "whole", network(0.0))
     told = {"weights": weights, "losses": [row["loss"] for row in run.rows]}
-    for name, how in {"nan": {"data": Dots(broken=13)}, "stop": {"loss": interrupt_at(8) if rank else loss}}.items():
+    told["odd"] = train(folder / "odd", Odd(), loss=odd)[0]
+    told["normed"] = train(folder / "normed", nn.Sequential(nn.BatchNorm2d(1), *network(0.0)))[0]
+    stopped = interrupted(8, network(0.0)) if rank else network(0.0)
+    for name, model, data in (("nan", network(0.0), Dots(broken=13)), ("stop", stopped, Dots())):
         try:
-            train(folder / name, network(0.0), **how)
+            train(folder / name, model, data)
         except (FloatingPointError, KeyboardInterrupt) as error:
             told[name] = f"{type(error).__name__}: {error}"
     torch.save(told, folder / f"{rank}.pt")
@@ -93,4 +118,4 @@ if __name__ == "__main__":
     if "RANK" in os.environ:
         several(Path(sys.argv[1]), int(os.environ["RANK"]))
     else:
-        train(sys.argv[1], data=Dots(seconds=0.02), save_seconds=0.0)
+        train(sys.argv[1], data=Dots(seconds=0.02), save_seconds=0.0, workers=int((sys.argv[2:] or [0])[0]))

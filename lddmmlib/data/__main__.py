@@ -17,9 +17,12 @@ def main(arguments: list[str] | None = None) -> int:
     command.add_argument("path", type=Path, metavar="DIR", help="a folder, or one file of annotations")
     command.add_argument("--sheet", type=Path, default="contact_sheet.png", metavar="OUT.png", help="the contact sheet")
     command.add_argument("--count", type=int, default=24, metavar="N", help="faces on it (24)")
+    command.add_argument("--images", type=Path, metavar="DIR", help="the images' folder (default: looked for)")
     given = parser.parse_args(arguments)
     if not given.path.exists():
         command.error(f"DIR: needed a folder or a file, got {given.path}, where there is nothing")
+    if given.images is not None and not given.images.is_dir():
+        command.error(f"--images: needed a folder, got {given.images}")
     if given.count < 1:
         command.error(f"--count: needed at least 1, got {given.count}")
     if given.sheet.suffix.lower() != ".png" or not given.sheet.absolute().parent.is_dir():
@@ -27,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file may have a name that the terminal cannot write
 
-    report = check.inspect(given.path, ignore=given.sheet.absolute())
+    report = check.inspect(given.path, given.sheet.absolute(), given.images)
     print(check.summary(report))
     records = [record for some in report.faces.values() for record in some]
     if chosen := sheet.spread(records, given.count):

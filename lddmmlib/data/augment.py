@@ -8,6 +8,8 @@ Then come blur, contrast, brightness, colour and noise, which move nothing.
 from __future__ import annotations
 
 import math
+import warnings
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,9 +17,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from lddmmlib import _checks
 from lddmmlib._shapes import Float
-from lddmmlib.data import crops
+from lddmmlib.data import crops, images
 from lddmmlib.data.crops import Crop
+from lddmmlib.data.records import Record
 from lddmmlib.faces import schemes
 
 
@@ -48,11 +52,46 @@ RECIPE, STILL = Recipe(), Recipe(0, 0, (1, 1), 0, 0, 0, (0.1, 0.4), 0, 0, 0, 0, 
 LUMA = np.float32([0.299, 0.587, 0.114])  # of red, green, blue
 
 
+class Photo(NamedTuple):
+    """An annotated photograph, opened."""
+
+    image: Tensor  #: (3, h, w) uint8, red green blue
+    landmarks: Float[Tensor, "n 2"]
+    visible: Tensor
+    box: tuple[float, float, float, float] | None
+
+
+class Photos:
+    """The photographs of records (`formats.read`), each opened when it is asked for."""
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self.records = list(records)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> Photo:
+        record = self.records[index]
+        pixels = images.load(record.image) if record.image else None
+        if pixels is None:
+            got = record.image or "none"
+            raise ValueError(
+                f"{record.source}: needed an image that can be read, got {got}; give root= to formats.read"
+            )
+        if (record.claims or {}).get("size") and (said := images.compare(record.claims["size"], pixels, record.image)):
+            raise ValueError(f"{record.source}: {said}")
+        image = torch.from_numpy(pixels[..., ::-1].copy()).permute(2, 0, 1)
+        return Photo(image=image, landmarks=record.landmarks, visible=record.visible, box=record.box)
+
+
 class Crops(Dataset):
     """Faces as crops: ``[i]`` is canonical, ``draw(i, rng)`` augmented. `training.fit` draws, `evaluate` does not.
 
-    faces: has a length and ``faces[i]``, of which image (3, h, w) uint8, landmarks (n, 2) px and visible (n,) come
-    first, as in `faces.synthetic.Faces`.
+    The square is cut around a face's own box, where it has one with an extent (an attribute ``box``, as that of
+    `Photo`), else around its landmarks, of which missing ones are put in by `crops.complete`.
+
+    faces: has a length and ``faces[i]``, of which image (c, h, w) uint8, landmarks (n, 2) px and visible (n,) come
+    first, as in `faces.synthetic.Faces`. `Crops.of` makes them from records.
 
     >>> from lddmmlib.faces import synthetic
     >>> faces = Crops(synthetic.Faces(2, "studio", size=64), "300w-68", size=32)
@@ -63,6 +102,41 @@ class Crops(Dataset):
 
     def __init__(self, faces: Any, scheme: str, size: int, how: Recipe = RECIPE, margin: float = crops.MARGIN) -> None:
         self.faces, self.scheme, self.size, self.how, self.margin = faces, scheme, size, how, margin
+
+    @classmethod
+    def of(
+        cls, records: Sequence[Record], scheme: str, size: int, how: Recipe = RECIPE, margin: float = crops.MARGIN
+    ) -> Crops:
+        """Make crops of annotated photographs, which are opened when they are needed.
+
+        Args:
+            records: the faces, as `formats.read` gives them.
+            scheme: their scheme, by name.
+            size: px of the crop.
+            how: the augmentation.
+            margin: side of the square / longer side of the box.
+
+        Raises:
+            ValueError: records of another scheme; later, for a face whose photograph cannot be read, or is not of the
+                size that the annotations state.
+
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> folder = TemporaryDirectory()
+        >>> path = Path(folder.name, "face.png")
+        >>> images.save(np.zeros((40, 60, 3), np.uint8), path)
+        >>> face = Record(image=path, landmarks=30 * torch.rand(19, 2).double(), visible=torch.ones(19).bool(),
+        ...               box=(10.0, 5.0, 24.0, 24.0), scheme="aflw-19", attributes={}, source="face.png")
+        >>> Crops.of([face], "aflw-19", size=32)[0].image.shape
+        torch.Size([3, 32, 32])
+        >>> folder.cleanup()
+        """
+        n = schemes.get(scheme).n
+        for i, record in enumerate(records):
+            if len(record.landmarks) != n:
+                got = f"{len(record.landmarks)} ({record.source})"
+                raise ValueError(f"records[{i}]: needed the {n} landmarks of {scheme!r}, got {got}; name their scheme")
+        return cls(Photos(records), scheme, size, how, margin)
 
     def __len__(self) -> int:
         return len(self.faces)
@@ -75,11 +149,25 @@ class Crops(Dataset):
         return self._made(index, rng)
 
     def _made(self, index: int, rng: np.random.Generator | None) -> Crop:
-        image, landmarks, visible, *_ = self.faces[index]
-        affine = crops.frame(crops.box(landmarks), self.size, self.margin)
-        if rng is None:
-            return crops.crop(image, landmarks, visible, self.size, affine)
-        return augment(image, landmarks, visible, affine, self.size, self.scheme, rng, self.how)
+        face = self.faces[index]
+        image, landmarks, visible, *_ = face
+        try:
+            affine = crops.frame(self._box(face, index), self.size, self.margin)
+            if rng is None:
+                return crops.crop(image, landmarks, visible, self.size, affine)
+            return augment(image, landmarks, visible, affine, self.size, self.scheme, rng, self.how)
+        except ValueError as error:
+            raise ValueError(f"faces[{index}]: {error}") from None
+
+    def _box(self, face: Any, index: int) -> tuple[float, float, float, float]:
+        box, landmarks = getattr(face, "box", None), face[1]
+        if box is not None and max(box[2:]) > 0:
+            return tuple(box)
+        if landmarks.isnan().any() and len(landmarks) == schemes.get(self.scheme).n:
+            if 0 < (known := (~landmarks.isnan()).all(-1).sum().item()) < 3:
+                warnings.warn(f"faces[{index}]: cut around {known} of {len(landmarks)} landmarks alone", stacklevel=4)
+            landmarks = crops.complete(landmarks, self.scheme)
+        return crops.box(landmarks)
 
 
 def augment(
@@ -94,10 +182,11 @@ def augment(
 ) -> Crop:
     """One face, cut out by ``affine`` (`crops.frame`) and changed at random.
 
-    image: (3, h, w) uint8, red green blue. landmarks: (n, 2) px of the image. size: px of the crop. scheme: says which
-    landmark becomes which when the picture is flipped. rng: the one source of chance. how: how much.
+    image: (c, h, w) uint8: gray, red green blue, or these and alpha, which is moved alone. landmarks: (n, 2) px of the
+    image. size: px of the crop. scheme: says which landmark becomes which when the picture is flipped. rng: the one
+    source of chance. how: how much.
     Returns a Crop. What a thing covers is not visible; what lies beyond the crop keeps its place, is not `inside`.
-    Raises ValueError for landmarks of another number than the scheme's.
+    Raises ValueError for landmarks of another number than the scheme's, and for an image of another kind.
 
     >>> picture, two = torch.zeros(3, 50, 50).byte(), torch.full((68, 2), 20.0)
     >>> new = augment(picture, two, torch.ones(68).bool(), crops.frame((10, 10, 20, 20), 32), 32, "300w-68",
@@ -112,10 +201,13 @@ def augment(
     if affine[:, :2].det() < 0:
         landmarks, visible = landmarks[list(flip)], visible[list(flip)]
     face = crops.crop(image, landmarks, visible, size, affine)
-    pixels = face.image.permute(1, 2, 0).numpy().astype(np.float32) / 255
+    colours = face.image[:3].expand(3, -1, -1)  # gray is lit as a colour and made gray again
+    pixels = colours.permute(1, 2, 0).numpy().astype(np.float32) / 255
     pixels, hidden = occlude(pixels, face.landmarks, rng, how)
-    pixels = np.rint(255 * relight(pixels, rng, how)).astype(np.uint8)
-    return face._replace(image=torch.from_numpy(pixels).permute(2, 0, 1).contiguous(), visible=face.visible & ~hidden)
+    pixels = relight(pixels, rng, how)
+    pixels = (pixels @ LUMA)[..., None] if len(face.image) == 1 else pixels
+    lit = torch.from_numpy(np.rint(255 * pixels).astype(np.uint8)).permute(2, 0, 1)
+    return face._replace(image=torch.cat([lit, face.image[3:]]).contiguous(), visible=face.visible & ~hidden)
 
 
 def move(size: int, rng: np.random.Generator, how: Recipe) -> Float[Tensor, "2 3"]:
@@ -160,7 +252,7 @@ def occlude(
 
 def relight(pixels: np.ndarray, rng: np.random.Generator, how: Recipe) -> np.ndarray:
     """Blur, contrast, brightness, colour or none, and noise of (h, w, 3) pixels in [0, 1]; none moves anything."""
-    import cv2
+    cv2 = _checks.optional("cv2")
 
     if rng.random() < how.blurred and (sigma := len(pixels) * how.blur * rng.random()) > 0:
         pixels = cv2.GaussianBlur(pixels, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)

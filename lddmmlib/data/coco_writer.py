@@ -96,6 +96,8 @@ def _check(record: Record, name: str, n: int) -> None:
     lost = record.landmarks.isnan()
     if (lost[:, 0] != lost[:, 1]).any() or (lost[:, 0] & record.visible).any():
         raise ValueError(f"{name}: a landmark without a place needs NaN for x and y and visible False")
+    if not all(isinstance(key, str) for key in record.attributes):
+        raise TypeError(f"{name}.attributes: needed names as keys, got {[*record.attributes]}; json has no others")
     if lost.all() and record.box is None:
         raise ValueError(f"{name}: needed one landmark with a place, or a box; got neither")
 

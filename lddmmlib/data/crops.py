@@ -10,6 +10,7 @@ integers: a square of side s around c goes to a crop of n pixels, which spans [-
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -18,8 +19,10 @@ from torch import Tensor
 
 from lddmmlib import _checks
 from lddmmlib._shapes import Bool, Float
+from lddmmlib.faces import schemes, statistics
 
 MARGIN = 1.25  # side of the crop / longer side of the box
+FAR = 1e4  # px beyond the photograph; OpenCV's coordinates end at 32,767
 
 
 class Crop(NamedTuple):
@@ -39,11 +42,49 @@ def box(landmarks: Float[Tensor, "n 2"]) -> tuple[float, float, float, float]:
     (2.0, 3.0, 4.0, 8.0)
     """
     _checks.points(landmarks, "landmarks", nan=True)
+    if landmarks.ndim != 2:
+        raise ValueError(f"landmarks: needed one face, (n, 2), got {tuple(landmarks.shape)}; take them one by one")
     placed = landmarks[~landmarks.isnan().any(-1)].double()
     if len(placed) == 0:
-        raise ValueError("landmarks: needed one that has a place, got NaN alone; give the face's box")
+        raise ValueError("landmarks: needed one that has a place, got NaN alone; give the face's box (`Crops.of`)")
     low, high = placed.amin(0), placed.amax(0)
     return (*low.tolist(), *(high - low).tolist())
+
+
+@cache
+def _mean(scheme: str) -> Tensor:
+    """The mean face as ``scheme`` marks it; NaN where the 68 points that it is made from do not tell."""
+    return schemes.convert(statistics.real_300w().mean, "300w-68", scheme)
+
+
+def complete(landmarks: Float[Tensor, "n 2"], scheme: str) -> Float[Tensor, "n 2"]:
+    """Put missing landmarks where the mean face has them, moved by the similarity that fits the others best.
+
+    A box made from the landmarks at hand is too small where some are missing: by a fifth without the jaw. This is meant
+    for boxes alone; a head that is turned does not look like the mean.
+
+    Args:
+        landmarks: (n, 2), px; NaN where missing.
+        scheme: their scheme, by name.
+
+    Returns:
+        (n, 2), float64. NaN stays where the mean face is not known, and everywhere if fewer than three landmarks, or
+        none apart from the others, can be compared with it.
+
+    >>> face = statistics.real_300w().mean * 60 + 100
+    >>> jawless = face.clone()
+    >>> jawless[:17] = torch.nan
+    >>> torch.allclose(complete(jawless, "300w-68"), face)
+    True
+    """
+    mean, points = _mean(scheme), landmarks.double()
+    _checks.points(points, "landmarks", len(mean), nan=True)
+    missing = points.isnan().any(-1)
+    both = ~missing & ~mean.isnan().any(-1)
+    if both.sum() < 3 or (points[both] == points[both][0]).all():
+        return points
+    placed = statistics.similarity(mean[both], points[both]).apply(mean)
+    return torch.where(missing[:, None], placed, points)
 
 
 def frame(box: tuple[float, float, float, float], size: int, margin: float = MARGIN) -> Float[Tensor, "2 3"]:
@@ -58,7 +99,10 @@ def frame(box: tuple[float, float, float, float], size: int, margin: float = MAR
     """
     _checks.positive(size, "size")
     _checks.positive(margin, "margin")
-    x, y, w, h = map(float, box)
+    try:
+        x, y, w, h = map(float, box)
+    except (TypeError, ValueError):
+        raise TypeError(f"box: needed four numbers (x, y, w, h), got {_checks.said(box)}") from None
     if not (0 < max(w, h) < math.inf and min(w, h) >= 0 and math.isfinite(x + y)):
         raise ValueError(
             f"box: needed finite (x, y, w, h) with an extent above 0, got {tuple(box)}; is it (x, y, x, y)?"
@@ -68,6 +112,7 @@ def frame(box: tuple[float, float, float, float], size: int, margin: float = MAR
     return torch.tensor(rows, dtype=torch.float64)
 
 
+@_checks.full_precision
 def apply(affine: Float[Tensor, "*batch 2 3"], points: Float[Tensor, "*batch n 2"]) -> Float[Tensor, "*batch n 2"]:
     """A (x, y, 1)ᵀ for points (..., n, 2), in their dtype; NaN stays NaN. With `inverse`, predictions go back.
 
@@ -75,10 +120,16 @@ def apply(affine: Float[Tensor, "*batch 2 3"], points: Float[Tensor, "*batch n 2
     tensor([[9.5000, 9.5000]])
     """
     _checks.points(points, "points", nan=True)
+    check(affine, "affine")
+    if affine.device != points.device:
+        got = f"{affine.device} and {points.device}"
+        raise ValueError(f"affine, points: needed one device, got {got}; use affine.to(points.device)")
+    _checks.batch(affine.shape[:-2], affine=affine, points=points)
     a = affine.to(points)
     return points @ a[..., :2].mT + a[..., None, :, 2]
 
 
+@_checks.full_precision
 def inverse(affine: Float[Tensor, "*batch 2 3"]) -> Float[Tensor, "*batch 2 3"]:
     """The map from the crop to the photograph, A = [M | t] -> [M⁻¹ | -M⁻¹ t]: (..., 2, 3), for predictions.
 
@@ -86,10 +137,14 @@ def inverse(affine: Float[Tensor, "*batch 2 3"]) -> Float[Tensor, "*batch 2 3"]:
     >>> apply(inverse(there), torch.tensor([[9.5, 9.5]]))
     tensor([[14., 22.]])
     """
-    linear = torch.linalg.inv(affine[..., :2])
+    check(affine, "affine")
+    linear, failed = torch.linalg.inv_ex(affine[..., :2])
+    if failed.any():
+        raise ValueError("affine: needed a map that can be undone, got one whose determinant is 0")
     return torch.cat([linear, -linear @ affine[..., 2:]], -1)
 
 
+@_checks.full_precision
 def then(first: Float[Tensor, "*batch 2 3"], second: Float[Tensor, "*batch 2 3"]) -> Float[Tensor, "*batch 2 3"]:
     """One map for two, first, then second: [M₂ M₁ | M₂ t₁ + t₂], (..., 2, 3).
 
@@ -97,16 +152,43 @@ def then(first: Float[Tensor, "*batch 2 3"], second: Float[Tensor, "*batch 2 3"]
     >>> torch.allclose(then(there, inverse(there)), torch.eye(2, 3).double())
     True
     """
+    check(first, "first")
+    check(second, "second")
+    _checks.same(first=first, second=second)
+    _checks.batch(first.shape[:-2], first=first, second=second)
     moved = second[..., :2] @ first
     return torch.cat([moved[..., :2], moved[..., 2:] + second[..., 2:]], -1)
 
 
+def _check_image(image: Tensor) -> None:
+    """Refuse what is no picture; the one contract of `crop` and of `augment.augment`."""
+    channels = "1 (gray), 3 (red, green, blue) or 4 (and alpha) channels"
+    if not isinstance(image, Tensor):
+        raise TypeError(f"image: needed a torch tensor, got {type(image).__name__}; use torch.from_numpy(...)")
+    if image.dtype != torch.uint8 or image.ndim != 3 or len(image) not in (1, 3, 4) or image.numel() == 0:
+        got = f"{image.dtype} of {tuple(image.shape)}"
+        raise ValueError(f"image: needed (c, h, w) of uint8, {channels}, got {got}; permute it, (255 * x).byte()")
+
+
+def check(affine: Tensor, name: str) -> None:
+    """Refuse what is not a map (..., 2, 3)."""
+    _checks.floats(affine, name)
+    if affine.shape[-2:] != (2, 3):
+        raise ValueError(f"{name}: needed a map (..., 2, 3), got shape {tuple(affine.shape)}")
+    _checks.finite(affine, name)
+
+
+@_checks.full_precision
 def cut(image: Tensor, affine: Float[Tensor, "2 3"], size: int) -> Tensor:
-    """The crop's pixels: (c, h, w) uint8 -> (c, size, size) uint8, resampled once, bilinearly.
+    """Cut the crop's pixels out: (c, h, w) uint8 -> (c, size, size) uint8, resampled once, bilinearly.
+
+    c is 1 (gray), 3 (red, green, blue) or 4 (and alpha); it is carried through.
 
     Where the map shrinks by k < 1, the photograph is blurred first, by a Gaussian of standard deviation
     √(1/k² - 1)/2 px, so that fine patterns do not come out as coarse ones. What lies beyond the photograph's border is
-    as the border. Raises ValueError for an image of another kind.
+    as the border. Where the photograph shrinks 16 times and more, it is averaged over squares first: a wide blur takes
+    seconds. Raises ValueError for an image of another kind, and for a square on which the photograph would be smaller
+    than a pixel, or which is far from it, as a misplaced landmark makes it.
 
     >>> image = torch.arange(16).reshape(1, 4, 4).byte()
     >>> cut(image, torch.tensor([[1.0, 0.0, -1.0], [0.0, 1.0, 0.0]], dtype=torch.float64), 3)[0]  # one to the left
@@ -114,23 +196,40 @@ def cut(image: Tensor, affine: Float[Tensor, "2 3"], size: int) -> Tensor:
             [ 5,  6,  7],
             [ 9, 10, 11]], dtype=torch.uint8)
     """
-    import cv2
+    cv2 = _checks.optional("cv2")
 
-    if image.dtype != torch.uint8 or image.ndim != 3 or len(image) > 4:
-        got = f"{image.dtype} of {tuple(image.shape)}"
-        raise ValueError(f"image: needed (c, h, w) of uint8 with c <= 4, got {got}; permute it, (255 * x).byte()")
-    shrunk = affine[:, :2].det().abs().sqrt().item()
+    _check_image(image)
+    check(affine, "affine")
+    if affine.ndim != 2:
+        raise ValueError(f"affine: needed one map (2, 3), got {tuple(affine.shape)}")
+    _checks.whole(size, "size")
+    affine = affine.detach()
+    shrunk, photograph = affine[:, :2].det().abs().sqrt().item(), tuple(image.shape[:0:-1])
+    small = not shrunk * max(photograph) >= 1
+    limit = torch.tensor(photograph)
+    middle = None if small else apply(inverse(affine), torch.full((1, 2), (size - 1) / 2).to(affine))
+    if small or not (middle - middle.clamp(limit * 0, limit)).abs().max() < FAR:
+        square = "far away" if not small else f"of {size / shrunk:.3g} px" if shrunk else "without end"
+        raise ValueError(
+            f"affine: needed a square near the photograph on which that is a pixel or more, got one {square} for a "
+            f"photograph of {photograph[0]} x {photograph[1]}; is a landmark or the box misplaced?"
+        )
     sigma = 0.5 * math.sqrt(max(1 / shrunk**2 - 1, 0))
     # Only what the crop shows, and what the blur reaches: photographs are large.
     corners = torch.tensor([[x, y] for x in (-0.5, size - 0.5) for y in (-0.5, size - 0.5)]).double()
     seen, reach = apply(inverse(affine), corners), math.ceil(4 * sigma) + 2
-    limit = torch.tensor([image.shape[2], image.shape[1]])
     x0, y0 = (seen.amin(0).floor().long() - reach).minimum(limit - reach).clamp(min=0).tolist()
     x1, y1 = (seen.amax(0).ceil().long() + reach).clamp(min=reach).minimum(limit).tolist()
     pixels = np.ascontiguousarray(image[:, y0:y1, x0:x1].permute(1, 2, 0).numpy())
+    at = affine.numpy() + np.array([[0, 0, 1]]) * (affine[:, :2].numpy() @ [[x0], [y0]])
+    if (k := int(1 / (8 * shrunk))) > 1:  # means of k x k pixels, whose variance is (k² - 1)/12
+        h, w = pixels.shape[:2]
+        pixels = cv2.copyMakeBorder(pixels, 0, -h % k, 0, -w % k, cv2.BORDER_REPLICATE)
+        pixels = cv2.resize(pixels, (-(-w // k), -(-h // k)), interpolation=cv2.INTER_AREA)
+        at = np.c_[k * at[:, :2], at[:, 2:] + at[:, :2] @ np.full((2, 1), (k - 1) / 2)]
+        sigma = math.sqrt(sigma**2 - (k**2 - 1) / 12) / k
     if sigma > 0:
         pixels = cv2.GaussianBlur(pixels, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
-    at = affine.numpy() + np.array([[0, 0, 1]]) * (affine[:, :2].numpy() @ [[x0], [y0]])
     out = cv2.warpAffine(pixels, at, (size, size), borderMode=cv2.BORDER_REPLICATE)
     return torch.from_numpy(out.reshape(size, size, len(image))).permute(2, 0, 1).contiguous()
 
@@ -150,5 +249,8 @@ def crop(
             [57.1000, 49.1000]]), tensor([True, True]))
     """
     affine = frame(box(landmarks), size) if affine is None else affine
+    if visible.dtype != torch.bool or visible.shape != landmarks.shape[:1]:
+        got = f"{visible.dtype} of {tuple(visible.shape)}"
+        raise ValueError(f"visible: needed bool ({len(landmarks)},), one for each landmark, got {got}")
     moved = apply(affine, landmarks)
     return Crop(cut(image, affine, size), moved, visible, ((moved >= -0.5) & (moved <= size - 0.5)).all(-1), affine)

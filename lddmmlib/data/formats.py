@@ -7,31 +7,72 @@
 | `pts29` | the same in files called `.pts29`, beside 68 points of the same face |
 | `coco` | COCO keypoint json, 0-based; mmpose's COFW, too |
 | `coco-1based` | mmpose's json of 300-W and 300-VW, which holds the numbers of the `.pts` files |
+| `coco-wholebody` | the 68 points of the faces in COCO-WholeBody's json, 0-based |
 | `wflw` | WFLW's lists, with or without box and attributes |
+| `hrnet` | HRNet's csv of WFLW and AFLW, as 0-based |
+| `hrnet-1based` | HRNet's csv of 300-W, which holds the numbers of the `.pts` files |
+| `dlib` | dlib's xml, as imglab writes it, 0-based |
 
-All coordinates come back 0-based, pixel centres at integers.
+All coordinates come back 0-based, pixel centres at integers; landmarks are taken to be set on the image as it is
+displayed, turned by its EXIF orientation. What a file writes for a landmark without a place is read as missing where
+its format says so: v = 0 (COCO), (-1, -1) (MERL-RAV), no part (dlib), empty cells (HRNet). All else, such as (0, 0)
+with v > 0 or coordinates in [0, 1], is read as written; `python -m lddmmlib.data check` counts what looks like it.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from lddmmlib import _checks
-from lddmmlib.data import coco, images, pts, wflw
+from lddmmlib.data import coco, dlib, hrnet, images, pts, wflw, wholebody
 from lddmmlib.data.coco_writer import write_coco
 from lddmmlib.data.records import FormatError, Problem, Record
 
 __all__ = ["FORMATS", "FormatError", "Problem", "Record", "read", "write_coco"]
 
-# The kind of file that each format reads.
-FORMATS = {"pts": "pts", "merl-rav": "pts", "pts29": "pts29", "coco": "coco", "coco-1based": "coco"}
-FORMATS["wflw"] = "wflw"
-SIGNS = {"pts": False, "merl-rav": True, "pts29": False}  # any other format (None): as the numbers suggest
+
+class Format(NamedTuple):
+    """A row of the table of formats."""
+
+    name: str
+    suffix: str  #: of its files
+    recognise: Callable[[Path], bool]  #: by what a file of that suffix holds
+    read: Callable[[Path, images.Places], Iterator[Record | Problem]]
+    called: str  #: a file of the kind; formats of one kind are told apart file by file
 
 
-def read(path: str | Path, format: str | None = None) -> list[Record]:
+def _any(path: Path) -> bool:
+    return True
+
+
+def _if_told(path: Path) -> bool:
+    return False
+
+
+# Where several formats recognise a file, the first one is taken.
+FORMATS = {
+    row.name: row
+    for row in (
+        Format("merl-rav", ".pts", pts.recognise_signs, partial(pts.read, signs=True), ".pts file"),
+        Format("pts", ".pts", _any, pts.read, ".pts file"),
+        Format("pts29", ".pts29", _any, pts.read, ".pts29 file"),
+        Format("coco-wholebody", ".json", wholebody.recognise, wholebody.read, "COCO-WholeBody json"),
+        Format("coco", ".json", coco.recognise, coco.read, "COCO json"),
+        Format("coco-1based", ".json", _if_told, partial(coco.read, origin=1), "COCO json"),
+        Format("wflw", ".txt", wflw.recognise, wflw.read, "WFLW list"),
+        Format("hrnet", ".csv", hrnet.recognise, hrnet.read, "HRNet csv"),
+        Format("hrnet-1based", ".csv", _if_told, partial(hrnet.read, origin=1), "HRNet csv"),
+        Format("dlib", ".xml", dlib.recognise, dlib.read, "dlib xml"),
+    )
+}
+KINDS = {kind: [row for row in FORMATS.values() if row.called == kind] for kind in (r.called for r in FORMATS.values())}
+
+
+def read(path: str | Path, format: str | None = None, root: str | Path | None = None) -> list[Record]:
     """The annotated faces at ``path``, in the order of the files' names and of the lines.
 
     A malformed file, line or annotation is refused; all others are read, to the end. If something was
@@ -40,15 +81,17 @@ def read(path: str | Path, format: str | None = None) -> list[Record]:
 
     Args:
         path: a file, or a folder: its `.pts` files (in subfolders too; hidden ones not) or its one list.
-            The image of a `.pts` file is the one of the same stem beside it.
         format: one of `FORMATS`; None recognises it, MERL-RAV's signs included.
+        root: the folder of the images; default: they are looked for where the data sets and the tools put them
+            (`images.Places`): beside the annotations, in `images/`, `train2017/` and the like. The image of a `.pts`
+            file has the same stem.
 
     Returns:
         One `Record` a face.
 
     Raises:
         FileNotFoundError: nothing is at ``path``.
-        FormatError: some faces could not be read, or it is not clear what to read.
+        FormatError: some faces could not be read, none is there, or it is not clear what to read.
 
     >>> from tempfile import TemporaryDirectory
     >>> folder = TemporaryDirectory()
@@ -73,7 +116,7 @@ def read(path: str | Path, format: str | None = None) -> list[Record]:
     if not path.exists():
         raise FileNotFoundError(f"path: needed a file or a folder, got {path}, where there is nothing")
     kind, files = _chosen(path, format)
-    items = list(faces(kind, files, format))
+    items = list(faces(kind, files, format, root))
     records = [item for item in items if isinstance(item, Record)]
     if problems := [item for item in items if isinstance(item, Problem)]:
         raise FormatError(problems, records)
@@ -81,7 +124,10 @@ def read(path: str | Path, format: str | None = None) -> list[Record]:
 
 
 def find(path: Path) -> dict[str, list[Path]]:
-    """The files at or below ``path`` by kind: pts, pts29, coco, wflw, image. Hidden files are left out."""
+    """The files at or below ``path`` by kind: `KINDS`, "image", and "unknown": of a format's suffix, but not its own.
+
+    Hidden files are left out.
+    """
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if not _hidden(file, path))
     found: dict[str, list[Path]] = {}
     for file in files:
@@ -97,41 +143,38 @@ def _hidden(file: Path, folder: Path) -> bool:
 
 def _kind(file: Path) -> str | None:
     """What a file is, by its suffix and, where that says too little, by what it holds."""
-    suffix = file.suffix.lower()
-    if suffix in (".pts", ".pts29"):
-        return suffix[1:]
     if images.is_image(file):
         return "image"
-    if suffix == ".json" and coco.recognise(file):
-        return "coco"
-    return "wflw" if suffix == ".txt" and wflw.recognise(file) else None
+    rows = [row for row in FORMATS.values() if row.suffix == file.suffix.lower()]
+    return next((row.called for row in rows if row.recognise(file)), "unknown" if rows else None)
 
 
-def faces(kind: str, files: list[Path], format: str | None = None) -> Iterator[Record | Problem]:
-    """The faces in files of one kind, and in their place what could not be read."""
-    if kind in ("pts", "pts29"):
-        pictures = images.by_stem(files)
-        for file in files:
-            yield pts.read(file, pictures.get(file.with_suffix("")), SIGNS.get(format))
-    for file in files if kind == "coco" else ():
-        yield from coco.read(file, origin=int(format == "coco-1based"))
-    for file in files if kind == "wflw" else ():
-        yield from wflw.read(file)
+def faces(
+    kind: str, files: list[Path], format: str | None = None, root: str | Path | None = None
+) -> Iterator[Record | Problem]:
+    """The faces in files of one kind, and in their place what could not be read. A file without any is a Problem."""
+    places = images.Places(root if root is None else Path(root))
+    for file in files:
+        row = FORMATS[format] if format else next((row for row in KINDS[kind] if row.recognise(file)), KINDS[kind][0])
+        item = None
+        for item in row.read(file, places):
+            yield item
+        if item is None:
+            yield Problem(file, None, "at least one face", "none")
 
 
 def _chosen(path: Path, format: str | None) -> tuple[str, list[Path]]:
     """The kind and the files to read; a folder stands for its .pts files, or for the one list in it."""
     if format is not None and path.is_file():
-        return FORMATS[format], [path]
+        return FORMATS[format].called, [path]
     found = find(path)
-    found.pop("image", None)
-    if format is not None:
-        found = {kind: files for kind, files in found.items() if kind == FORMATS[format]}
+    kinds = KINDS if format is None else {FORMATS[format].called}
+    found = {kind: files for kind, files in found.items() if kind in kinds}
     if len(found) == 1:
         ((kind, files),) = found.items()
-        if kind in ("pts", "pts29") or len(files) == 1:
+        if KINDS[kind][0].suffix.startswith(".pts") or len(files) == 1:
             return kind, files
-    wanted = f"{format} files" if format else ".pts files, a COCO json or a WFLW list"
+    wanted = f"{format} files" if format else f"one of {', '.join(KINDS)}"
     if not found:
         raise FormatError([Problem(path, None, wanted, "nothing of the kind")], [])
     counts = " and ".join(f"{len(files)} {kind}" for kind, files in found.items())

@@ -9,6 +9,7 @@
 
 MERL-RAV hides visibility in the signs: (-x, -y) is a landmark at (x, y) that something covers, (-1, -1) one
 that the head itself hides, whose place nobody knows. Elsewhere negative numbers lie outside the image.
+(0, 0) is read as it is written, a place outside the image; `check` counts such places.
 """
 
 from __future__ import annotations
@@ -21,35 +22,57 @@ import torch
 from torch import Tensor
 
 from lddmmlib._shapes import Bool, Float
+from lddmmlib.data.images import Places
 from lddmmlib.data.records import Malformed, Problem, Record, brief, decode, numbers, read_bytes, scheme_of
 
 MAX_BYTES = 1 << 20  # some 20,000 landmarks: above any annotation, and below what fills a memory
 END = ""  # stands behind the last row
 
 
-def read(path: Path, image: Path | None, signs: bool | None = None) -> Record | Problem:
-    """The face in one `.pts` file.
+def recognise_signs(path: Path) -> bool:
+    """Whether negative numbers are MERL-RAV's: there are some, and none stands alone.
 
-    Args:
-        path: the file.
-        image: its image, if there is one.
-        signs: whether negative numbers are MERL-RAV's; None: they are if none of them stands alone. (A face
-            that reaches over the corner of its image has landmarks left of it or above it, not only both.)
+    (A face that reaches over the corner of its image has landmarks left of it or above it, not only both.)
     """
     try:
-        raw = read_bytes(path, MAX_BYTES + 1)
-        if len(raw) > MAX_BYTES:
-            raise Malformed(f"at most {MAX_BYTES} bytes", "more")
-        xy = torch.tensor(list(_points(decode(raw))), dtype=torch.float64)
+        negative = (_file(path) < 0).sum(dim=1)
+    except Malformed:
+        return False
+    return bool((negative == 2).any() and not (negative == 1).any())
+
+
+def read(path: Path, places: Places, signs: bool = False) -> Iterator[Record | Problem]:
+    """The face in one `.pts` file. ``signs``: whether negative numbers are MERL-RAV's."""
+    try:
+        xy = _file(path)
         alone = (xy < 0).sum(dim=1) == 1
         if signs and alone.any():
             raise Malformed("both coordinates negative or none (MERL-RAV)", brief(xy[alone][0].tolist()))
+        image, notes = places.beside(path)
     except Malformed as error:
-        return error.problem(path)
-    if signs is None:
-        signs = not alone.any()
+        yield error.problem(path)
+        return
     landmarks, visible = _by_sign(xy) if signs else (xy - 1, torch.ones(len(xy), dtype=torch.bool))
-    return Record(image, landmarks, visible, None, scheme_of(len(xy)), {}, str(path))
+    if signs and (xy < 0).any():
+        notes = (*notes, "negative numbers read as MERL-RAV's: hidden, or (-1, -1) without a place")
+    yield Record(
+        image=image,
+        landmarks=landmarks,
+        visible=visible,
+        box=None,
+        scheme=scheme_of(len(xy)),
+        attributes={},
+        source=str(path),
+        notes=notes,
+    )
+
+
+def _file(path: Path) -> Float[Tensor, "n 2"]:
+    """The numbers of a file."""
+    raw = read_bytes(path, MAX_BYTES + 1)
+    if len(raw) > MAX_BYTES:
+        raise Malformed(f"at most {MAX_BYTES} bytes", "more")
+    return torch.tensor(list(_points(decode(raw))), dtype=torch.float64)
 
 
 def _by_sign(xy: Float[Tensor, "n 2"]) -> tuple[Float[Tensor, "n 2"], Bool[Tensor, " n"]]:

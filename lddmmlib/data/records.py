@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import reprlib
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -37,6 +38,8 @@ class Record(NamedTuple):
     scheme: str | None  #: by the number of landmarks; None where no scheme has that many
     attributes: dict  #: what else the file says of the face, such as WFLW's six flags
     source: str  #: the file, with the line or the annotation's id where it holds several faces
+    claims: dict | None = None  #: what the file says of its partner: `size` (h, w) of the image, `num_keypoints`
+    notes: tuple[str, ...] = ()  #: what the reader took for granted, such as an image found by its last name alone
 
 
 class Problem(NamedTuple):
@@ -44,16 +47,20 @@ class Problem(NamedTuple):
 
     >>> print(Problem(Path("face.pts"), 7, "2 finite numbers", "'12.5 abc'"))
     face.pts:7: needed 2 finite numbers, got '12.5 abc'
+    >>> print(Problem(Path("a.json"), 1, "an annotation", "7", where="annotations[3]"))
+    a.json:1: annotations[3]: needed an annotation, got 7
     """
 
     path: Path
     line: int | None  #: counted from 1; None for the file as a whole
     needed: str
     got: str
+    where: str = ""  #: the place within the line or the file: a column, an annotation's index and id
 
     def __str__(self) -> str:
-        where = self.path if self.line is None else f"{self.path}:{self.line}"
-        return f"{where}: needed {self.needed}, got {self.got}"
+        line = "" if self.line is None else f":{self.line}"
+        where = self.where and f" {self.where}:"
+        return f"{self.path}{line}:{where} needed {self.needed}, got {self.got}"
 
 
 class FormatError(ValueError):
@@ -69,13 +76,28 @@ class FormatError(ValueError):
 class Malformed(ValueError):
     """Raised inside a reader, which makes a Problem of it and reads on."""
 
-    def __init__(self, needed: str, got: str, line: int | None = None) -> None:
-        super().__init__(needed, got, line)
+    def __init__(self, needed: str, got: str, line: int | None = None, where: str = "") -> None:
+        super().__init__(needed, got, line, where)
 
-    def problem(self, path: Path, line: int | None = None) -> Problem:
-        """The Problem in ``path``, at the error's own line or else at ``line``."""
-        needed, got, own = self.args
-        return Problem(path, line if own is None else own, needed, got)
+    def problem(self, path: Path, line: int | None = None, where: str = "") -> Problem:
+        """The Problem in ``path``, at the error's own line and place or else at ``line`` and ``where``."""
+        needed, got, own_line, own_where = self.args
+        return Problem(path, line if own_line is None else own_line, needed, got, own_where or where)
+
+
+def repeated(pairs: Iterable[tuple], needed: str) -> list[Malformed]:
+    """An error for each (place, value) whose value stood at an earlier place; None is no value.
+
+    >>> repeated([("line 1", "a"), ("line 2", "b"), ("line 5", "a")], "an entry for each image")[0].args[:2]
+    ('an entry for each image', 'line 1 and line 5 for a')
+    """
+    first: dict = {}
+    pairs = [(place, value) for place, value in pairs if value is not None]
+    return [
+        Malformed(needed, f"{first[value]} and {place} for {value}")
+        for place, value in pairs
+        if first.setdefault(value, place) is not place
+    ]
 
 
 def brief(value: object) -> str:
@@ -98,8 +120,9 @@ def decode(raw: bytes, line: int = 1) -> str:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         text = error.object  # raw without its byte order mark, which `start` does not count
-        bad = line + text.count(b"\n", 0, error.start)
-        raise Malformed("UTF-8 (save it as such)", f"the byte {text[error.start]:#04x}", bad) from None
+        bad, column = line + text.count(b"\n", 0, error.start), error.start - text.rfind(b"\n", 0, error.start)
+        got = f"the byte {text[error.start]:#04x}"
+        raise Malformed("UTF-8 (save it as such)", got, bad, f"byte {column} of the line") from None
 
 
 def number(word: str) -> float:
@@ -119,21 +142,18 @@ def numbers(words: list[str], n: int, line: int | None = None) -> list[float]:
     if len(words) != n:
         raise Malformed(f"{n} numbers", f"{len(words)} words: {brief(' '.join(words))}", line)
     values = [number(word) for word in words]
-    for word, value in zip(words, values, strict=True):
+    for i, (word, value) in enumerate(zip(words, values, strict=True), 1):
         if not math.isfinite(value):
-            raise Malformed("a finite number", brief(word), line)
+            raise Malformed("a finite number", brief(word), line, f"number {i} of {n}" if n > 2 else "")
     return values
 
 
 @cache
-def _scheme_names() -> dict[int, str]:
-    return {schemes.get(name).n: name for name in SCHEMES}
-
-
 def scheme_of(n: int) -> str | None:
-    """The scheme that has n landmarks, if there is one.
+    """The scheme that has n landmarks, if there is one and no other.
 
     >>> scheme_of(68), scheme_of(67)
     ('300w-68', None)
     """
-    return _scheme_names().get(n)
+    found = [name for name in SCHEMES if schemes.get(name).n == n]
+    return found[0] if len(found) == 1 else None

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from lddmmlib.data import images
+from lddmmlib.data.images import Places
 from lddmmlib.data.records import (
     Malformed,
     Problem,
@@ -40,7 +40,7 @@ def recognise(path: Path) -> bool:
     return any(len(line.split()) > COORDINATES for line in head.split(b"\n"))
 
 
-def read(path: Path) -> Iterator[Record | Problem]:
+def read(path: Path, places: Places) -> Iterator[Record | Problem]:
     """The faces of one list, each line by itself."""
     try:
         lines = read_bytes(path).split(b"\n")
@@ -50,19 +50,29 @@ def read(path: Path) -> Iterator[Record | Problem]:
     for i, raw in enumerate(lines, 1):
         try:
             if line := decode(raw, i).strip():
-                yield _face(line, path, i)
+                yield _face(line, path, i, places)
         except Malformed as error:
             yield error.problem(path, i)
 
 
-def _face(line: str, path: Path, i: int) -> Record:
+def _face(line: str, path: Path, i: int, places: Places) -> Record:
     words = line.split(maxsplit=COORDINATES)
     if len(words) <= COORDINATES:
         raise Malformed(f"{COORDINATES} coordinates and the image's name", f"{len(words)} words")
     xy = torch.tensor(numbers(words[:COORDINATES], COORDINATES), dtype=torch.float64).view(POINTS, 2)
     box, attributes, name = _extras(words[COORDINATES])
     visible = torch.ones(POINTS, dtype=torch.bool)
-    return Record(images.named(name, path), xy, visible, box, scheme_of(POINTS), attributes, f"{path}:{i}")
+    image, notes = places.named(name, path)
+    return Record(
+        image=image,
+        landmarks=xy,
+        visible=visible,
+        box=box,
+        scheme=scheme_of(POINTS),
+        attributes=attributes,
+        source=f"{path}:{i}",
+        notes=notes,
+    )
 
 
 def _extras(rest: str) -> tuple[tuple | None, dict, str]:

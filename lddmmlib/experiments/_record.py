@@ -19,6 +19,8 @@ from lddmmlib.experiments import Experiment, Matrix, _reads, module_of
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "book" / "results"
+if not RESULTS.is_dir():  # installed from a wheel, which brings them along
+    RESULTS = Path(__file__).parents[1] / "results"
 RUNS = ROOT / "runs"  # checkpoints of trainings under way; not in git
 DIGITS = 4  # no figure here is known to more
 # Code that decides what is refused, kept and judged, and no figure of a run.

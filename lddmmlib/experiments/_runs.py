@@ -161,10 +161,14 @@ def stacked(runs: Mapping[str, list[Run]]) -> dict[str, np.ndarray]:
 
 
 def _together(runs: Mapping[str, list[Run]]) -> dict:
-    """The provenance of several runs: the last date, the sum of seconds, and every machine and version."""
+    """The provenance of several runs: the last date, every machine and version, the sum of seconds if all are known."""
     each = [run.provenance for some in runs.values() for run in some]
-    told = {key: " and ".join(dict.fromkeys(str(p[key]) for p in each)) for key in each[0].keys() - {"code", "seconds"}}
-    return told | {"date": max(p["date"] for p in each), "seconds": round(sum(p["seconds"] for p in each), 1)}
+    apart = {"code", "seconds", "date"}
+    told = {key: " and ".join(dict.fromkeys(str(p[key]) for p in each)) for key in each[0] if key not in apart}
+    told["date"] = max(p["date"] for p in each)
+    if all("seconds" in p for p in each):
+        told["seconds"] = round(sum(p["seconds"] for p in each), 1)
+    return told
 
 
 def status(name: str, matrix: Matrix, scale: str, results: Path | None = None) -> str:
@@ -213,7 +217,7 @@ def queue(
 
 def expected(task: Task) -> float:
     """Seconds that a run of this result took at most, of those that are recorded."""
-    known = [load(path).provenance["seconds"] for path in (_record.RESULTS / task.result).glob("*.npz")]
+    known = [load(path).provenance.get("seconds", 0) for path in (_record.RESULTS / task.result).glob("*.npz")]
     return max(known, default=UNKNOWN)
 
 

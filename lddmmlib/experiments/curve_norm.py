@@ -36,12 +36,6 @@ def sigma_w(face: Curves) -> Tensor:
     return torch.stack(extents).mean(-1) / 2
 
 
-def landmark_term(z: Curves, y: Curves) -> Tensor:
-    """Equation 5 of each curve: (..., curves)."""
-    pairs = [(z.points[..., list(i), :], y.points[..., list(i), :]) for i in y.indices]
-    return torch.stack([currents.landmark_discrepancy(*pair) for pair in pairs], -1)
-
-
 def nearest_term(z: Curves, y: Curves) -> Tensor:
     """NME_curve's sum of each curve, unnormalised: the mean of nearest distances, both ways: (..., curves)."""
     d = [torch.cdist(z.points[..., list(i), :], y.points[..., list(i), :]) for i in y.indices]
@@ -83,13 +77,13 @@ def curve_figures(template: Curves, shapes: Tensor) -> dict:
     width, points = sigma_w(template), torch.tensor([len(i) for i in template.indices])
     own = currents.distance2(faces, means, width)  # (k, 12)
     first = currents.distance2(faces, means, width[0].item())
-    landmark = landmark_term(faces, means)
+    landmark = currents.landmark_discrepancy(faces, means)
     whole = torch.stack([(own / points).sum(-1), landmark.sum(-1)], -1)  # as the loss adds them up, equation 8
     along, across = slid(faces)
     terms = {
         "curve": lambda z: currents.distance2(z, faces, width).sqrt(),  # a length, as the others
         "nearest_points": lambda z: nearest_term(z, faces),
-        "landmarks": lambda z: landmark_term(z, faces),
+        "landmarks": lambda z: currents.landmark_discrepancy(z, faces),
     }
     return {
         "count": len(shapes),

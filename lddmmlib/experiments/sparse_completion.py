@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lddmmlib import lars, metrics
+from lddmmlib import _checks, lars, metrics
 from lddmmlib.experiments import Experiment
 from lddmmlib.experiments._real import SHAPES, real_shapes
 from lddmmlib.experiments.labels import with_interval
@@ -94,7 +94,7 @@ def lars_knots() -> dict:
 
 def beside_scikit_learn(x: Tensor, y: Tensor) -> Agreement:
     """Ours and scikit-learn's, which divides by the number of rows and stops at 1.2e-7 of whatever unit there is."""
-    from sklearn.linear_model import lars_path_gram
+    lars_path_gram = _checks.optional("sklearn.linear_model").lars_path_gram
 
     gram, xy, short, worst = x.T @ x, x.T @ y, 0, 0.0
     found = lars.path(gram, xy)

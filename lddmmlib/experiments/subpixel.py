@@ -1,18 +1,14 @@
 """Paper C's tables on networks trained here: encoders, decoders, learned corrections, Siamese consistency, windows, σ.
 
-Every network of the training matrix `RUNS` sees the same two views of each face in each step; only its loss differs.
+Every network of the training matrix `LOSSES` sees the same two views of each face in each step; only its loss differs.
 So the network trained plainly on continuous targets, "none", is the control of "siamese": as many views, as much
 computation. All decoders read the same trained networks.
-
-A call trains what the folder lacks: ``--seeds 1``, then 2, then 3, are three calls that add a seed each.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,15 +18,15 @@ from torch.utils.data import DataLoader
 
 from lddmmlib import metrics, training
 from lddmmlib.data.augment import Crops
-from lddmmlib.experiments import Experiment, _verdicts, realism, yardstick
-from lddmmlib.experiments._record import code_hashes
+from lddmmlib.experiments import Matrix, Run, _real, _runs, _subpixel_claims, realism, yardstick
+from lddmmlib.experiments._subpixel_claims import CORRECTED
 from lddmmlib.experiments.labels import with_interval
 from lddmmlib.faces import synthetic
 from lddmmlib.methods import subpixel
 from lddmmlib.methods.subpixel import Corrected, Pair, both
 from lddmmlib.networks import HRNetV2, StackedHourglass
 
-SCHEME, SIGMA, BOUND = yardstick.SCHEME, 2.0, 0.05  # σ of the targets, cells; what "hardly matters" may cost
+SCHEME, SIGMA = yardstick.SCHEME, 2.0  # σ of the targets, cells
 FEWEST = 8  # faces that tell a convention
 WATCHED = 100  # held-out faces that the curves are of; nothing is chosen by them
 
@@ -55,7 +51,7 @@ def correction(model: nn.Module, pair: Pair, dynamic: bool) -> Tensor:
     return subpixel.correction_loss(model, both(pair), SIGMA, dynamic)
 
 
-RUNS: dict[str, Callable[[nn.Module, Pair], Tensor]] = {
+LOSSES: dict[str, Callable[[nn.Module, Pair], Tensor]] = {
     "round": partial(plain, rounding="round"),
     "none": plain,
     "siamese": siamese,
@@ -65,14 +61,12 @@ RUNS: dict[str, Callable[[nn.Module, Pair], Tensor]] = {
     "sigma 1": partial(plain, sigma=1.0),
     "sigma 3": partial(plain, sigma=3.0),
 }
-CORRECTED = ("static", "dynamic")  # these need an hourglass
 DECODERS = {name: {"method": name} for name in ("argmax", "quarter", "taylor", "soft")}
 DECODERS |= {f"window {d}": {"method": "local_soft", "window": d} for d in (3, 5, 7)}
 TRAINED_SOFT = {"soft": {"method": "soft", "tau": 1.0}}  # as it was trained
-Errors = dict[tuple[str, str], Tensor]  # (run, decoder) -> per cent of the corner distance, (seeds, images)
 
 
-class Size(NamedTuple):
+class Training(NamedTuple):
     """A scale: how many faces and how often, how large they are, and the network."""
 
     faces: int
@@ -93,15 +87,16 @@ def small(channels: int, depth: int) -> Callable[[], nn.Module]:
 
 
 SIZES = {
-    "smoke": Size(8, 8, 2, 4, 64, 64, small(8, 2)),
-    "notebook": Size(2000, 1000, 6, 16, 64, 96, small(64, 3)),
+    "smoke": Training(8, 8, 2, 4, 64, 64, small(8, 2)),
+    "notebook": Training(2000, 1000, 6, 16, 64, 96, small(64, 3)),
+    "workstation": Training(4000, 1000, 10, 16, 64, 96, small(64, 3)),
     # The paper's network, side and maps. Not its 50 epochs: the rate is higher and falls sooner.
-    "full": Size(5000, 1000, 6, 32, 256, 320, partial(StackedHourglass, SCHEME.n, blocks=1), 1e-3, "bfloat16", 14),
+    "full": Training(5000, 1000, 6, 32, 256, 320, partial(StackedHourglass, SCHEME.n, blocks=1), 1e-3, "bfloat16", 14),
 }
 HRNET = {"full": SIZES["full"]._replace(network=partial(HRNetV2, SCHEME.n))}
 
 
-def kept(count: int, split: str, size: Size, folder: Path) -> list[tuple]:
+def draw_faces(count: int, split: str, size: Training, folder: Path) -> list[tuple]:
     """Drawn faces in memory: image, landmarks, visible. Workers draw them into a pool first."""
     faces = synthetic.Faces(count, split, size.drawn, scheme=SCHEME.name, pool=folder / "pool")
     if size.workers:
@@ -110,30 +105,13 @@ def kept(count: int, split: str, size: Size, folder: Path) -> list[tuple]:
     return [tuple(faces[i])[:3] for i in range(count)]
 
 
-def train(name: str, size: Size, data: dict[str, Any], seed: int, device: str, folder: Path) -> tuple[nn.Module, list]:
-    """A network of the matrix, and its curves."""
-    torch.manual_seed(seed)
-    model = size.network()
-    model = Corrected(model) if name in CORRECTED else model
-    how = decoders(name).get("window 5", {"method": "soft", "tau": 1.0})
-
-    def validate(model: nn.Module) -> dict[str, float]:
-        predict = partial(subpixel.predict, **how)
-        return {"nme": 100 * training.evaluate(model, predict, data["watched"], scheme=SCHEME.name).mean().item()}
-
-    run = training.fit(model, RUNS[name], data["train"], folder=folder / f"{name} {seed}", epochs=size.epochs,
-                       batch=size.batch, lr=size.rate, optimiser=torch.optim.Adam, precision=size.precision,
-                       workers=size.workers, seed=seed, device=device, validate=validate)  # fmt: skip
-    return model, run.rows
-
-
 def decoders(name: str) -> dict[str, dict]:
     """How the maps of a run are read."""
     return {"corrected": {}} if name in CORRECTED else TRAINED_SOFT if name == "soft" else DECODERS
 
 
 @torch.no_grad()
-def read(model: nn.Module, ways: dict[str, dict], data: Any, device: str) -> tuple[dict[str, Tensor], Tensor]:
+def read_all(model: nn.Module, ways: dict[str, dict], data: Any, device: str) -> tuple[dict[str, Tensor], Tensor]:
     """Decoder -> landmarks (k, 68, 2) of all crops, px, float64; and the truth."""
     found: dict[str, list[Tensor]] = {name: [] for name in ways}
     truth = []
@@ -147,20 +125,26 @@ def read(model: nn.Module, ways: dict[str, dict], data: Any, device: str) -> tup
     return {name: torch.cat(parts) for name, parts in found.items()}, torch.cat(truth)
 
 
-def measured(sets: dict[str, Any], models: Callable[[str], list[nn.Module]], runs: list[str], device: str) -> dict:
-    """Set -> (run, decoder) -> errors; of photographs and frames also less what the labels' convention explains."""
-    errors: dict[str, Errors] = {name: {} for name in sets}
-    for run in runs:
-        seeds = models(run)
-        for name, data in sets.items():
-            ways = decoders(run)
-            found = [read(model, ways, data, device) for model in seeds]
-            for way in ways:
-                errors[name][run, way] = torch.stack([nme(points[way], truth) for points, truth in found])
-                if name != "held out":
-                    apart = [nme(corrected(points[way], truth), truth) for points, truth in found]
-                    errors.setdefault(f"{name}, corrected", {})[run, way] = torch.stack(apart)
-    return errors
+def errors_of(
+    model: nn.Module, network: str, sets: dict[str, Any], device: str
+) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """ "Set, decoder" -> errors by face, of all that a claim compares; and the means of the rest.
+
+    Of photographs and frames also less what the labels' convention explains.
+    """
+    errors, means = {}, {}
+    for name, data in sets.items():
+        points, truth = read_all(model, decoders(network), data, device)
+        for way, pred in points.items():
+            found = {name: nme(pred, truth)}
+            if name != "held out":
+                found[f"{name}, corrected"] = nme(corrected(pred, truth), truth)
+            for kind, each in found.items():
+                if kind in _subpixel_claims.KINDS.values() and (network, way) in _subpixel_claims.used():
+                    errors[f"{kind}, {way}"] = each
+                else:
+                    means[f"{kind}, {way}"] = each.mean().item()
+    return errors, means
 
 
 def corrected(pred: Tensor, truth: Tensor) -> Tensor:
@@ -178,37 +162,6 @@ def corrected(pred: Tensor, truth: Tensor) -> Tensor:
 def nme(pred: Tensor, truth: Tensor) -> Tensor:
     """Per cent of the corner distance (k,)."""
     return 100 * metrics.nme(pred, truth, "corners", SCHEME)
-
-
-def comparisons() -> dict[str, dict[str, tuple[tuple[str, str], tuple[str, str]]]]:
-    """Claim -> what is compared -> ours and the rival, each (run, decoder)."""
-    ours, standard = ("none", "window 5"), ("round", "quarter")
-    rivals = {"rounded maps, quarter": standard} | {f"{run} correction": (run, "corrected") for run in CORRECTED}
-    rivals["global soft-argmax, trained"] = "soft", "soft"
-    complete = {"all of it": ("siamese", "window 5"), "without Siamese": ours}
-    c2 = {f"{name}, against {rival}": (o, r) for name, o in complete.items() for rival, r in rivals.items()}
-    c2 |= {f"one network, local soft-argmax against {d}": (ours, ("none", d)) for d in list(DECODERS)[:4]}
-    c3 = {"maps and decoder": (ours, standard), "maps alone, both by quarter": (("none", "quarter"), standard),
-          "decoder alone": (ours, ("none", "quarter")), "Siamese": (("siamese", "window 5"), ours)}  # fmt: skip
-    windows = {"the whole map": "soft", "3 x 3": "window 3", "7 x 7": "window 7"}
-    c4 = {
-        f"5 x 5 against {name}, σ {s:g}": ((run, "window 5"), (run, way))
-        for s, run in ((2, "none"), (1, "sigma 1"), (3, "sigma 3"))
-        for name, way in windows.items()
-    }
-    return {"C2": c2, "C3": c3, "C4": c4}
-
-
-def judged(errors: Errors, prefix: str = "") -> dict[str, dict]:
-    """Claim -> what -> verdict, of all comparisons whose networks there are; equal windows by `BOUND`."""
-    told: dict[str, dict] = {}
-    for claim, pairs in comparisons().items():
-        there = {k: (errors[a], errors[b]) for k, (a, b) in pairs.items() if a in errors and b in errors}
-        told[claim] = {prefix + k: v._asdict() for k, v in _verdicts.judge(there).items()}
-    for d in ("3", "7"):
-        same = _verdicts.equivalent(errors["none", "window 5"], errors["none", f"window {d}"], BOUND)
-        told["C4"][f"{prefix}5 x 5 within {100 * BOUND:.0f} % of {d} x {d}, σ 2 (a share)"] = same._asdict()
-    return told
 
 
 def label_noise(samples: list[_real.Sample]) -> dict:
@@ -232,68 +185,76 @@ def label_noise(samples: list[_real.Sample]) -> dict:
     }
 
 
-def tables(
-    sizes: dict[str, Size], runs: list[str], name: str, scale: str, device: str, seeds: int, folder: Path
-) -> dict:
-    """Train what is missing of the matrix, read all of it, and judge."""
-    size, folder = sizes[scale], folder / digest(name)
+@lru_cache(1)
+def prepared(size: Training, folder: Path) -> tuple[subpixel.Views, dict[str, Any]]:
+    """Views to train on, and the crops of each set that is measured on: the same for all networks."""
     real = {"photographs": _real.photographs(measuring=True), "frames": _real.video_frames()}
-    faces = {part: kept(n, split, size, folder) for part, n, split in
+    faces = {part: draw_faces(n, split, size, folder) for part, n, split in
              (("train", size.faces, "wild"), ("held out", size.held_out, "wild-val"))}  # fmt: skip
-    cut = {part: Crops(some, SCHEME.name, size.side, subpixel.RECIPE) for part, some in faces.items()}
-    held_out = [cut["held out"][i] for i in range(size.held_out)]  # all networks are shown the same crops
-    data, curves = {"train": subpixel.Views(cut["train"]), "watched": held_out[:WATCHED]}, {}
+    crops = {part: Crops(some, SCHEME.name, size.side, subpixel.RECIPE) for part, some in faces.items()}
+    sets = {"held out": [crops["held out"][i] for i in range(size.held_out)]}
+    return subpixel.Views(crops["train"]), sets | {k: realism.crop_all(v, size.side) for k, v in real.items()}
 
-    def models(run: str) -> list[nn.Module]:
-        made = [train(run, size, data, seed, device, folder) for seed in range(seeds)]
-        curves[run] = [{k: [row[k] for row in rows] for k in ("loss", "nme")} for _, rows in made]
-        return [model for model, _ in made]
 
-    sets = {"held out": held_out} | {k: realism.cut(v, size.side) for k, v in real.items()}
-    errors = measured(sets, models, runs, device)
-    told = {kind: judged(errors[k]) for kind, k in (("synthetic", "held out"), ("real", "photographs"))}
-    frames = judged(errors["frames"], "video frames, ")["C3"]  # their labels are too coarse to judge by
-    told["real"]["C3"] |= {what: row | {"verdict": "reported"} for what, row in frames.items()}
-    means = {s: {f"{run}, {way}": with_interval(e.mean(0)) for (run, way), e in of.items()} for s, of in errors.items()}
-    used = {each for pairs in comparisons().values() for pair in pairs.values() for each in pair}
+def train(sizes: dict[str, Training], network: str, seed: int, scale: str, device: str, folder: Path) -> Run:
+    """Train a network of the matrix, and read all sets by all its decoders."""
+    size = sizes[scale]
+    views, sets = prepared(size, folder)
+    torch.manual_seed(seed)
+    model = size.network()
+    model = Corrected(model) if network in CORRECTED else model
+    predict = partial(subpixel.predict, **decoders(network).get("window 5", {"method": "soft", "tau": 1.0}))
+
+    def validate(model: nn.Module) -> dict[str, float]:
+        watched = sets["held out"][:WATCHED]
+        return {"nme": 100 * training.evaluate(model, predict, watched, scheme=SCHEME.name).mean().item()}
+
+    run = training.fit(model, LOSSES[network], views, folder=folder / f"{network} {seed}", epochs=size.epochs,
+                       batch=size.batch, lr=size.rate, optimiser=torch.optim.Adam, precision=size.precision,
+                       workers=size.workers, seed=seed, device=device, validate=validate)  # fmt: skip
+    errors, means = errors_of(model, network, sets, device)
+    curves = {name: [row[name] for row in run.rows] for name in ("loss", "nme")}
+    return Run(errors=errors, figures={"curves": curves, "mean_percent": means})
+
+
+def tell(sizes: dict[str, Training], runs: Mapping[str, list[Run]], scale: str) -> dict:
+    """What was trained, its curves, and the error of each network by each decoder, averaged over seeds."""
+    size, nme_percent = sizes[scale], {}
+    for name, errors in _runs.stacked(runs).items():
+        kind, _, key = name.partition(", ")
+        nme_percent.setdefault(kind, {})[key] = with_interval(torch.from_numpy(errors).mean(0))
     return {
         **{k: getattr(size, k) for k in ("faces", "held_out", "epochs", "batch", "side", "rate", "precision")},
         "sigma": SIGMA,
         "network": {"cells": size.side // 4, "parameters": sum(p.numel() for p in size.network().parameters())},
-        "curves": curves,
-        "nme_percent": means,
-        "labels": {k: label_noise(v) for k, v in real.items()},
-        "verdicts": {c: {kind: told[kind][c] for kind in told} for c in ("C2", "C3", "C4")},
-        "errors": {f"{s}, {r}, {w}": e.tolist() for s in ("held out", "photographs") for (r, w), e in errors[s].items()
-                   if (r, w) in used},
-    }  # fmt: skip
+        "curves": {network: [run.figures["curves"] for run in some] for network, some in runs.items()},
+        "nme_percent": nme_percent,
+        "mean_percent": {network: [run.figures["mean_percent"] for run in some] for network, some in runs.items()},
+    }
 
 
-def digest(name: str) -> str:
-    """Of all code that the experiment reads: what other code has drawn or trained is not taken up."""
-    return hashlib.sha256(json.dumps(code_hashes(EXPERIMENTS[name])).encode()).hexdigest()[:12]
-
-
-def subpixel_tables(**sized: Any) -> dict:
-    """With the paper's network, smaller where the scale is."""
-    return tables(SIZES, list(RUNS), "subpixel", **sized)
-
-
-def subpixel_tables_hrnet(**sized: Any) -> dict:
-    """With HRNet-W18, all but the corrections."""
-    return tables(HRNET, [run for run in RUNS if run not in CORRECTED], "subpixel_hrnet", **sized)
-
-
-_READS = (*realism._READS, "lddmmlib.methods.subpixel", "lddmmlib.experiments.realism", "lddmmlib.networks.hourglass")
-_READS += ("lddmmlib.experiments._verdicts", "lddmmlib.experiments.labels")
 _QUESTION = "What do continuous maps, local soft-argmax, its window, σ and Siamese consistency gain with {}?"
 _DATA = (
     "drawn faces held out from training; 170 photographs annotated by hand (HELEN, 300-W convention); 357 video frames "
     "whose labels mostly lie on a grid of pixels and are a few pixels off, so that they tell little of parts of a pixel"
 )
+
+
+def matrix(sizes: dict[str, Training], network: str, networks: Collection[str], seeds: dict[str, int]) -> Matrix:
+    """The experiment with one kind of network."""
+    return Matrix(
+        train=partial(train, sizes),
+        tell=partial(tell, sizes),
+        judge=_subpixel_claims.judge,
+        sizes={scale: Size(tuple(networks), seeds.get(scale, 3)) for scale in sizes},
+        question=_QUESTION.format(network),
+        data=_DATA,
+        claims=("C2", "C3", "C4"),
+        untouched=(*yardstick.UNTOUCHED, "lddmmlib.experiments._subpixel_claims"),
+    )
+
+
 EXPERIMENTS = {
-    "subpixel": Experiment(subpixel_tables, _QUESTION.format("an hourglass"), _DATA, _READS, ("C2", "C3", "C4"),
-                           ("notebook", "full")),
-    "subpixel_hrnet": Experiment(subpixel_tables_hrnet, _QUESTION.format("HRNet-W18"), _DATA, _READS,
-                                 ("C2", "C3", "C4"), ("full",)),
-}  # fmt: skip
+    "subpixel": matrix(SIZES, "an hourglass", LOSSES, {"workstation": 5}),
+    "subpixel_hrnet": matrix(HRNET, "HRNet-W18", [run for run in LOSSES if run not in CORRECTED], {}),
+}

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lddmmlib import metrics
+from lddmmlib import _checks, metrics
 from lddmmlib.experiments import Experiment
 from lddmmlib.experiments._real import PHOTOGRAPHS, Sample, photographs, video_frames
 from lddmmlib.faces import schemes, synthetic
@@ -42,7 +42,7 @@ def crop(
 
     With ``rng``: at random rotated, scaled, shifted, flipped, and other in brightness, contrast and colour.
     """
-    import cv2
+    cv2 = _checks.optional("cv2")
 
     image, points = sample
     low, high = points.min(0), points.max(0)

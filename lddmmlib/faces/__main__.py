@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from lddmmlib import _checks
 from lddmmlib.data import images
 from lddmmlib.data.coco_writer import write_coco
 from lddmmlib.data.records import Record
@@ -135,7 +136,7 @@ def _record(out: Path, scheme: str, index: int, entry: dict) -> Record:
 
 
 def _progress(faces: Iterator, count: int, done: int) -> Iterator:
-    from tqdm import tqdm
+    tqdm = _checks.optional("tqdm").tqdm
 
     return iter(tqdm(faces, total=count, initial=done, unit="face", file=sys.stderr))
 

@@ -37,6 +37,7 @@ class Occluded(NamedTuple):
     hidden: Bool[Tensor, "*batch n"]  #: the landmarks under the ellipse
 
 
+@_checks.full_precision
 def ellipse(image: Tensor, landmarks: Float[Tensor, "*batch n 2"], level: str, generator: torch.Generator) -> Occluded:
     """Lay a black ellipse of random size, direction and place over each face: per image, all (a, b full axes)
 
@@ -54,6 +55,7 @@ def ellipse(image: Tensor, landmarks: Float[Tensor, "*batch n 2"], level: str, g
     (0.0, 1.0)
     """
     _checks.one_of(level, "level", ELLIPSE)
+    _checks.kind(generator, "generator", torch.Generator)
     low, high, side = _box(image, landmarks)
     chance = torch.rand(*side.shape, 5, generator=generator, dtype=torch.float64).to(low)
     centre = low + chance[..., :2] * (high - low)
@@ -67,6 +69,7 @@ def ellipse(image: Tensor, landmarks: Float[Tensor, "*batch n 2"], level: str, g
     return Occluded(image.masked_fill(under[..., None, :, :], 0), _inside(landmarks, centre, axes))
 
 
+@_checks.full_precision
 def motion_blur(
     image: Tensor, landmarks: Float[Tensor, "*batch n 2"], movement: Float[Tensor, "*batch 2"], level: str
 ) -> Tensor:
@@ -86,6 +89,16 @@ def motion_blur(
     """
     _checks.one_of(level, "level", BLUR)
     *_, side = _box(image, landmarks)
+    _checks.floats(movement, "movement")
+    if movement.shape != (*landmarks.shape[:-2], 2):
+        wanted = f"one for each image, {(*landmarks.shape[:-2], 2)}"
+        raise ValueError(f"movement: needed {wanted}, got {tuple(movement.shape)}; expand one to the other")
+    _checks.same(landmarks=landmarks, movement=movement)
+    _checks.finite(movement, "movement", "leave such images out")
+    if image.dtype != torch.uint8:
+        _checks.floats(image, "image")
+    if not image.numel():
+        return image.clone()
     length = torch.linalg.vector_norm(movement, dim=-1, keepdim=True)
     path = BLUR[level] * side[..., None] * movement / length.clamp_min(1e-12)
     c, h, w = image.shape[-3:]
@@ -98,6 +111,10 @@ def motion_blur(
 
 def _box(image: Tensor, landmarks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     _checks.points(landmarks, "landmarks", nan=True)
+    _checks.tensor(image, "image")
+    if image.device != landmarks.device:
+        got = f"{image.device} and {landmarks.device}"
+        raise ValueError(f"image, landmarks: needed one device, got {got}; use landmarks.to(image.device)")
     if image.ndim < 3 or image.shape[:-3] != landmarks.shape[:-2]:
         got = f"{tuple(image.shape)} and {tuple(landmarks.shape)}"
         raise ValueError(f"image: needed (..., c, h, w) beside landmarks (..., n, 2), got {got}")
@@ -106,7 +123,9 @@ def _box(image: Tensor, landmarks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     high = landmarks.masked_fill(missing, -torch.inf).amax(-2)
     side = (high - low).prod(-1).sqrt()
     if not (torch.isfinite(side) & (side > 0)).all():
-        raise ValueError("landmarks: needed at least two that span a box in each image; leave such images out")
+        raise ValueError(
+            "landmarks: needed at least two that span a box in each image, got fewer; leave such images out"
+        )
     return low, high, side
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,11 +29,16 @@ class Similarity(NamedTuple):
     linear: Tensor  # (..., 2, 2)
     shift: Tensor  # (..., 2)
 
+    @_checks.full_precision
     def apply(self, points: Float[Tensor, "*#batch n 2"]) -> Float[Tensor, "*both n 2"]:
-        """The moved points, of the same shape."""
+        """The moved points, of the same shape; NaN stays NaN."""
+        _checks.points(points, "points", nan=True)
+        _checks.same(**{"self.linear": self.linear, "points": points})
+        _broadcast(**{"self.linear": self.linear, "points": points})
         return points @ self.linear.mT + self.shift[..., None, :]
 
 
+@_checks.full_precision
 def similarity(source: Float[Tensor, "*#batch n 2"], target: Float[Tensor, "*#batch n 2"]) -> Similarity:
     """The scaling, rotation and shift (no reflection) that bring ``source`` nearest to ``target``:
 
@@ -50,15 +56,28 @@ def similarity(source: Float[Tensor, "*#batch n 2"], target: Float[Tensor, "*#ba
     """
     _checks.points(source, "source")
     _checks.points(target, "target", source.shape[-2])
+    _checks.same(source=source, target=target)
+    _broadcast(source=source, target=target)
     z0, w0 = source.mean(-2), target.mean(-2)
     z, w = source - z0[..., None, :], target - w0[..., None, :]
-    size = z.square().sum((-2, -1))
-    if (size == 0).any():
+    extent = z.detach().abs().amax((-2, -1))
+    if (extent == 0).any():
         raise ValueError("source: needed points that differ, got all of a shape at one place; leave it out")
+    z = z / extent[..., None, None]  # before it is squared, which 1e20 would not stand
+    size = z.square().sum((-2, -1)) * extent
     re = (z * w).sum((-2, -1)) / size
     im = (z[..., 0] * w[..., 1] - z[..., 1] * w[..., 0]).sum(-1) / size
     linear = torch.stack([torch.stack([re, -im], -1), torch.stack([im, re], -1)], -2)
     return Similarity(linear, w0 - (linear @ z0[..., None])[..., 0])
+
+
+def _broadcast(**two: Tensor) -> None:
+    (a, x), (b, y) = two.items()
+    try:
+        torch.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+    except RuntimeError:
+        got = f"{tuple(x.shape[:-2])} and {tuple(y.shape[:-2])}"
+        raise ValueError(f"{a}, {b}: needed batch axes that broadcast, got {got}") from None
 
 
 class Procrustes(NamedTuple):
@@ -71,13 +90,25 @@ class Procrustes(NamedTuple):
     converged: bool
 
 
+@_checks.full_precision
 def to_corners(shapes: Float[Tensor, "*batch n 2"], corners: tuple[int, int]) -> Float[Tensor, "*batch n 2"]:
     """Move shapes by a similarity so that landmarks ``corners`` lie at (-1/2, 0) and (1/2, 0).
 
     >>> to_corners(torch.tensor([[0.0, 0.0], [0.0, 4.0], [-2.0, 2.0]]), (0, 1)).tolist()
     [[-0.5, 0.0], [0.5, 0.0], [0.0, 0.5]]
     """
-    return similarity(shapes[..., list(corners), :], _ends(shapes)).apply(shapes)
+    _checks.points(shapes, "shapes", nan=True)
+    ends = shapes[..., _corners(corners, shapes.shape[-2]), :]
+    _checks.points(ends, "shapes")
+    return similarity(ends, _ends(shapes)).apply(shapes)
+
+
+def _corners(corners: object, n: int) -> list[int]:
+    """The landmarks of both outer eye corners, of n."""
+    pair = isinstance(corners, Sequence) and not isinstance(corners, str) and len(corners) == 2
+    if not pair or not all(isinstance(i, Integral) and 0 <= i < n for i in corners):
+        raise ValueError(f"corners: needed two landmarks, each from 0 to {n - 1}, got {_checks.said(corners)}")
+    return list(corners)
 
 
 def _ends(like: Tensor) -> Tensor:
@@ -85,6 +116,7 @@ def _ends(like: Tensor) -> Tensor:
     return like.new_tensor([[-0.5, 0.0], [0.5, 0.0]])
 
 
+@_checks.full_precision
 def procrustes(
     shapes: Float[Tensor, "k n 2"], corners: tuple[int, int], tol: float = 1e-10, max_iter: int = 100
 ) -> Procrustes:
@@ -105,7 +137,10 @@ def procrustes(
     ([[-0.5, 0.0], [0.5, 0.0], [0.0, 0.5]], True)
     """
     _checks.points(shapes, "shapes")
+    if shapes.ndim != 3 or not len(shapes):
+        raise ValueError(f"shapes: needed (k, n, 2), one shape or more, got {tuple(shapes.shape)}")
     _checks.positive(tol, "tol")
+    _checks.whole(max_iter, "max_iter")
     aligned = to_corners(shapes, corners)
     mean, residual, n_iter = aligned.mean(0), float("inf"), 0
     while n_iter < max_iter and residual > tol:
@@ -124,12 +159,20 @@ class Modes(NamedTuple):
     deviations: Tensor
 
 
+@_checks.full_precision
 def covariance(aligned: Float[Tensor, "k n 2"], mean: Float[Tensor, "n 2"]) -> Float[Tensor, "d d"]:
     """1/k Σ_i (x_i - m)(x_i - m)ᵀ with points as x0, y0, x1, y1, ...: (2n, 2n)."""
+    _checks.points(aligned, "aligned")
+    _checks.points(mean, "mean")
+    _checks.same(aligned=aligned, mean=mean)
+    if aligned.ndim != 3 or not len(aligned) or aligned.shape[1:] != mean.shape:
+        got = f"{tuple(aligned.shape)} and {tuple(mean.shape)}"
+        raise ValueError(f"aligned, mean: needed (k, n, 2), one shape or more, and (n, 2), got {got}")
     offset = (aligned - mean).flatten(1)
     return offset.T @ offset / len(offset)
 
 
+@_checks.full_precision
 def modes(cov: Float[Tensor, "d d"], count: int | None = None) -> Modes:
     """The eigenvectors of a covariance (2n, 2n) and the square roots of its eigenvalues; ``count`` leading ones.
 
@@ -139,6 +182,12 @@ def modes(cov: Float[Tensor, "d d"], count: int | None = None) -> Modes:
     >>> found.deviations.tolist(), found.vectors[0].tolist()
     ([3.0, 2.0], [[0.0, 1.0], [0.0, 0.0]])
     """
+    _checks.floats(cov, "cov")
+    if cov.ndim != 2 or cov.shape[0] != cov.shape[1] or not len(cov) or len(cov) % 2:
+        raise ValueError(f"cov: needed (2n, 2n), n >= 1, got {tuple(cov.shape)}")
+    _checks.finite(cov, "cov")
+    if count is not None:
+        _checks.whole(count, "count")
     values, vectors = torch.linalg.eigh(cov)
     vectors = vectors.T.flip(0)[:count]
     # A mode that is its own mirror image has its largest entry twice; rounding must not choose between them.
@@ -180,6 +229,7 @@ def real_300w() -> ShapeModel:
         return ShapeModel(**tensors, count=int(file["count"]), source=str(file["source"]))
 
 
+@_checks.full_precision
 def sample(model: ShapeModel, count: int, generator: torch.Generator) -> Float[Tensor, "count n 2"]:
     """``count`` random faces: mean + Σ_k s_k v_k ξ_k over all `modes` (v, s), ξ standard normal.
 
@@ -190,11 +240,15 @@ def sample(model: ShapeModel, count: int, generator: torch.Generator) -> Float[T
     >>> sample(real_300w(), 2, torch.Generator().manual_seed(0)).shape
     torch.Size([2, 68, 2])
     """
+    _checks.kind(model, "model", ShapeModel)
+    _checks.whole(count, "count", 0)
+    _checks.kind(generator, "generator", torch.Generator)
     vectors, deviations = modes(model.covariance)
     normal = torch.randn(count, len(deviations), dtype=torch.float64, generator=generator)
     return model.mean + torch.einsum("ck,knd->cnd", normal * deviations, vectors)
 
 
+@_checks.full_precision
 def symmetric_model(
     shapes: Float[Tensor, "k n 2"],
     flip: Sequence[int],
@@ -206,6 +260,14 @@ def symmetric_model(
 
     shapes: (k, n, 2) in any frame; flip, corners: of their scheme; leading: modes whose percentiles are kept.
     """
+    _checks.points(shapes, "shapes")
+    if shapes.ndim != 3 or not len(shapes):
+        raise ValueError(f"shapes: needed (k, n, 2), one shape or more, got {tuple(shapes.shape)}")
+    if not isinstance(flip, Sequence) or not all(isinstance(i, Integral) for i in flip):
+        raise TypeError(f"flip: needed a sequence of landmarks, got {_checks.said(flip)}")
+    if sorted(flip) != list(range(shapes.shape[1])):
+        raise ValueError(f"flip: needed each of {shapes.shape[1]} landmarks once, got {_checks.said(list(flip))}")
+    _checks.whole(leading, "leading")
     mirrored = shapes[:, list(flip)] * shapes.new_tensor([-1.0, 1.0])
     found = procrustes(torch.cat([shapes, mirrored]), corners)
     cov = covariance(found.aligned, found.mean)

@@ -12,6 +12,7 @@ and nothing enforces; with Σh = 1, τ = 1 leaves convex combinations only, and 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import NamedTuple
 
 import torch
@@ -31,6 +32,7 @@ class SparseMap(NamedTuple):
     converged: bool
 
 
+@_checks.full_precision
 def fit_h(
     defined: Float[Tensor, "m p 2"],
     undefined: Float[Tensor, "m q 2"],
@@ -59,13 +61,17 @@ def fit_h(
     """
     _checks.points(defined, "defined")
     _checks.points(undefined, "undefined")
+    for name, x in (("defined", defined), ("undefined", undefined)):
+        if x.ndim != 3:
+            raise ValueError(f"{name}: needed (faces, n, 2), got {tuple(x.shape)}")
+    _checks.same(defined=defined, undefined=undefined)
     p = defined.shape[1]
     if not len(defined) or len(defined) != len(undefined):
         raise ValueError(f"defined, undefined: needed the same faces, got {len(defined)} and {len(undefined)}")
-    chosen = list(range(p)) if use is None else torch.as_tensor(use).tolist()
+    chosen = list(range(p)) if use is None else _landmarks(use)
     if not chosen or not set(chosen) <= set(range(p)) or len(set(chosen)) < len(chosen):
         raise ValueError(f"use: needed different landmarks, each from 0 to {p - 1}, got {chosen}")
-    x, y = defined[:, chosen].double(), undefined.to(defined.device).double()
+    x, y = defined[:, chosen].double(), undefined.double()
     gram, xy = (sum(x[..., k].T @ z[..., k] for k in (0, 1)) for z in (x, y))
     found = lars.budget(gram, xy, tau)
     h = defined.new_zeros(y.shape[1], p)
@@ -73,6 +79,7 @@ def fit_h(
     return SparseMap(h, found.lambdas.to(h), found.n_iter, found.residual, found.converged)
 
 
+@_checks.full_precision
 def complete(points: Float[Tensor, "*batch p 2"], H: Float[Tensor, "q p"]) -> Float[Tensor, "*batch n 2"]:
     """A face in all landmarks, S_H = [S_i; H S_i]: its own p first, then the q approximated ones.
 
@@ -82,7 +89,18 @@ def complete(points: Float[Tensor, "*batch p 2"], H: Float[Tensor, "q p"]) -> Fl
     >>> complete(torch.tensor([[0.0, 0.0], [4.0, 2.0]]), torch.tensor([[0.5, 0.5]])).tolist()
     [[0.0, 0.0], [4.0, 2.0], [2.0, 1.0]]
     """
+    _checks.floats(H, "H")
+    if H.ndim != 2:
+        raise ValueError(f"H: needed (q, p), got shape {tuple(H.shape)}")
+    _checks.finite(H, "H")
     _checks.points(points, "points", H.shape[1], nan=True)
-    H = H.to(points)
+    _checks.same(points=points, H=H)
     lost = (H != 0).to(points) @ points.isnan().to(points) > 0
     return torch.cat([points, (H @ points.nan_to_num(nan=0.0)).masked_fill(lost, torch.nan)], -2)
+
+
+def _landmarks(use: object) -> list[int]:
+    found = use.tolist() if isinstance(use, Tensor) and not use.is_meta else use
+    if not isinstance(found, Sequence) or not all(isinstance(i, Integral) for i in found):
+        raise TypeError(f"use: needed a sequence of landmarks, got {_checks.said(use)}")
+    return list(found)

@@ -28,12 +28,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from lddmmlib import heatmaps
+from lddmmlib import _checks, heatmaps
 from lddmmlib._shapes import Bool, Float
 from lddmmlib.data import crops
 from lddmmlib.data.augment import STILL, Crops, augment
 from lddmmlib.data.crops import Crop
 from lddmmlib.networks import StackedHourglass
+from lddmmlib.networks.heads import precise
 
 RECIPE = STILL._replace(turn=30.0, turned=1.0, scale=(0.85, 1.15), flipped=0.5, colour=0.4)  # section 5.1
 
@@ -78,6 +79,7 @@ def both(pair: Pair) -> Crop:
     return Crop(*(torch.cat(parts) for parts in zip(pair.first, pair.second, strict=True)))
 
 
+@_checks.full_precision
 def brought_back(
     maps: Float[Tensor, "b n h w"],
     moves: Float[Tensor, "b 2 3"],
@@ -103,6 +105,16 @@ def brought_back(
     >>> heatmaps.decode(back, "taylor"), int(seen.sum())
     (tensor([[[4.8002, 4.1000]]]), 90)
     """
+    _checks.floats(maps, "maps")
+    if maps.ndim != 4 or not maps.numel():
+        raise ValueError(f"maps: needed (b, n, h, w), at least one, got shape {tuple(maps.shape)}")
+    crops.check(moves, "moves")
+    if moves.shape != (len(maps), 2, 3) or moves.device != maps.device:
+        wanted = f"{(len(maps), 2, 3)} on {maps.device}, one for each view"
+        raise ValueError(f"moves: needed {wanted}, got {tuple(moves.shape)} on {moves.device}")
+    _checks.positive(stride, "stride")
+    _checks.one_of(alignment, "alignment", heatmaps.ALIGNMENTS)
+    _checks.kind(flip, "flip", Sequence)
     if len(flip) != maps.shape[1]:
         raise ValueError(f"flip: needed the scheme of the {maps.shape[1]} maps, got one of {len(flip)} landmarks")
     (h, w), origin = maps.shape[-2:], (stride - 1) / 2 if alignment == "centre" else 0.0
@@ -152,6 +164,7 @@ def stacks(model: nn.Module, images: Tensor) -> list[Tensor]:
     return [each.float() for each in (maps if isinstance(maps, list) else [maps])]
 
 
+@_checks.full_precision
 def heatmap_loss(
     maps: Float[Tensor, "b n h w"], target: Float[Tensor, "b n h w"], seen: Bool[Tensor, "b h w"] | None = None
 ) -> Float[Tensor, ""]:
@@ -165,6 +178,18 @@ def heatmap_loss(
     >>> heatmap_loss(torch.full((1, 2, 3, 3), 0.5), target)
     tensor(2.2500)
     """
+    for name, x in (("maps", maps), ("target", target)):
+        _checks.floats(x, name)
+    _checks.same(maps=maps, target=target)
+    if maps.shape != target.shape or maps.ndim < 3:
+        got = f"{tuple(maps.shape)} and {tuple(target.shape)}"
+        raise ValueError(f"maps, target: needed one shape (b, n, h, w), got {got}")
+    if seen is not None:
+        _checks.tensor(seen, "seen")
+        wanted = (*maps.shape[:-3], *maps.shape[-2:])
+        if (seen.shape, seen.dtype, seen.device) != (wanted, torch.bool, maps.device):
+            got = f"{seen.dtype} {tuple(seen.shape)} on {seen.device}"
+            raise ValueError(f"seen: needed a boolean for each cell, {wanted} on {maps.device}, got {got}")
     error = (maps - target).square()
     error = (error if seen is None else error * seen[:, None]).sum((-2, -1))
     labelled = target.flatten(-2).any(-1)
@@ -233,7 +258,7 @@ class Corrected(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
         found = self.net.features(images)
-        return [maps for _, maps in found], self.linear(found[-1][0].mean((2, 3))).unflatten(1, (-1, 2))
+        return [maps for _, maps in found], precise(self.linear, found[-1][0].mean((2, 3))).unflatten(1, (-1, 2))
 
 
 def correction_loss(model: nn.Module, batch: Crop, sigma: float = 2.0, dynamic: bool = False) -> Float[Tensor, ""]:
@@ -258,6 +283,7 @@ def decoded(output: Any, side: int, method: str = "local_soft", **how: float) ->
     >>> decoded([maps], side=64)
     tensor([[[38.6677, 32.7248]]])
     """
+    _checks.keywords(how, {"window", "tau", "alignment"}, "decoded")
     maps, delta = output if isinstance(output, tuple) else (output, None)
     maps = (maps[-1] if isinstance(maps, list) else maps).float()
     stride = side / maps.shape[-1]

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from lddmmlib import _checks
 from lddmmlib._shapes import Float
-from lddmmlib.networks.heads import Standardise
+from lddmmlib.networks.heads import Standardise, precise
 
 PATCH = 16  # px: a landmark is drawn within half of it to each side
 LUMA = (0.299, 0.587, 0.114)  # grey of red, green, blue
@@ -34,16 +34,26 @@ class Similarity(NamedTuple):
     A: Float[Tensor, "*batch 2 2"]
     t: Float[Tensor, "*batch 2"]
 
+    @_checks.full_precision
     def apply(self, points: Float[Tensor, "*batch n 2"]) -> Float[Tensor, "*batch n 2"]:
         """T(p)."""
+        self._check(points)
         return points @ self.A.mT + self.t[..., None, :]
 
+    @_checks.full_precision
     def undo(self, points: Float[Tensor, "*batch n 2"]) -> Float[Tensor, "*batch n 2"]:
         """T⁻¹(p) = A⁻¹ (p - t), where A⁻¹ = Aᵀ / (a² + b²)."""
+        self._check(points)
         a, b = self.A[..., 0, 0], self.A[..., 1, 0]
         return (points - self.t[..., None, :]) @ self.A / (a**2 + b**2)[..., None, None]
 
+    def _check(self, points: Tensor) -> None:
+        _shape(points, "points")
+        _checks.same(**{"self.A": self.A, "points": points})
+        _checks.batch(self.A.shape[:-2], **{"self.A": self.A, "points": points})
 
+
+@_checks.full_precision
 def similarity(points: Float[Tensor, "*batch n 2"], target: Float[Tensor, "n 2"]) -> Similarity:
     """The similarity, without reflection, that minimises Σ|T(p_i) - q_i|².
 
@@ -55,6 +65,11 @@ def similarity(points: Float[Tensor, "*batch n 2"], target: Float[Tensor, "n 2"]
     >>> T.A.round().tolist(), T.t.round().tolist()
     ([[0.0, -2.0], [2.0, 0.0]], [5.0, 0.0])
     """
+    _shape(points, "points")
+    _shape(target, "target")
+    _checks.same(points=points, target=target)
+    if target.shape != points.shape[-2:]:
+        raise ValueError(f"target: needed {tuple(points.shape[-2:])}, like a face, got {tuple(target.shape)}")
     middle, target_middle = points.mean(-2), target.mean(-2)
     p, q = points - middle[..., None, :], target - target_middle
     size = p.square().sum((-2, -1))
@@ -64,6 +79,14 @@ def similarity(points: Float[Tensor, "*batch n 2"], target: Float[Tensor, "n 2"]
     return Similarity(A, target_middle - (A @ middle[..., None])[..., 0])
 
 
+def _shape(points: Tensor, name: str) -> None:
+    """Refuse what is not points (..., n, 2), without a look at values: that would hold a device up at each stage."""
+    _checks.floats(points, name)
+    if points.ndim < 2 or points.shape[-1] != 2 or not points.shape[-2]:
+        raise ValueError(f"{name}: needed points of shape (..., n, 2), got {tuple(points.shape)}")
+
+
+@_checks.full_precision
 def resample(images: Float[Tensor, "b c h w"], T: Similarity) -> Float[Tensor, "b c h w"]:
     """The image in which T(p) shows what p shows in `images`; bilinear, beyond the border its last pixels.
 
@@ -73,6 +96,13 @@ def resample(images: Float[Tensor, "b c h w"], T: Similarity) -> Float[Tensor, "
             [3., 3., 4.],
             [6., 6., 7.]])
     """
+    _checks.floats(images, "images")
+    if images.ndim != 4 or not images.numel():
+        raise ValueError(f"images: needed (b, c, h, w), at least one, got shape {tuple(images.shape)}")
+    _checks.kind(T, "T", Similarity)
+    _checks.same(**{"images": images, "T.A": T.A})
+    if T.A.shape[:-2] != images.shape[:1]:
+        raise ValueError(f"images, T: needed one T for each image, got {len(images)} and {tuple(T.A.shape[:-2])}")
     b, _, h, w = images.shape
     x, y = (torch.arange(k, dtype=images.dtype, device=images.device) for k in (w, h))
     pixels = torch.cartesian_prod(y, x).flip(-1)  # (h w, 2), x first, row by row
@@ -82,6 +112,7 @@ def resample(images: Float[Tensor, "b c h w"], T: Similarity) -> Float[Tensor, "
     return F.grid_sample(images, grid, padding_mode="border", align_corners=True)
 
 
+@_checks.full_precision
 def landmark_image(points: Float[Tensor, "b n 2"], size: int) -> Float[Tensor, "b 1 size size"]:
     """H(x) = 1 / (1 + min_i |x - s_i|) within 8 px of a landmark, to each side, and 0 elsewhere.
 
@@ -92,6 +123,10 @@ def landmark_image(points: Float[Tensor, "b n 2"], size: int) -> Float[Tensor, "
             [0.5000, 0.9990, 0.5000],
             [0.4140, 0.5000, 0.4140]])
     """
+    _shape(points, "points")
+    if points.ndim != 3:
+        raise ValueError(f"points: needed (b, n, 2), got {tuple(points.shape)}")
+    _checks.whole(size, "size")
     pixel = torch.arange(size, dtype=points.dtype, device=points.device)
     offset = pixel - points[..., None]  # (b, n, 2, size)
     beyond = (pixel - points.detach().floor()[..., None]).abs() > PATCH // 2
@@ -123,7 +158,7 @@ class Stage(nn.Module):
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         seen = self.see(self.norm(pictures)).flatten(1)  # (b, 8 width, s/16, s/16) -> (b, 8 width (s/16)²)
         hidden = self.hide(seen)
-        return self.say(hidden).unflatten(1, (-1, 2)), hidden  # (b, 2n) -> (b, n, 2)
+        return precise(self.say, hidden).unflatten(1, (-1, 2)), hidden  # (b, 2n) -> (b, n, 2)
 
 
 def _layer(linear: nn.Module, norm: nn.Module) -> nn.Sequential:
@@ -174,6 +209,9 @@ class DAN(nn.Module):
 
     def trace(self, images: Tensor, stages: int | None = None) -> list[Tensor]:
         """The landmarks (b, n, 2) px after each stage, the first ``stages`` or all."""
+        if self.mean_shape.dtype not in _checks.PRECISE:
+            wanted = "a network of single or double precision, as its landmarks are"
+            raise TypeError(f"images: needed {wanted}, got {self.mean_shape.dtype}; use net.float() and autocast")
         if stages is not None and not 1 <= stages <= len(self.stages):
             raise ValueError(f"stages: needed a number from 1 to {len(self.stages)}, got {stages}")
         grey = (self.standardise(images) * self.luma).sum(1, keepdim=True)  # (b, 3, s, s) -> (b, 1, s, s)

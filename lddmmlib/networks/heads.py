@@ -130,7 +130,18 @@ class CoordinateHead(nn.Module):
         else:
             x = torch.cat(list(branches), 1)
         x = self.mix(x).mean((2, 3))  # (b, hidden, h, w) -> (b, hidden)
-        return self.start + self.last(x).unflatten(1, (-1, 2))  # (b, 2n) -> (b, n, 2)
+        return self.start + precise(self.last, x).unflatten(1, (-1, 2))  # (b, 2n) -> (b, n, 2)
+
+
+@_checks.full_precision
+def precise(last: nn.Linear, features: Tensor) -> Tensor:
+    """What the last layer says of features, in its own precision under any autocast: coordinates, or momenta.
+
+    >>> with torch.autocast("cpu", torch.bfloat16):
+    ...     print(precise(nn.Linear(2, 2), torch.ones(1, 2).bfloat16()).dtype)
+    torch.float32
+    """
+    return last(features.to(last.weight.dtype))
 
 
 class Bottleneck(nn.Module):

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from lddmmlib import heatmaps
+from lddmmlib import _checks, heatmaps
 from lddmmlib._shapes import Float
 from lddmmlib.networks.hrnet import HRNetV2
 
@@ -67,7 +67,7 @@ def pretrained() -> CropLandmarker:
 
 def read(path: Path) -> Weights:
     """The weights in a file, as they are kept, and their card."""
-    from safetensors import safe_open
+    safe_open = _checks.optional("safetensors").safe_open
 
     with safe_open(path, framework="pt") as file:
         card = json.loads(file.metadata()["card"])
@@ -77,7 +77,7 @@ def read(path: Path) -> Weights:
 def write(path: Path, net: HRNetV2, card: dict) -> None:
     """Keep a network in half precision, with its card: at least ``network`` (what `HRNetV2` is made with), ``size``
     (px of a crop) and ``scheme``. Raises ValueError where the card lacks one of these; nothing is written then."""
-    from safetensors.torch import save_file
+    save_file = _checks.optional("safetensors.torch").save_file
 
     missing = {"network", "size", "scheme"} - card.keys()
     if missing:

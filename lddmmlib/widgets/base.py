@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import inspect
 import io
 import json
 import re
@@ -11,11 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-import anywidget
-import ipywidgets
 import numpy as np
-import traitlets
-from anywidget._util import remove_buffers
+
+from lddmmlib import _checks
+
+anywidget, ipywidgets, traitlets = map(_checks.optional, ("anywidget", "ipywidgets", "traitlets"))
+remove_buffers = _checks.optional("anywidget._util").remove_buffers
 
 HERE = Path(__file__).parent
 # `import ... from "./x.js"`, `import "./x.js"`, `export ... from "./x.js"` that begin a line, over several lines too.
@@ -49,6 +51,7 @@ class Number(traitlets.Float):
     """A finite float, synchronised with the browser, whose JSON knows neither NaN nor infinity."""
 
     def __init__(self, default: float = 0.0, **bounds: float) -> None:
+        _checks.keywords(bounds, {"min", "max", "help"}, "Number")
         super().__init__(default, **bounds)
         self.tag(sync=True)
 
@@ -88,6 +91,17 @@ class StaticWidget(anywidget.AnyWidget):
     question = traitlets.Unicode(help="what the reader should predict; the caption").tag(sync=True)
     alt = traitlets.Unicode("Interactive figure", help="what the picture shows, in words").tag(sync=True)
 
+    def __init__(self, **traits: object) -> None:
+        self._refuse_unknown(traits)
+        super().__init__(**traits)
+
+    def _refuse_unknown(self, traits: dict[str, object]) -> None:
+        """TypeError for a keyword that is no trait: traitlets itself would take it without a word."""
+        own = inspect.signature(type(self)).parameters.values()
+        host = set(anywidget.AnyWidget.class_trait_names())
+        known = {*self.trait_names(), *(p.name for p in own if p.kind != p.VAR_KEYWORD)} - host
+        _checks.keywords(traits.keys() - host, known, type(self).__name__)
+
     @traitlets.default("_esm")
     def _bundled(self) -> str:
         return bundle(self.script)  # read anew for each widget: while writing one, save, run the cell again
@@ -105,9 +119,7 @@ class StaticWidget(anywidget.AnyWidget):
 
     def static_png(self) -> bytes | None:
         """``picture`` as a PNG of at most 64 colours, some 20 kB."""
-        import matplotlib
-        from PIL import Image
-
+        matplotlib, image = _checks.optional("matplotlib"), _checks.optional("PIL.Image")
         from lddmmlib import plots
 
         full, small = io.BytesIO(), io.BytesIO()
@@ -116,7 +128,7 @@ class StaticWidget(anywidget.AnyWidget):
             if figure is None:
                 return None
             figure.savefig(full, format="png", dpi=150, facecolor="white")
-        Image.open(full).convert("RGB").quantize(64).save(small, format="png", optimize=True)
+        image.open(full).convert("RGB").quantize(64).save(small, format="png", optimize=True)
         return small.getvalue()
 
     def static_html(self, png: bytes | None = None) -> str:

@@ -70,6 +70,7 @@ class DecoderExplorer(StaticWidget):
         networks: Sequence[str] | None = None,
         **traits,
     ) -> None:
+        self._refuse_unknown(traits)
         if image is None:
             start, traits = _kept(), {"selected": 36} | traits
         else:

@@ -136,8 +136,8 @@ function numbers(ui, now) {
 }
 const folds = n => (n === 0 ? "no cell folded" : n === 1 ? "1 cell folded" : `${n} cells folded`);
 function sizes({ said: { least, most, folded }, found: { enough } }) {
-  return `Cells: area × ${decimal(least, 2)} to × ${decimal(most, 2)}, ${folds(folded)}. ` +
-    `Sure to fold nothing: ${enough} step${enough === 1 ? "" : "s"} and more.`;
+  const sure = Number.isFinite(enough) ? `${enough} step${enough === 1 ? "" : "s"}` : "no number of steps that was tried";
+  return `Cells: area × ${decimal(least, 2)} to × ${decimal(most, 2)}, ${folds(folded)}. Sure to fold nothing: ${sure}.`;
 }
 const legend = () => h("div", { class: "sw-key" },
   h("span", { class: "sw-shades" }), h("span", { class: "sw-fold" }, "folded"),

@@ -59,16 +59,18 @@ function stepped(y, slopeOf, h, { reach, weights }) {
   return along(y, h, sum);
 }
 /** Landmarks x0 with momenta p0 and passengers, after 0, 1, ... steps of 1/`steps` each, `taken` of them: the lists
-    `path` and `momenta`, and where the passengers are at the end. model: "shoot", momenta obey the geodesic equation;
-    "flow", they are constant. */
+    `path` and `momenta`, where the passengers are at the end, and `steepest`, the largest bound on the slope of any
+    field that a step looked up. model: "shoot", momenta obey the geodesic equation; "flow", they are constant. */
 export function flow({ x0, p0, sigma, steps, method = "rk2", model = "shoot", passengers = [], taken = steps }) {
   const moving = range(x0.length).filter(i => p0[i][0] || p0[i][1]); // one without momentum has none ever after
   const riding = range(x0.length).filter(i => !moving.includes(i));
   const n = 2 * moving.length, scale = 1 / sigma ** 2;
   const order = [...moving.map(i => x0[i]), ...moving.map(i => p0[i]), ...riding.map(i => x0[i]), ...passengers];
+  let steepest = 0;
   const slopeOf = y => {
     const slope = new Float64Array(y.length), x = y.subarray(0, n), p = y.subarray(n, 2 * n);
     addVelocity(slope.subarray(0, n), x, x, p, scale);
+    steepest = Math.max(steepest, slopeBound(slope, p) / sigma);
     addVelocity(slope.subarray(2 * n), y.subarray(2 * n), x, p, scale);
     if (model === "shoot") addForce(slope.subarray(n, 2 * n), x, p, scale);
     return slope;
@@ -81,15 +83,34 @@ export function flow({ x0, p0, sigma, steps, method = "rk2", model = "shoot", pa
     path: states.map(y => x0.map((_, i) => at(y, place[i]))),
     momenta: states.map(y => x0.map((_, i) => (place[i] < m ? at(y, m + place[i]) : [0, 0]))),
     passengers: passengers.map((_, i) => at(last, m + x0.length + i)),
+    steepest,
   };
+}
+/** √2 ||v||_V by ||v||²_V = Σ p·v, with room for rounding, which leaves no digit of v where large momenta cancel. */
+function slopeBound(v, p) {
+  let norm2 = 0, total = 0;
+  for (let i = 0; i < p.length; i += 2) {
+    norm2 += p[i] * v[i] + p[i + 1] * v[i + 1];
+    total += Math.hypot(p[i], p[i + 1]);
+  }
+  return Math.sqrt(2 * (Math.max(norm2, 0) + 4 * Number.EPSILON * total ** 2));
 }
 
 const CONTRACTS = { euler: 1, rk2: Math.sqrt(3) - 1, rk4: 0.6939 }; // as lddmmlib.flows.REACH
-/** So many steps are sure to fold nothing: `flows.min_steps`. */
-export function minSteps({ x0, p0, sigma, method, model }) {
-  const bound = model === "shoot" ? Math.sqrt(4 * hamiltonian(x0, p0, sigma))
-    : Math.sqrt(2 / Math.E) * p0.reduce((sum, p) => sum + Math.hypot(...p), 0);
-  return Math.floor(bound / sigma / CONTRACTS[method]) + 1;
+const MOST_STEPS = 10_000; // as lddmmlib.flows.MOST_STEPS
+/** A number of steps that is sure to fold nothing, `flows.min_steps`: of a geodesic the number that its start needs,
+    doubled until the whole path that it gives is certified; Infinity where that takes more than `most`. */
+export function minSteps({ x0, p0, sigma, method, model, most = MOST_STEPS }) {
+  const given = { x0, p0, sigma, method, model }, reach = CONTRACTS[method];
+  const needed = slope => Math.floor(slope / reach) + 1;
+  if (model !== "shoot") {
+    return needed(Math.sqrt(2 / Math.E) / sigma * p0.reduce((sum, p) => sum + Math.hypot(...p), 0));
+  }
+  const start = flow({ ...given, method: "euler", steps: 1 }).steepest; // its one step looks at the start alone
+  for (let steps = needed(start); steps <= most; steps *= 2) {
+    if (flow({ ...given, steps }).steepest / steps < reach) return steps;
+  }
+  return Infinity;
 }
 
 // ------------------------------------------------------------------------------------------ what is conserved

@@ -74,6 +74,7 @@ class WarpExplorer(StaticWidget):
         names: Sequence[str] | None = None,
         **traits,
     ) -> None:
+        self._refuse_unknown(traits)
         if image is None:
             face = synthetic.sample(10, "studio", size=128)
             image, source = face.image, face.landmarks[list(MARKS)].round(decimals=1)

@@ -62,7 +62,7 @@ def update(number: str = "") -> None:
     REFERENCES.mkdir(exist_ok=True)
     for path in (p for p in chapters.paths() if p.stem.startswith(number)):
         notebook = chapters.read(path.read_text(encoding="utf-8"))
-        NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
+        NotebookClient(notebook, timeout=chapters.LIMIT, kernel_name="python3").execute()
         known = {c.source: plain(c.outputs) for c in checked(notebook)}
         text = json.dumps(known, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
         (REFERENCES / f"{path.stem}.json").write_text(text, encoding="utf-8", newline="\n")

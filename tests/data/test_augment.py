@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from lddmmlib.data import augment, crops
+from lddmmlib.data import augment, crops, images
 from lddmmlib.data.augment import RECIPE, STILL
+from lddmmlib.data.records import Record
 from lddmmlib.faces import schemes, synthetic
 
 SCHEME = schemes.get("aflw-19")
@@ -255,3 +256,156 @@ def test_visible_is_what_no_thing_covers():
         assert torch.equal(face.visible, seen & ~changed)
         covered += changed.sum().item()
     assert covered > 4
+
+
+# ------------------------------------------------------------------------------------------ one contract, two doors
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_channels_are_carried_through_both_doors(channels):
+    points, seen = spread(), torch.ones(19, dtype=torch.bool)
+    image = torch.from_numpy(rng(1).integers(0, 256, (channels, 256, 256), dtype=np.uint8))
+    affine = crops.frame(crops.box(points), SIZE)
+    plain = crops.crop(image, points, seen, SIZE, affine)
+    assert plain.image.shape == (channels, SIZE, SIZE)
+    assert torch.equal(one(STILL, 0, image).image, plain.image)
+    for seed in range(30):
+        face = one(RECIPE, seed, image)
+        assert face.image.shape == (channels, SIZE, SIZE)
+        assert face.image.dtype == torch.uint8
+        if channels == 4:  # alpha is moved alone, as nothing but the map would
+            assert torch.equal(face.image[3:], crops.cut(image[3:], face.affine, SIZE))
+        if channels == 1:  # the face of three equal channels, in gray
+            colour = one(RECIPE, seed, image.expand(3, -1, -1)).image.double()
+            gray = (colour * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(0)
+            assert (gray - face.image[0]).abs().max() <= 1.01
+
+
+@pytest.mark.parametrize(
+    ("image", "error"),
+    [
+        (torch.zeros(2, 256, 256).byte(), ValueError),
+        (torch.zeros(5, 256, 256).byte(), ValueError),
+        (torch.zeros(256, 256, 3).byte(), ValueError),
+        (torch.zeros(256, 256).byte(), ValueError),
+        (torch.zeros(1, 3, 256, 256).byte(), ValueError),
+        (torch.zeros(3, 0, 256).byte(), ValueError),
+        (torch.zeros(3, 256, 256), ValueError),
+        (torch.zeros(3, 256, 256).short(), ValueError),
+    ],
+)
+def test_other_images_are_refused_by_name_at_both_doors(image, error):
+    points, seen = spread(), torch.ones(19, dtype=torch.bool)
+    affine = crops.frame(crops.box(points), SIZE)
+    for call in (
+        lambda: crops.crop(image, points, seen, SIZE, affine),
+        lambda: augment.augment(image, points, seen, affine, SIZE, SCHEME.name, rng(), RECIPE),
+        lambda: augment.Crops([(image, points, seen)], SCHEME.name, SIZE)[0],
+    ):
+        with pytest.raises(error, match=r"image: needed \(c, h, w\) of uint8, 1 \(gray\), 3 .* or 4"):
+            call()
+
+
+def test_visible_of_another_kind_is_refused_at_both_doors():
+    points, image = spread(), torch.zeros(3, 256, 256).byte()
+    affine = crops.frame(crops.box(points), SIZE)
+    for bad in (torch.ones(18).bool(),):
+        with pytest.raises(ValueError, match=r"visible: needed bool \(19,\)"):
+            crops.crop.__wrapped__(image, points, bad, SIZE, affine) if hasattr(crops.crop, "__wrapped__") else (
+                crops.crop(image, points, bad, SIZE, affine)
+            )
+
+
+# -------------------------------------------------------------------------------------------------- from records
+
+
+def record(path, box=None, landmarks=None, **changes):
+    landmarks = spread(64) if landmarks is None else landmarks
+    seen = ~landmarks.isnan().any(-1)
+    return Record(
+        image=path, landmarks=landmarks, visible=seen, box=box, scheme="aflw-19", attributes={}, source="a.json: 7"
+    )._replace(**changes)
+
+
+def test_records_become_crops(picture):
+    """Lazily: the photograph in red, green, blue, cut around the record's own box, else around the landmarks."""
+    path = picture("a.png", (70, 80))
+    boxed, plain = record(path, box=(5.0, 6.0, 50.0, 40.0)), record(path)
+    data = augment.Crops.of([boxed, plain, record(path.with_name("later.png"))], SCHEME.name, 32)
+    assert len(data) == 3
+    assert torch.equal(data[0].affine, crops.frame(boxed.box, 32))
+    assert torch.equal(data[1].affine, crops.frame(crops.box(plain.landmarks), 32))
+    assert torch.equal(data[0].landmarks, crops.apply(data[0].affine, boxed.landmarks))
+    pixels = torch.from_numpy(images.load(path)[..., ::-1].copy()).permute(2, 0, 1)
+    assert torch.equal(data[0].image, crops.cut(pixels, data[0].affine, 32))
+    for again in (data.draw(0, rng(2)), data.draw(1, rng(2))):
+        assert again.image.shape == (3, 32, 32)
+    with pytest.raises(ValueError, match=r"faces\[2\]|a\.json: 7: needed an image that can be read, got .*later\.png"):
+        data[2]
+    picture("later.png", (70, 80))
+    assert data[2].image.shape == (3, 32, 32)
+
+
+def test_a_face_without_landmarks_is_cut_by_its_box_or_named(picture):
+    nothing = torch.full((19, 2), torch.nan, dtype=torch.float64)
+    path = picture("a.png", (70, 80))
+    data = augment.Crops.of(
+        [record(path, (5.0, 6.0, 50.0, 40.0), nothing), record(path, None, nothing)], SCHEME.name, 32
+    )
+    assert not data[0].inside.any()
+    assert torch.equal(data[0].affine, crops.frame((5.0, 6.0, 50.0, 40.0), 32))
+    for make in (lambda: data[1], lambda: data.draw(1, rng())):
+        with pytest.raises(ValueError, match=r"faces\[1\]: landmarks: needed one that has a place"):
+            make()
+
+
+def test_a_box_without_extent_is_none(picture):
+    data = augment.Crops.of([record(picture("a.png", (70, 80)), (0.0, 0.0, 0.0, 0.0))], SCHEME.name, 32)
+    assert torch.equal(data[0].affine, crops.frame(crops.box(spread(64)), 32))
+
+
+def test_a_face_of_few_landmarks_says_so(picture):
+    few = torch.full((19, 2), torch.nan, dtype=torch.float64)
+    few[:2] = torch.tensor([[10.0, 10.0], [30.0, 20.0]])
+    data = augment.Crops.of([record(picture("a.png", (70, 80)), None, few)], SCHEME.name, 32)
+    with pytest.warns(UserWarning, match=r"faces\[0\]: cut around 2 of 19 landmarks alone"):
+        assert torch.equal(data[0].affine, crops.frame((10.0, 10.0, 20.0, 10.0), 32))
+
+
+def test_missing_landmarks_hardly_move_the_crop():
+    faces = synthetic.Faces(6, "studio", size=96)
+    whole = augment.Crops(faces, "300w-68", 32)
+    jawless = []
+    for image, landmarks, visible, *_ in (faces[i] for i in range(6)):
+        landmarks = landmarks.clone()
+        landmarks[:17] = torch.nan
+        jawless.append((image, landmarks, visible & ~landmarks.isnan().any(-1)))
+    scales = [augment.Crops(jawless, "300w-68", 32)[i].affine[0, 0] / whole[i].affine[0, 0] for i in range(6)]
+    assert (torch.stack(scales).mean() - 1).abs() < 0.08
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"claims": {"size": (80, 70)}}, r"a\.json: 7: needed an image of 70 x 80 px"),
+        ({"image": None}, r"a\.json: 7: needed an image that can be read, got none"),
+    ],
+)
+def test_a_photograph_that_is_not_as_annotated_is_refused(picture, change, said):
+    data = augment.Crops.of([record(picture("a.png", (70, 80)), **change)], SCHEME.name, 32)
+    with pytest.raises(ValueError, match=said):
+        data[0]
+
+
+def test_records_of_another_scheme_are_refused_at_once(picture):
+    with pytest.raises(ValueError, match=r"records\[1\]: needed the 68 landmarks of '300w-68', got 19 \(a\.json: 7\)"):
+        augment.Crops.of([record(None, landmarks=torch.zeros(68, 2).double()), record(None)], "300w-68", 32)
+
+
+def test_one_wrong_annotation_names_its_face():
+    points = torch.rand(68, 2, dtype=torch.float64) * 50
+    points[3, 0] = 1e8
+    data = augment.Crops([(torch.zeros(3, 64, 64).byte(), points, torch.ones(68).bool())], "300w-68", 32)
+    for make in (lambda: data[0], lambda: data.draw(0, rng())):
+        with pytest.raises(ValueError, match=r"faces\[0\]: affine: .* is a landmark or the box misplaced"):
+            make()

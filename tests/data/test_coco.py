@@ -305,12 +305,13 @@ def test_what_may_be_absent(tmp_path):
     ],
 )
 def test_a_malformed_annotation_is_named_and_the_others_stay(tmp_path, change, needed, got):
-    bad = ENTRY | change if isinstance(change, dict) else change
+    bad = ENTRY | {"id": 2} | change if isinstance(change, dict) else change
     with pytest.raises(formats.FormatError) as caught:
         read(tmp_path, lines([ENTRY, bad, ENTRY | {"id": 3}]))
     assert [record.source[-1] for record in caught.value.records] == ["1", "3"]
     (problem,) = caught.value.problems
     assert problem.line == 5
+    assert problem.where == ("annotations[1], id 2" if isinstance(change, dict) else "annotations[1]")
     assert problem.needed.startswith(needed)
     assert problem.got.startswith(got)
 
@@ -347,7 +348,7 @@ def test_lines_of_any_layout():
 
 def test_a_key_of_the_same_name_elsewhere_costs_the_line_only(tmp_path):
     text = lines([ENTRY, 7]).replace('{"images"', '{"info": {"annotations": [1, 2, 3]}, "images"', 1)
-    with pytest.raises(formats.FormatError, match=r"a\.json: needed an annotation, got 7") as caught:
+    with pytest.raises(formats.FormatError, match=r"a\.json: annotations\[1\]: needed an annotation, got 7") as caught:
         read(tmp_path, text)
     assert len(caught.value.records) == 1
 
@@ -367,8 +368,173 @@ def test_malformed_entries_of_images_and_categories(tmp_path):
     odd = [3, {"id": [1], "file_name": "b.png"}, {"id": 8, "file_name": 9}, {"file_name": "c.png"}, IMAGE]
     categories = [None, {"id": {}, "keypoints": []}, {"id": 1}]
     with pytest.raises(formats.FormatError) as caught:
-        read(tmp_path, lines([ENTRY, ENTRY | {"image_id": 8}], categories, odd))
+        read(tmp_path, lines([ENTRY, ENTRY | {"id": 2, "image_id": 8}], categories, odd))
     assert len(caught.value.records) == len(caught.value.problems) == 1
+
+
+# ------------------------------------------------------------------------------------- what stands twice, silently
+
+B = {"id": 7, "file_name": "b.png"}
+
+
+def refused(tmp_path: Path, text: str, format: str | None = None) -> tuple[list[formats.Record], list[str]]:
+    with pytest.raises(formats.FormatError) as caught:
+        read(tmp_path, text, format)
+    return caught.value.records, [str(problem) for problem in caught.value.problems]
+
+
+def test_two_images_of_one_id(tmp_path):
+    """Both are named; no face is given to either."""
+    records, problems = refused(tmp_path, lines([ENTRY, ENTRY | {"id": 2, "image_id": 8}],
+                                                images=[IMAGE, B, {"id": 8, "file_name": "c.png"}, B]))  # fmt: skip
+    assert [record.image.name for record in records] == ["c.png"]
+    assert "images[0] and images[1] of id 7" in problems[0]
+    assert "images[0] and images[3] of id 7" in problems[1]
+    assert "annotations[0], id 1: needed image_id: the id of one entry, got 7" in problems[2]
+
+
+def test_two_images_of_one_id_that_differ_elsewhere(tmp_path):
+    records, problems = refused(tmp_path, lines([ENTRY], images=[IMAGE, IMAGE | {"license": 3}]))
+    assert len(records) == len(problems) == 1
+    assert "images[0] and images[1] of id 7" in problems[0]
+
+
+def test_entries_that_stand_twice_alike_mean_one_thing(tmp_path):
+    assert len(read(tmp_path, lines([ENTRY, ENTRY], [CATEGORY] * 2, [IMAGE] * 3))) == 2
+
+
+def test_two_annotations_of_one_id(tmp_path):
+    records, problems = refused(tmp_path, lines([ENTRY, ENTRY | {"id": 2}, ENTRY | {"bbox": [1, 1, 9, 9]}]))
+    assert len(records) == 3
+    assert len(problems) == 1
+    assert "annotations[0] and annotations[2] of id 1" in problems[0]
+
+
+def test_one_image_under_two_ids(tmp_path, picture):
+    picture("a.png")
+    for name in ("a.png", ".\\a.png", "c/../a.png"):
+        (tmp_path / "c").mkdir(exist_ok=True)
+        both = [IMAGE, {"id": 8, "file_name": name}]
+        records, problems = refused(tmp_path, lines([ENTRY, ENTRY | {"id": 2, "image_id": 8}], images=both))
+        assert len(records) == 2
+        assert len(problems) == 1
+        assert f"needed one entry for each image, got id 7 and id 8 for {tmp_path / 'a.png'}" in problems[0]
+
+
+def test_two_categories_of_one_id(tmp_path):
+    records, problems = refused(tmp_path, lines([ENTRY], [CATEGORY, CATEGORY | {"keypoints": ["a", "b"]}]))
+    assert records == []
+    assert "categories[0] and categories[1] of id 1" in problems[0]
+    assert "category_id: the id of one entry, got 1" in problems[1]
+
+
+@pytest.mark.parametrize("key", ["images", "annotations", "categories"])
+def test_a_list_that_stands_twice_is_refused(tmp_path, key):
+    text = lines([ENTRY])[:-1] + f', "{key}": []}}'
+    records, (problem,) = refused(tmp_path, text)
+    assert records == []
+    assert f"needed each key once, got '{key}' twice" in problem
+
+
+def test_a_key_that_stands_twice_in_an_entry(tmp_path):
+    """Named by its place; the other entries are read."""
+    twice = lines([ENTRY, ENTRY | {"id": 2}]).replace('{"id": 2,', '{"id": 2, "bbox": [9, 9, 9, 9],')
+    records, (problem,) = refused(tmp_path, twice)
+    assert len(records) == 1
+    assert "annotations[1], id 2: needed each key once, got 'bbox' twice" in problem
+    inner = lines([ENTRY | {"attributes": {"x": 1}}, ENTRY | {"id": 2}]).replace('{"x": 1}', '{"x": 1, "x": 2}')
+    records, (problem,) = refused(tmp_path, inner)
+    assert len(records) == 1
+    assert "'x' twice" in problem
+    image = lines([ENTRY, ENTRY | {"id": 2, "image_id": 8}], images=[IMAGE, {"id": 8, "file_name": "b.png"}])
+    records, problems = refused(
+        tmp_path, image.replace('"file_name": "b.png"', '"file_name": "b.png", "file_name": "c"')
+    )
+    assert len(records) == 1
+    assert "images[1]: needed each key once, got 'file_name' twice" in problems[0]
+
+
+def test_true_is_no_id(tmp_path):
+    """In Python True is 1."""
+    records, problems = refused(tmp_path, lines([ENTRY | {"image_id": True}], images=[IMAGE | {"id": 1}]))
+    assert records == []
+    assert "image_id: the id of an image" in problems[0]
+
+
+# -------------------------------------------------------------------------------------------------- places are told
+
+
+def test_the_place_in_a_json_of_one_line(tmp_path):
+    text = lines([ENTRY, ENTRY | {"id": "x9", "keypoints": [1]}, 7, {"image_id": 7}]).replace("\n", "")
+    _, problems = refused(tmp_path, text)
+    assert [problem.split("a.json")[1].split(" needed")[0] for problem in problems] == [
+        ":1: annotations[1], id 'x9':", ":1: annotations[2]:", ":1: annotations[3]:"
+    ]  # fmt: skip
+    for broken in (text[:80], text[:-3], text.replace('"bbox"', "bbox", 1)):
+        _, (problem,) = refused(tmp_path, broken, "coco")
+        column = int(re.search(r"a\.json:1: column (\d+): needed json", problem)[1])
+        with pytest.raises(json.JSONDecodeError) as caught:
+            json.loads(broken)
+        assert column == caught.value.colno
+
+
+def test_the_place_of_a_byte_that_is_no_utf8(tmp_path):
+    (tmp_path / "a.json").write_bytes(lines([ENTRY]).encode().replace(b"face", b"fa\xe7e"))
+    with pytest.raises(formats.FormatError) as caught:
+        formats.read(tmp_path / "a.json")
+    (problem,) = caught.value.problems
+    raw = (tmp_path / "a.json").read_bytes().split(b"\n")[problem.line - 1]
+    assert problem.where == f"byte {raw.index(0xE7) + 1} of the line"
+
+
+# --------------------------------------------------------------------------------------------------- what is claimed
+
+
+def test_claims_and_notes_are_handed_over(tmp_path):
+    (face,) = read(tmp_path, lines([ENTRY | {"num_keypoints": 5}]))
+    assert face.claims == {"size": (40, 60), "num_keypoints": 5}
+    assert face.notes == ()
+    (face,) = read(tmp_path, lines([ENTRY | {"category_id": 4}], images=[{"id": 7, "file_name": "x/a.png"}]))
+    assert face.claims == {}
+    assert face.notes == ("faces of a category that is not described",)
+    (face,) = read(tmp_path, lines([ENTRY | {"keypoints": [1, 1, 1] * 3}], [CATEGORY | {"keypoints": []}]))
+    assert "v = 1 read as seen" in face.notes[0]
+
+
+# ---------------------------------------------------------------------------------------------------- COCO-WholeBody
+
+
+def whole(i: int, v: list, valid: object = True) -> dict:
+    flat = [x for k in range(68) for x in (k + 0.5, 2 * k, v[k % len(v)])]
+    body = {"keypoints": [1, 1, 2] * 17, "num_keypoints": 17, "bbox": [0, 0, 50, 40]}
+    return ENTRY | body | {"id": i, "face_kpts": flat, "face_box": [3, 4, 20, 30], "face_valid": valid}
+
+
+def test_the_faces_of_whole_bodies(tmp_path):
+    entries = [whole(1, [2, 1, 0]), whole(2, [0], valid=False), whole(3, [1.0])]
+    first, second = read(tmp_path, lines(entries, [CATEGORY | {"keypoints": ["nose"] * 17}]))
+    assert first.scheme == "300w-68"
+    assert first.landmarks[0].tolist() == [0.5, 0]
+    assert first.landmarks[::3].shape == (23, 2)
+    assert first.landmarks[2::3].isnan().all()
+    assert first.visible[:3].tolist() == [True, False, False]
+    assert first.box == (3, 4, 20, 30)
+    assert "num_keypoints" not in first.claims
+    assert second.source.endswith("annotation 3")
+    (face,) = read(tmp_path, lines([whole(1, [0.3, 0.0, 1.0])]))  # reliability
+    assert face.visible[:3].tolist() == [True, False, True]
+    assert len(read(tmp_path, lines(entries, [CATEGORY | {"keypoints": []}]), "coco")[0].landmarks) == 17
+
+
+@pytest.mark.parametrize("face_kpts", [None, "x", [1, 2], [1, 2, 2] * 67 + [1, 2, float("nan")]])
+def test_a_malformed_whole_body_is_named(tmp_path, face_kpts):
+    records, (problem,) = refused(tmp_path, lines([whole(1, [2]), whole(2, [2]) | {"face_kpts": face_kpts}]))
+    assert len(records) == 1
+    assert "annotations[1], id 2: needed face_kpts" in problem
+
+
+def test_no_valid_face_is_a_problem(tmp_path):
+    assert "at least one face" in refused(tmp_path, lines([whole(1, [2], False), whole(2, [2], None)]))[1][0]
 
 
 # ------------------------------------------------------------------------------------------------- real files

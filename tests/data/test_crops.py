@@ -154,9 +154,99 @@ def test_a_box_of_what_is_there():
         (lambda: crops.frame((3.0, 4.0, 9.0, 2.0), 0), "size: needed a number > 0"),
         (lambda: crops.frame((3.0, 4.0, 9.0, 2.0), 64, margin=0.0), "margin: needed a number > 0"),
         (lambda: crops.cut(torch.zeros(3, 9, 9), torch.eye(2, 3).double(), 9), "uint8"),
-        (lambda: crops.cut(torch.zeros(9, 9, 9).byte(), torch.eye(2, 3).double(), 9), "c <= 4"),
+        (lambda: crops.cut(torch.zeros(9, 9, 9).byte(), torch.eye(2, 3).double(), 9), "3 .red, green, blue. or 4"),
     ],
 )
 def test_refusals(call, said):
     with pytest.raises(ValueError, match=said):
         call()
+
+
+# ------------------------------------------------------------------------------------------- the face's whole box
+
+
+def face_boxes(missing, shapes):
+    """(shift of the middle, side) of the completed box, relative to the true one, by face; and the plain box's side."""
+    out = []
+    for shape in shapes:
+        part = shape.clone()
+        part[list(missing)] = torch.nan
+        x, y, w, h = crops.box(shape)
+        (a, b, c, d), plain = crops.box(crops.complete(part, "300w-68")), crops.box(part)
+        side = max(w, h)
+        shift = np.hypot(a + c / 2 - x - w / 2, b + d / 2 - y - h / 2) / side
+        out.append((shift, max(c, d) / side, max(plain[2:]) / side))
+    return torch.tensor(out).T
+
+
+@pytest.mark.parametrize("missing", [range(17), [*range(5, 12), *range(48, 68)], range(17, 27)])
+def test_a_box_is_that_of_the_whole_face(missing):
+    """Drawn faces: nearly the same square whether landmarks are missing or not; the plain box is smaller."""
+    from lddmmlib.faces import synthetic
+
+    faces = synthetic.Faces(24, "studio", size=64)
+    shift, side, plain = face_boxes(missing, [faces[i].landmarks for i in range(24)])
+    assert (side.mean() - 1).abs() < 0.06
+    assert shift.mean() < 0.12
+    assert (side.mean() - 1).abs() < (plain.mean() - 1).abs() or plain.mean() > 0.98
+
+
+@pytest.mark.real
+def test_a_real_face_without_its_jaw(real):
+    shapes = torch.from_numpy(np.load(real / "shapes_300w_train.npz")["pts"][:200]).double()
+    shift, side, plain = face_boxes(range(17), shapes)
+    assert plain.mean() < 0.85
+    assert 0.95 < side.mean() < 1.05
+    assert shift.mean() < 0.12
+
+
+def test_what_cannot_be_completed_stays():
+    points = torch.full((68, 2), torch.nan, dtype=torch.float64)
+    assert crops.complete(points, "300w-68").isnan().all()
+    points[[30, 33]] = torch.tensor([[5.0, 6.0], [7.0, 8.0]], dtype=torch.float64)
+    assert torch.equal(crops.complete(points, "300w-68").isnan(), points.isnan())
+    points[:] = 3.0
+    points[4] = torch.nan
+    assert torch.equal(crops.complete(points, "300w-68").isnan(), points.isnan())
+    with pytest.raises(ValueError, match="needed 68 points, got 5"):
+        crops.complete(points[:5], "300w-68")
+
+
+# ---------------------------------------------------------------------------------------------- far and very small
+
+
+@pytest.mark.parametrize("reach", [1e7, 1e8, 1e12, 1e200, 1e307])
+def test_a_misplaced_landmark_is_refused_at_once(reach):
+    """No blur as wide as the landmarks reach: neither minutes nor an error of OpenCV's."""
+    points = torch.tensor([[10.0, 10.0], [reach, 30.0]], dtype=torch.float64)
+    with pytest.raises(
+        ValueError, match=r"a pixel or more, got one (of|without) .* for a photograph of 60 x 40; is a landmark"
+    ):
+        crops.crop(torch.zeros(3, 40, 60).byte(), points, torch.ones(2).bool(), 64)
+
+
+def test_a_face_far_away_shows_the_border_or_is_refused():
+    image = torch.arange(256).byte().reshape(1, 16, 16)
+    for centre in (100.0, 3e3, 9e3):
+        out = crops.cut(image, crops.frame((centre, centre, 20.0, 20.0), 32), 32)
+        assert (out == image[0, -1, -1]).all()
+    for centre in (4e4, 1e8, -1e12, 1e200):
+        with pytest.raises(ValueError, match=r"got one far away for a photograph of 16 x 16; is a landmark"):
+            crops.cut(image, crops.frame((centre, 5.0, 20.0, 20.0), 32), 32)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("shrink", [17.0, 40.3, 130.0])
+def test_a_large_photograph_is_blurred_as_a_small_one(shrink, channels):
+    """Where it is averaged over squares first, the crop is that of the whole blur within two levels."""
+    image = ndimage.gaussian_filter(np.random.default_rng(3).uniform(0, 255, (channels, 300, 400)), (0, 9, 9))
+    image = (6 * (image - 127) + 127).clip(0, 255).round().astype(np.uint8)
+    affine = crops.frame((120.0, 100.0, 150.0, 150.0), round(187.5 / shrink))
+    size = round(187.5 / shrink)
+    scale = affine[0, 0].item()
+    sigma = 0.5 * np.sqrt(1 / scale**2 - 1)
+    whole = image.transpose(1, 2, 0).astype(np.float32)
+    whole = cv2.GaussianBlur(whole, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+    whole = cv2.warpAffine(whole, affine.numpy(), (size, size), borderMode=cv2.BORDER_REPLICATE)
+    out = crops.cut(torch.from_numpy(image), affine, size).permute(1, 2, 0).numpy()
+    assert np.abs(out - whole.reshape(out.shape)).max() < 3

@@ -36,7 +36,7 @@ def test_rank_correlation_is_scipys():
 
 def test_terms_by_curve(template):
     z, y = (template.at(template.points + 3 * normal(2, 68, 2, seed=s)) for s in (1, 2))
-    landmark, nearest = run.landmark_term(z, y), run.nearest_term(z, y)
+    landmark, nearest = currents.landmark_discrepancy(z, y), run.nearest_term(z, y)
     for c, i in enumerate(template.indices):
         a, b = (x.points[1, list(i)].numpy() for x in (z, y))
         both = [KDTree(b).query(a)[0], KDTree(a).query(b)[0]]
@@ -54,7 +54,7 @@ def test_sliding_and_missing_are_as_far_but_not_for_a_current(template):
     for ends in (0, 8, 9, 67):  # of curves
         assert torch.equal(along.points[ends], line[ends])
         assert torch.equal(across.points[ends], line[ends])
-    torch.testing.assert_close(run.landmark_term(along, face), run.landmark_term(across, face))
+    torch.testing.assert_close(currents.landmark_discrepancy(along, face), currents.landmark_discrepancy(across, face))
     ratio = currents.distance2(along, face, 4.0) / currents.distance2(across, face, 4.0)
     assert ratio[0] < 0.05  # nine points of a straight line
 

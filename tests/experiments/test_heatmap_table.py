@@ -68,8 +68,12 @@ def test_verdicts_are_by_height_of_the_peak(monkeypatch):
     """Peaks of 1 leave less than a tenth of what rounding costs; by the density, on random points, more."""
     monkeypatch.setattr(heatmap_table, "POINTS", 150)
     shapes = 300 + 80 * normal(20, 68, 2)
-    told = heatmap_table.verdict_part(heatmap_table.real_errors(shapes))["C1"]
+    errors = heatmap_table.errors_part(heatmap_table.real_errors(shapes))
+    told = heatmap_table.judge({name: each.numpy() for name, each in errors.items()})["C1"]
     assert {kind: len(each) for kind, each in told.items()} == {"synthetic": 20, "real": 12}
+    primary = {kind: [what for what, row in each.items() if row["primary"]] for kind, each in told.items()}
+    assert all(len(each) == 4 and all("σ 2" in what for what in each) for each in primary.values())
+    assert not any("noise 0.1" in what or "argmax" in what for what in primary["synthetic"])
     clean = "σ 2, noise 0, cells, peak {}, against {}"
     for rival in ("round and quarter", "a tenth of that", "round and argmax", "floor and argmax"):
         assert told["synthetic"][clean.format("one", rival)]["verdict"] == "holds"

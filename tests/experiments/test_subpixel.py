@@ -1,13 +1,12 @@
 """The training matrix of paper C: run small from end to end, and what is compared with what."""
 
 import json
-from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
-from lddmmlib.experiments import _record, yardstick
+from lddmmlib.experiments import _real, _record, _runs, _subpixel_claims
 from lddmmlib.experiments import subpixel as paper_c
 from lddmmlib.faces import synthetic
 from lddmmlib.methods import subpixel
@@ -18,44 +17,6 @@ def photos():
     """Drawn faces in the place of photographs."""
     faces = [synthetic.sample(i, "studio-test", 96) for i in range(4)]
     return [_real.Sample(f.image.permute(1, 2, 0).numpy(), f.landmarks.numpy()) for f in faces]
-
-
-def made_up(n=200):
-    """Errors in which a network's number of letters, and a decoder's, is what it costs."""
-    noise = torch.rand(1, n, generator=torch.Generator().manual_seed(0))
-    keys = {each for pairs in paper_c.comparisons().values() for pair in pairs.values() for each in pair}
-    return {(run, way): 5 + noise + len(run) + len(way) for run, way in keys}
-
-
-def test_each_comparison_is_ours_against_the_rival():
-    errors = made_up()
-    told = paper_c.judged(errors)
-    assert {claim: len(each) for claim, each in told.items()} == {"C2": 12, "C3": 4, "C4": 11}
-    for claim, pairs in paper_c.comparisons().items():
-        for what, (ours, rival) in pairs.items():
-            want = sum(map(len, ours)) - sum(map(len, rival))
-            assert told[claim][what]["difference"] == pytest.approx(want, abs=1e-5), what
-            assert told[claim][what]["verdict"] == (
-                "holds" if want < 0 else "contradicted" if want > 0 else "inconclusive"
-            )
-    assert told["C3"]["Siamese"]["difference"] == pytest.approx(3)  # of 7 letters, against its control of 4
-    assert told["C4"]["5 x 5 within 5 % of 3 x 3, σ 2 (a share)"]["verdict"] == "holds"
-    errors["none", "window 7"] = 1.2 * errors["none", "window 5"]
-    assert paper_c.judged(errors)["C4"]["5 x 5 within 5 % of 7 x 7, σ 2 (a share)"]["verdict"] == "contradicted"
-
-
-def test_what_was_not_trained_is_not_compared():
-    errors = {key: e for key, e in made_up().items() if key[0] not in paper_c.CORRECTED}
-    told = paper_c.judged(errors, "frames, ")["C2"]
-    assert len(told) == 8
-    assert all(what.startswith("frames, ") and "correction" not in what for what in told)
-
-
-def test_one_factor_at_a_time():
-    """Between neighbours in the paper's Table 2 either the network or the decoder changes."""
-    for what, (ours, rival) in paper_c.comparisons()["C3"].items():
-        assert sum(a != b for a, b in zip(ours, rival, strict=True)) == (2 if what == "maps and decoder" else 1)
-    assert all(a[0] == b[0] for a, b in paper_c.comparisons()["C4"].values())
 
 
 def test_label_noise_of_known_labels():
@@ -74,8 +35,8 @@ def test_label_noise_of_known_labels():
 def test_decoders_are_read_off_one_output(photos):
     torch.manual_seed(0)
     model = paper_c.SIZES["smoke"].network()
-    data = paper_c.realism.cut(photos, 64)
-    found, truth = paper_c.read(model, paper_c.DECODERS, data, "cpu")
+    data = paper_c.realism.crop_all(photos, 64)
+    found, truth = paper_c.read_all(model, paper_c.DECODERS, data, "cpu")
     assert found.keys() == {"argmax", "quarter", "taylor", "soft", "window 3", "window 5", "window 7"}
     batch = torch.utils.data.default_collate(data)
     torch.testing.assert_close(truth, batch.landmarks.double())
@@ -83,29 +44,30 @@ def test_decoders_are_read_off_one_output(photos):
     torch.testing.assert_close(found["window 7"], want)
 
 
-def test_a_small_run_end_to_end_and_again_from_its_folder(photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(yardstick, "photographs", lambda measuring: photos)
-    monkeypatch.setattr(yardstick, "frames", lambda: photos[:2])
+def test_a_small_run_end_to_end(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(_real, "photographs", lambda measuring: photos)
+    monkeypatch.setattr(_real, "video_frames", lambda: photos[:2])
     monkeypatch.setattr(_record, "RUNS", tmp_path / "runs")
-    sized = paper_c.EXPERIMENTS["subpixel"]._replace(scales=("smoke",))
-    run = partial(_record.run, "subpixel", sized, tmp_path, "smoke")
-    path = run(seeds=1)
+    paper_c.prepared.cache_clear()
+    matrix = paper_c.EXPERIMENTS["subpixel"]
+    for task in _runs.tasks("subpixel", matrix, "smoke", seeds=1):
+        run = _runs.load(_runs.perform(task, results=tmp_path))
+        assert all(each.shape == ({"held out": 8}.get(what.split(", ")[0], 4),) for what, each in run.errors.items())
+        assert {what.split(",")[0] for what in run.figures["mean_percent"]} >= {"photographs", "frames"}
+    paper_c.prepared.cache_clear()
+    path = _runs.judge("subpixel", matrix, "smoke", tmp_path)
     figures = json.loads(path.read_text(encoding="utf-8"))["figures"]
-    assert figures["curves"].keys() == paper_c.RUNS.keys()
+    assert figures["curves"].keys() == paper_c.LOSSES.keys()
     assert all(len(each[0]["nme"]) == 2 for each in figures["curves"].values())
-    assert figures["nme_percent"].keys() == {
-        *("held out", "photographs", "photographs, corrected", "frames", "frames, corrected")
-    }
+    assert figures["nme_percent"].keys() == {"held out", "photographs"}
     assert figures["verdicts"].keys() == {"C2", "C3", "C4"}
     assert all(each.keys() == {"synthetic", "real"} for each in figures["verdicts"].values())
-    assert sum(row["verdict"] == "reported" for row in figures["verdicts"]["C3"]["real"].values()) == 4
-    with np.load(path.with_suffix(".npz")) as errors:
-        assert errors["held out, siamese, window 5"].shape == (1, 8)
-        assert errors["photographs, static, corrected"].shape == (1, 4)
-        mean = errors["held out, round, quarter"].astype(float).mean()
-        assert mean == pytest.approx(figures["nme_percent"]["held out"]["round, quarter"]["value"], rel=2e-3)
-    more = json.loads(run(seeds=2).read_text(encoding="utf-8"))["figures"]  # a second seed joins the first
-    assert more["curves"]["none"][0] == figures["curves"]["none"][0] != more["curves"]["none"][1]
+    rows = [row for kinds in figures["verdicts"].values() for rows in kinds.values() for row in rows.values()]
+    assert {row["verdict"] for row in rows} == {"reported"}  # of one seed
+    compared = sum(len(claim.primary) + len(claim.exploratory) for claim in _subpixel_claims.claims().values())
+    assert len(rows) == 2 * compared  # nothing that a claim compares is without its errors
+    mean = _runs.load(tmp_path / "subpixel.smoke" / "round-0.npz").errors["held out, quarter"].mean().item()
+    assert mean == pytest.approx(figures["nme_percent"]["held out"]["round, quarter"]["value"], rel=2e-3)
 
 
 @pytest.mark.parametrize("spot", [slice(None), [0, 16], [36, 45]])

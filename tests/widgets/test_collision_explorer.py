@@ -219,9 +219,13 @@ def test_what_it_came_to_is_said(spoken):
 def test_on_a_phone_the_plane_stays_in_sight_and_the_plots_scroll(hand):
     it = hand(CollisionExplorer(), viewport={"width": 390, "height": 844}, has_touch=True)
     it.slider("steps").scroll_into_view_if_needed()
-    plane = it.canvases[0].bounding_box()
+    plane, energy, _ = (canvas.bounding_box() for canvas in it.settled().canvases)
     assert plane["y"] >= 0
     assert plane["y"] + plane["height"] <= it.slider("steps").bounding_box()["y"]
-    it.page.evaluate("scrollTo(0, document.body.scrollHeight)")
-    plane, energy, _ = (canvas.bounding_box() for canvas in it.settled().canvases)
-    assert energy["y"] < plane["y"]  # it has gone up with the page
+    before = it.page.evaluate("scrollY")
+    it.page.evaluate("scrollBy(0, 40)")
+    gone = it.settled().page.evaluate("scrollY") - before
+    assert gone > 0
+    stayed, moved, _ = (canvas.bounding_box() for canvas in it.canvases)
+    assert moved["y"] == pytest.approx(energy["y"] - gone, abs=1)
+    assert max(0, plane["y"] - gone) - 1 <= stayed["y"] <= plane["y"]

@@ -55,3 +55,20 @@ def test_a_finger_pulls_a_handle_and_scrolls_beside_it(hand, name):
     box, said = it.canvases[0].bounding_box(), it.said(handle)
     assert it.swipe((box["x"] + x * box["width"], box["y"] + y * box["height"]), (0, -60)) > before
     assert it.said(handle) == said
+
+
+CLASSES = [each for each in vars(widgets).values() if isinstance(each, type)]
+WIDGETS = [each for each in CLASSES if issubclass(each, widgets.StaticWidget) and each is not widgets.StaticWidget]
+
+
+@pytest.mark.parametrize("explorer", WIDGETS, ids=lambda each: each.__name__)
+def test_a_misspelt_keyword_is_refused_by_name(explorer):
+    """The nearest keyword is named, and all that there are; what Jupyter itself takes is taken."""
+    with pytest.raises(
+        TypeError,
+        match=rf"{explorer.__name__}: needed keywords among .*question.*; got questions; did you mean question",
+    ):
+        explorer(questions="?")
+    with pytest.raises(TypeError, match="; got something_else"):
+        explorer(something_else=1)
+    assert explorer(question="Why?", layout={"width": "50%"}).question == "Why?"

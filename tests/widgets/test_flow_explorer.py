@@ -76,12 +76,26 @@ def test_what_is_conserved(js):
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("method", METHODS)
 def test_the_certificate(js, model, method):
+    at_start, found = [], []
     for seed in range(6):
         x0, p0, _ = random_flow(seed)
-        wanted = flows.min_steps(x0, p0, 25.0, method, geodesic=model == "shoot")
+        p0 = (1 + 2 * (seed % 3)) * p0  # strong ones gain energy where steps are few
+        found.append(flows.min_steps(x0, p0, 25.0, method, geodesic=model == "shoot"))
         given = {"x0": x0, "p0": p0, "sigma": 25.0, "method": method, "model": model}
+        assert js(LDDMM, "minSteps", given) == found[-1] > 1
+        at_start.append(1 + int(math.sqrt(4 * flows.hamiltonian(x0, p0, 25.0)) / 25 / flows.REACH[method]))
+    assert model == "flow" or found != at_start or method == "rk4"
+
+
+def test_the_certificate_head_on(js):
+    """Where the start alone would ask for too few steps; and where none are enough."""
+    x0, p0 = tensor([[-10.0, 0.0], [10.0, 0.0]]), tensor([[100.0, 0.0], [-100.0, 0.0]])
+    for method in METHODS:
+        wanted = flows.min_steps(x0, p0, 25.0, method, geodesic=True)
+        given = {"x0": x0, "p0": p0, "sigma": 25.0, "method": method, "model": "shoot"}
         assert js(LDDMM, "minSteps", given) == wanted
-        assert wanted > 1
+        assert wanted > (1 if method == "euler" else 15)
+        assert js(LDDMM, "minSteps", given | {"most": wanted - 1}) == "Infinity"
 
 
 def test_cells_of_linear_maps_grow_by_their_determinant(js):

@@ -70,12 +70,20 @@ def test_the_budget(js, tau):
     np.testing.assert_allclose(same["h"], found["h"], **CLOSE)
 
 
+def twins_added(coefs, first, second):
+    """Coefficients with those of each second twin added to its first: how twins share is decided by the last bit."""
+    coefs = np.array(coefs)
+    coefs[:, first] += coefs[:, second]
+    return np.delete(coefs, second, 1)
+
+
 def test_zero_and_twin_columns(js):
     x = torch.tensor([[1.0, 0.0, 1.0, 0.3], [0.5, 0.0, 0.5, -1.0]], dtype=torch.float64)
     y = torch.tensor([1.0, -0.4], dtype=torch.float64)
     gram, xy = x.T @ x, x.T @ y
     found = js(LARS, "path", gram, xy)
-    np.testing.assert_allclose(coefs_of(found), lars.path(gram, xy).coefs, **CLOSE)
+    wanted = twins_added(lars.path(gram, xy).coefs, [0], [2])
+    np.testing.assert_allclose(twins_added(coefs_of(found), [0], [2]), wanted, **CLOSE)
     assert coefs_of(found)[-1, 1] == 0
     for seed in range(5):
         gram, xy = random_problem(seed)
@@ -83,7 +91,8 @@ def test_zero_and_twin_columns(js):
         gram, xy = gram[twice][:, twice], xy[twice]
         wanted, found = lars.path(gram, xy), js(LARS, "path", gram, xy)
         np.testing.assert_allclose([knot["lambda"] for knot in found], wanted.lambdas, **CLOSE)
-        np.testing.assert_allclose(coefs_of(found)[:, :8], wanted.coefs[:, :8], **CLOSE)
+        twins = [2, 5, 7], [8, 9, 10]
+        np.testing.assert_allclose(twins_added(coefs_of(found), *twins), twins_added(wanted.coefs, *twins), **CLOSE)
     nothing = js(LARS, "path", gram, 0 * xy)
     assert nothing == [{"lambda": 0, "h": [0] * 11, "size": 0, "event": None}]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from lddmmlib import _checks
 from lddmmlib.faces.painters import canvas
 from lddmmlib.faces.painters.canvas import Array, Mask
 from lddmmlib.faces.painters.look import Look
@@ -27,7 +28,7 @@ def develop(scene: Array, face: Mask, unit: float, look: Look) -> Array:
 
 def shake(image: Array, path: Array) -> Array:
     """The mean of the picture along a straight path (2,), px."""
-    import cv2
+    cv2 = _checks.optional("cv2")
 
     length = float(np.hypot(*path))
     if length < 0.5:

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lddmmlib import _checks
+
 Array = np.ndarray
 
 
@@ -161,7 +163,7 @@ def blob(centre: Array, axes: Array, size: tuple[int, int]) -> Mask:
 
 def blur(image: Array, sigma: float) -> Array:
     """A Gaussian of ``sigma`` px."""
-    import cv2
+    cv2 = _checks.optional("cv2")
 
     if sigma < 0.1 or image.size == 0:
         return image
@@ -170,7 +172,7 @@ def blur(image: Array, sigma: float) -> Array:
 
 def resize(image: Array, size: tuple[int, int], smooth: bool = True) -> Array:
     """The same picture on another lattice."""
-    import cv2
+    cv2 = _checks.optional("cv2")
 
     if image.shape[:2] == size:
         return image

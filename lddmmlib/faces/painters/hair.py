@@ -6,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
+from lddmmlib import _checks
 from lddmmlib.faces.painters import canvas
 from lddmmlib.faces.painters.canvas import Array, Canvas, Mask
 from lddmmlib.faces.painters.look import Look
@@ -41,7 +42,7 @@ class Hair:
     @cached_property
     def strands(self) -> Array:
         """(h, w), mean 0: noise that is long along the strands. Above, they spread from the crown; below, they hang."""
-        import cv2
+        cv2 = _checks.optional("cv2")
 
         rng, size = self.look.rng("strands"), self.sitter.size
         (x, y), roll = self._ball(), self.sitter.face.roll

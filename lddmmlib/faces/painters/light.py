@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lddmmlib import _checks
 from lddmmlib.faces.painters import canvas, relief
 from lddmmlib.faces.painters.canvas import Array
 from lddmmlib.faces.painters.look import Light, Look
@@ -58,7 +59,7 @@ def shade(height: Array, light: Light, unit: float, gloss: float, exponent: floa
 
 def _normals(h: Array) -> Array:
     """(-dh/dx, -dh/dy, 1), normalised."""
-    import cv2
+    cv2 = _checks.optional("cv2")
 
     slopes = [cv2.Sobel(h, cv2.CV_32F, dx, 1 - dx, scale=-1 / 8, borderType=cv2.BORDER_REPLICATE) for dx in (1, 0)]
     normal = np.stack([*slopes, np.ones_like(h)], -1)
@@ -73,7 +74,7 @@ def _sky(h: Array, down: Array, unit: float) -> Array:
 
 def _open(h: Array, light: Light, unit: float) -> Array:
     """How much of the lamp a cell sees: does anything on the way to it stand above the ray?"""
-    import cv2
+    cv2 = _checks.optional("cv2")
 
     x, y, z = light.direction
     flat = np.hypot(x, y) + 1e-6

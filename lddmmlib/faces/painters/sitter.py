@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lddmmlib import _checks
 from lddmmlib.faces import geometry
 from lddmmlib.faces.geometry import surface
 from lddmmlib.faces.painters.canvas import Array
@@ -99,7 +100,7 @@ class Sitter:
 
 def hull(points: Array) -> Array:
     """The convex hull of points (k, 2) as a closed polygon."""
-    import cv2
+    cv2 = _checks.optional("cv2")
 
     return points[cv2.convexHull(points.astype(np.float32), returnPoints=False)[:, 0]]
 

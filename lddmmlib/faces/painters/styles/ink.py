@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from lddmmlib import _checks
 from lddmmlib.faces.painters import canvas, figure
 from lddmmlib.faces.painters.canvas import Array, Canvas, Mask
 from lddmmlib.faces.painters.drawing import WIDTHS
@@ -41,7 +42,7 @@ def aside(shape: Array, way: Array) -> Array:
 
 def shifted(shape: Array, way: Array) -> Array:
     """A shape (h, w) moved by ``way`` px; what comes in at the border is what was there."""
-    import cv2
+    cv2 = _checks.optional("cv2")
 
     how = np.array([[1, 0, way[0]], [0, 1, way[1]]])
     return cv2.warpAffine(shape, how, shape.shape[::-1], borderMode=cv2.BORDER_REPLICATE)

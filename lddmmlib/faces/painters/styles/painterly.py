@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lddmmlib import _checks
 from lddmmlib.faces import geometry
 from lddmmlib.faces.painters import canvas
 from lddmmlib.faces.painters.canvas import Array
@@ -61,7 +62,7 @@ def painterly(face: geometry.Face3D, look: Look, size: int) -> Painting:
 
 def _strokes(paint: Array, scene: Array, palette: Array, brush: Brush, unit: float, rng: np.random.Generator) -> None:
     """Cover ``paint`` (h, w, 4: levels, and the thickness of the paint, uint8) with strokes of one brush."""
-    import cv2
+    cv2 = _checks.optional("cv2")
 
     size, length, width = len(scene), brush.length * unit, brush.width * unit
     gray = canvas.blur(scene.mean(-1), 0.4 * width)
@@ -80,7 +81,7 @@ def _strokes(paint: Array, scene: Array, palette: Array, brush: Brush, unit: flo
 
 def _along(gray: Array, sigma: float, rng: np.random.Generator) -> Array:
     """Unit vectors (h, w, 2) along what there is to see; where there is nothing, along a slow swirl."""
-    import cv2
+    cv2 = _checks.optional("cv2")
 
     x, y = (cv2.Sobel(gray, cv2.CV_32F, dx, 1 - dx, scale=1 / 8) for dx in (1, 0))
     swirl = 3 * canvas.noise(rng, 4, gray.shape)

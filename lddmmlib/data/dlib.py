@@ -1,0 +1,121 @@
+"""dlib's xml, as its tool imglab writes it: images, boxes of faces, and in each box its parts, the landmarks; 0-based.
+
+Parts are numbered, or named. A part's number is the landmark's index, from 0, or from 1 where 0 is absent and the
+highest number is the number of landmarks of a scheme. Parts of which a scheme has more (17 to 67: 300-W without the
+jaw) are that scheme's, the others missing; all else is sorted by number or, as dlib does it, by name. A box keeps its
+other values, such as `ignore`, as attributes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from xml.parsers import expat
+
+import torch
+
+from lddmmlib.data.images import Places
+from lddmmlib.data.records import Malformed, Problem, Record, brief, numbers, read_bytes, repeated, scheme_of
+
+BOX = ("left", "top", "width", "height")
+
+
+def recognise(path: Path) -> bool:
+    """Whether the file starts as dlib's do."""
+    try:
+        head = read_bytes(path, 1 << 16)
+    except Malformed:
+        return False
+    return b"<dataset" in head and b"<image" in head
+
+
+def read(path: Path, places: Places) -> Iterator[Record | Problem]:
+    """The faces of one xml, each box by itself; where the xml is broken, those before."""
+    images, boxes, broken = [], [], None
+    try:
+        _walk(read_bytes(path), images, boxes)
+    except Malformed as error:
+        broken = error
+    except expat.ExpatError as error:
+        got, place = expat.errors.messages.get(error.code, str(error)), f"column {error.offset + 1}"
+        broken = Malformed("xml", got, error.lineno, place)
+    except (ValueError, LookupError) as error:  # an encoding that expat does not know
+        broken = Malformed("xml", str(error))
+    for twice in repeated(images, "one entry for each image"):
+        yield twice.problem(path)
+    order = _order({part.get("name", "") for _, _, _, parts in boxes for part in parts})
+    for line, image, values, parts in boxes:
+        try:
+            yield _face(path, places, line, image, values, parts, order)
+        except Malformed as error:
+            yield error.problem(path, line)
+    if broken:
+        yield broken.problem(path)
+
+
+def _walk(raw: bytes, images: list[tuple], boxes: list[tuple]) -> None:
+    """Append (place, name) of each image, and (line, image, values, parts) of each box. Entities are refused."""
+    parser, image = expat.ParserCreate(), {}
+
+    def start(tag: str, values: dict) -> None:
+        if tag == "image":
+            image.clear()
+            image.update(values)
+            images.append((f"line {parser.CurrentLineNumber}", values.get("file")))
+        elif tag == "box":
+            boxes.append((parser.CurrentLineNumber, dict(image), values, []))
+        elif tag == "part" and boxes:
+            boxes[-1][3].append(values)
+
+    def entity(*_: Any) -> None:
+        raise Malformed("xml without entities", "a declaration of one", parser.CurrentLineNumber)
+
+    parser.StartElementHandler, parser.EntityDeclHandler = start, entity
+    parser.Parse(raw, True)
+
+
+def _order(names: set[str]) -> dict[str, int]:
+    """The index of each part's name among the landmarks."""
+    if not all(name.isascii() and name.isdecimal() and len(name) < 9 for name in names):
+        return {name: i for i, name in enumerate(sorted(names))}
+    values = sorted({int(name) for name in names})
+    first = next((i for i in (0, 1) if values and values[0] >= i and scheme_of(values[-1] + 1 - i)), None)
+    if first is None:
+        return {name: values.index(int(name)) for name in names}
+    return {name: int(name) - first for name in names}
+
+
+def _face(
+    path: Path, places: Places, line: int, image: dict, values: dict, parts: list[dict], order: dict[str, int]
+) -> Record:
+    box = numbers([values.get(key, "") for key in BOX], 4) if any(key in values for key in BOX) else None
+    if box and min(box[2:]) < 0:
+        raise Malformed("a box: left, top, width, height", brief(box))
+    n = max(order.values(), default=-1) + 1
+    landmarks = torch.full((n, 2), torch.nan, dtype=torch.float64)
+    for part in parts:
+        at = order[part.get("name", "")]
+        if not landmarks[at].isnan().all():
+            raise Malformed("each part once", f"{brief(part.get('name'))} twice")
+        landmarks[at] = torch.tensor(numbers([part.get("x", ""), part.get("y", "")], 2), dtype=torch.float64)
+    if n == 0:
+        raise Malformed("parts in a box", "none in the whole file")
+    if not image.get("file"):
+        raise Malformed("an image with a file", brief(image))
+    picture, notes = places.named(image["file"], path)
+    return Record(
+        image=picture,
+        landmarks=landmarks,
+        visible=~landmarks.isnan().any(dim=1),
+        box=tuple(box) if box else None,
+        scheme=scheme_of(n),
+        attributes={key: value for key, value in values.items() if key not in BOX},
+        source=f"{path}:{line}",
+        claims={"size": tuple(int(image[key]) for key in ("height", "width"))} if _sized(image) else None,
+        notes=notes,
+    )
+
+
+def _sized(image: dict) -> bool:
+    return all(image.get(key, "").isdecimal() and len(image[key]) < 9 for key in ("height", "width"))
