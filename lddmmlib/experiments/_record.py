@@ -126,7 +126,7 @@ def status(name: str, experiment: Experiment, results: Path | None = None) -> st
         ("to judge", source.get("judged", {}).get("code", {}), judging_code(experiment)),
     ):
         if changed := sorted(file for file in then.keys() | now.keys() if then.get(file) != now.get(file)):
-            return f"{word}: {', '.join(changed)} changed"
+            return f"{word}: {', '.join(changed[:3])}{' and others' if len(changed) > 3 else ''} changed"
     return "present"
 
 

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from lddmmlib import metrics, training
 from lddmmlib.data.augment import Crops
-from lddmmlib.experiments import Matrix, Run, _real, _runs, _subpixel_claims, realism, yardstick
+from lddmmlib.experiments import Matrix, Run, Size, _real, _runs, _subpixel_claims, realism, yardstick
 from lddmmlib.experiments._subpixel_claims import CORRECTED
 from lddmmlib.experiments.labels import with_interval
 from lddmmlib.faces import synthetic
@@ -27,6 +27,7 @@ from lddmmlib.methods.subpixel import Corrected, Pair, both
 from lddmmlib.networks import HRNetV2, StackedHourglass
 
 SCHEME, SIGMA = yardstick.SCHEME, 2.0  # σ of the targets, cells
+REAL = {"photographs": lambda: _real.photographs(measuring=True), "frames": lambda: _real.video_frames()}
 FEWEST = 8  # faces that tell a convention
 WATCHED = 100  # held-out faces that the curves are of; nothing is chosen by them
 
@@ -188,7 +189,7 @@ def label_noise(samples: list[_real.Sample]) -> dict:
 @lru_cache(1)
 def prepared(size: Training, folder: Path) -> tuple[subpixel.Views, dict[str, Any]]:
     """Views to train on, and the crops of each set that is measured on: the same for all networks."""
-    real = {"photographs": _real.photographs(measuring=True), "frames": _real.video_frames()}
+    real = {name: of() for name, of in REAL.items()}
     faces = {part: draw_faces(n, split, size, folder) for part, n, split in
              (("train", size.faces, "wild"), ("held out", size.held_out, "wild-val"))}  # fmt: skip
     crops = {part: Crops(some, SCHEME.name, size.side, subpixel.RECIPE) for part, some in faces.items()}
@@ -214,7 +215,8 @@ def train(sizes: dict[str, Training], network: str, seed: int, scale: str, devic
                        workers=size.workers, seed=seed, device=device, validate=validate)  # fmt: skip
     errors, means = errors_of(model, network, sets, device)
     curves = {name: [row[name] for row in run.rows] for name in ("loss", "nme")}
-    return Run(errors=errors, figures={"curves": curves, "mean_percent": means})
+    labels = {name: label_noise(of()) for name, of in REAL.items()}
+    return Run(errors=errors, figures={"curves": curves, "mean_percent": means, "labels": labels})
 
 
 def tell(sizes: dict[str, Training], runs: Mapping[str, list[Run]], scale: str) -> dict:
@@ -230,6 +232,7 @@ def tell(sizes: dict[str, Training], runs: Mapping[str, list[Run]], scale: str) 
         "curves": {network: [run.figures["curves"] for run in some] for network, some in runs.items()},
         "nme_percent": nme_percent,
         "mean_percent": {network: [run.figures["mean_percent"] for run in some] for network, some in runs.items()},
+        "labels": next(iter(runs.values()))[0].figures["labels"],
     }
 
 
