@@ -23,14 +23,13 @@ if not RESULTS.is_dir():  # installed from a wheel, which brings them along
     RESULTS = Path(__file__).parents[1] / "results"
 RUNS = ROOT / "runs"  # checkpoints of trainings under way; not in git
 DIGITS = 4  # no figure here is known to more
-# Code that decides what is refused, kept and judged, and no figure of a run.
-_TOOLS = tuple(f"lddmmlib/experiments/{name}" for name in ("__main__", "_reads", "_record", "_runs", "_verdicts"))
+# Code that decides what is refused, kept and judged, and readers of formats that no experiment's data come in.
+_TOOLS = ("__init__", "__main__", "_reads", "_record", "_runs", "_verdicts")
+_READERS = ("coco", "coco_writer", "dlib", "hrnet", "wflw", "wholebody")
 UNREAD = (
-    *_TOOLS,
-    "lddmmlib/experiments/__init__.py",
-    "lddmmlib/_checks",
-    "lddmmlib/_shapes",
-    "lddmmlib/data/coco_writer",
+    *(f"lddmmlib/experiments/{name}" for name in _TOOLS),
+    *(f"lddmmlib/data/{name}" for name in _READERS),
+    *("lddmmlib/__init__", "lddmmlib/_checks", "lddmmlib/_shapes"),
 )
 
 
