@@ -80,9 +80,13 @@ axes[0].invert_yaxis()
 plt.show()
 
 # %% [markdown]
+# :::{dropdown} What happens
 # Landmark by landmark the first two tie, and the third is hopeless. By nearest points, as chapter
 # {doc}`02_measuring_error` measured curves, the third is perfect, and sliding by half a step costs what missing the jaw
-# costs. Neither is what the eye says. {cite:t}`yang2021lddmmface` want the network's loss to say it: "the role of
+# costs. Neither is what the eye says.
+# :::
+#
+# {cite:t}`yang2021lddmmface` want the network's loss to say it: "the role of
 # the landmark term is to match the corresponding landmarks whereas the role of the curve term is to make the
 # corresponding facial curves be close to each other". This chapter builds that curve term, from one function.
 

@@ -62,7 +62,7 @@ for ax, (name, u) in zip(axes, predictions.items(), strict=True):
     ax.spines[:].set(visible=True, color="#BBBBBB")
 plt.show()
 
-# %%
+# %% tags=["reveal"]
 from lddmmlib import optimal_transport as transport
 from lddmmlib.experiments.transport_run import jensen_shannon, l2
 
@@ -73,9 +73,11 @@ for name, u in predictions.items():
     print(f"{name:15s}{a:6.2f}{b:6.2f}{transport.w1(u, truth).value:7.1f}")
 
 # %% [markdown]
+# :::{dropdown} What happens
 # For the squared difference, ten cells off and twenty are the same mistake, and the fourth is none. The last column is the
 # subject of this chapter, and its unit is the cell. It says ten and twenty; and it finds that to have a tenth of the mass
 # twenty cells away is exactly as bad as to be two cells off: the same earth times the same way.
+# :::
 #
 # Move the two blobs yourself.
 
@@ -1251,7 +1253,7 @@ assert plain.argmin() == 0  # a single cell
 assert best["debiased"] == 2
 
 # %% [markdown]
-# :::{dropdown} What follows from it
+# :::{dropdown} What happens
 # At this ε the plain entropic loss wants a *single cell*, whatever the target's width: a network that minimises it is rewarded for maps
 # narrower than its targets. Their *place* is right, though, and a narrow map is easy to read: for landmarks that is a price one can pay, as
 # long as one does not take the map's width for uncertainty.
