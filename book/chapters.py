@@ -22,6 +22,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 EQUATION = re.compile(r"^\$\$ *\(([\w:-]+)\)$", re.M)  # the end of one with a name, and so with a number
+DISPLAY = re.compile(r"^\$\$\n((?:.|\n)*?)^\$\$(?: *\(([\w:-]+)\))?$", re.M)
 FOLD = r"<details><summary>\1</summary>\n\n\2\n</details>\n"
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "lddmmlib"
@@ -74,7 +75,7 @@ def for_page(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def caption(alt: str, first: bool) -> str:
-    """A figure's caption from the description of its picture; the first sentence alone where more would tell too much."""
+    """A figure's caption from its picture's description; the first sentence alone where more would tell too much."""
     told = re.match(r".+?[.?!](?= [A-Z]|$)|.+", alt)[0] if first else alt
     return re.sub(r"([\\`*_{}\[\]<>#$|~^@])", r"\\\1", told)
 
@@ -282,8 +283,7 @@ def student_copy(path: Path) -> nbformat.NotebookNode:
 def plain_markdown(source: str, numbers: dict[str, str]) -> str:
     """MyST's directives and roles in plain Markdown: a directive stands between two rules, under a bold title."""
     # An environment with a star, for JupyterLab's own extension for MyST counts every other equation by itself.
-    source = re.sub(r"^\$\$\n((?:.|\n)*?)^\$\$(?: *\(([\w:-]+)\))?$", lambda m: equation(m[1], numbers.get(m[2])), source,
-                    flags=re.M)  # fmt: skip
+    source = DISPLAY.sub(lambda m: equation(m[1], numbers.get(m[2])), source)
     source = re.sub(r"\{eq\}`([\w:-]+)`", lambda m: f"({numbers.get(m[1], m[1])})", source)
     source = re.sub(r"\{cite(?::\w+)?\}`([^`]+)`", lambda m: ", ".join(map(cited, m[1].split(","))), source)
     source = re.sub(r"\{(?:doc|ref|term|func|numref)\}`([^`<]+?)(?: *<[^>]*>)?`", r"*\1*", source)

@@ -192,6 +192,21 @@ def link_pictures(app, doctree, docname) -> None:
             link += picture
 
 
+class MarkWide(SphinxPostTransform):
+    """Mark what is printed in lines too long for the page's column; book.css sets it smaller."""
+
+    default_priority = 190
+
+    def run(self, **options) -> None:
+        for block in self.document.findall(nodes.literal_block):
+            longest = max(map(len, block.astext().splitlines()), default=0)
+            if longest > WIDE and "output" in block["classes"]:
+                block["classes"].append("wide")
+
+
+WIDE = 86  # characters
+
+
 class LinkTerms(SphinxPostTransform):
     """Link a chapter's first use of each glossary term, in running text, to the glossary."""
 
@@ -326,6 +341,7 @@ def setup(app) -> None:
     app.connect("doctree-resolved", fill_run_time)
     app.connect("doctree-resolved", link_pictures)
     app.add_post_transform(LinkTerms)
+    app.add_post_transform(MarkWide)
     app.add_post_transform(FoldReveals)
     app.connect("html-page-context", notebook_buttons, priority=900)  # after the theme has made its list
     app.connect("build-finished", write_copies)
