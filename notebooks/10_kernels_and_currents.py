@@ -460,8 +460,10 @@ plt.show()
 # a current, the second curve's tangents with a minus ({cite:t}`yang2021lddmmface`, eq. 4):
 #
 # $$
-# D_c(z, y) = \Bigl\|\sum_i \tau_{z,i}\, \delta_{c_{z,i}} - \sum_j \tau_{y,j}\, \delta_{c_{y,j}}\Bigr\|_{W^*}^2
-#   = \|\mu_z\|^2 - 2\, \langle \mu_z, \mu_y \rangle + \|\mu_y\|^2.
+# \begin{aligned}
+# D_c(z, y) &= \Bigl\|\sum_i \tau_{z,i}\, \delta_{c_{z,i}} - \sum_j \tau_{y,j}\, \delta_{c_{y,j}}\Bigr\|_{W^*}^2 \\
+#   &= \|\mu_z\|^2 - 2\, \langle \mu_z, \mu_y \rangle + \|\mu_y\|^2.
+# \end{aligned}
 # $$ (eq-current-distance)
 #
 # No correspondence anywhere, and the two may have different numbers of points.

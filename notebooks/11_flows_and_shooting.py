@@ -189,8 +189,10 @@ plt.show()
 # ride the field that they themselves make*; equation 7 is the same, integrated:
 #
 # $$
-# \frac{dx_i(t)}{dt} = \sum_{j=1}^n k_V\bigl(x_j(t), x_i(t)\bigr)\,\alpha_j(t), \qquad
-# x_i(1) = x_i(0) + \int_0^1 \sum_{j=1}^n k_V\bigl(x_j(t), x_i(t)\bigr)\,\alpha_j(t)\,dt.
+# \begin{aligned}
+# \frac{dx_i(t)}{dt} &= \sum_{j=1}^n k_V\bigl(x_j(t), x_i(t)\bigr)\,\alpha_j(t), \\
+# x_i(1) &= x_i(0) + \int_0^1 \sum_{j=1}^n k_V\bigl(x_j(t), x_i(t)\bigr)\,\alpha_j(t)\,dt.
+# \end{aligned}
 # $$ (eq-flow)
 #
 # A computer takes steps. The shortest program is Euler's: go straight for a little while, then look again. For now the

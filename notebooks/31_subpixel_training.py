@@ -49,7 +49,7 @@ for k, name in enumerate(explorer.networks):
 rounding = (2**0.5 + torch.tensor(1.0).asinh().item()) / 6
 print(f"rounding moved the targets by {rounding:.3f} cells")
 
-# %%
+# %% tags=["reveal"]
 continuous, rounded = (found[name]["local_soft"] for name in explorer.networks)
 more = rounded - continuous
 assert f"{rounding:.3f} cells" == "0.383 cells"

@@ -211,8 +211,10 @@ assert math.isclose(to_point_by_hand(u, 14.3, 24.8), to_point(u, point))
 # (eq. 4):
 #
 # $$
-# L_W(u, v) = \min_{\pi \ge 0} \sum_{x, y} |x - y|_2 \, \pi(x, y), \qquad
+# \begin{gathered}
+# L_W(u, v) = \min_{\pi \ge 0} \sum_{x, y} |x - y|_2 \, \pi(x, y), \\
 # \sum_y \pi(x, y) = u(x), \quad \sum_x \pi(x, y) = v(y).
+# \end{gathered}
 # $$ (eq-plan)
 #
 # With $n$ cells that is a linear program of $n^2$ unknowns. For equal heaps it has a simple answer: heaps stay whole, so
@@ -274,8 +276,10 @@ assert abs(cost - 5) < 1e-3  # the grid's edge cuts a little off the Gaussians
 # earn?
 #
 # $$
-# W_1(u, v) = \max_{\varphi} \sum_x \varphi(x) \, (u(x) - v(x)), \qquad
+# \begin{gathered}
+# W_1(u, v) = \max_{\varphi} \sum_x \varphi(x) \, (u(x) - v(x)), \\
 # |\varphi(x) - \varphi(y)| \le |x - y| \;\text{ for all } x, y.
+# \end{gathered}
 # $$ (eq-dual)
 #
 # As much as the work costs. The linear program gave the prices too, as the duals of its constraints: $f(x)$ for taking away, $g(y)$ for
@@ -347,8 +351,10 @@ plt.show()
 # $\pi = u\,v\, e^{(f + g - C)/\varepsilon}$. The two unknown prices must make $\pi$ keep the constraints. Satisfy them in turn:
 #
 # $$
-# f(x) = -\varepsilon \log \sum_y v(y)\, e^{(g(y) - C(x, y))/\varepsilon}, \qquad
-# g(y) = -\varepsilon \log \sum_x u(x)\, e^{(f(x) - C(x, y))/\varepsilon}.
+# \begin{aligned}
+# f(x) &= -\varepsilon \log \sum_y v(y)\, e^{(g(y) - C(x, y))/\varepsilon}, \\
+# g(y) &= -\varepsilon \log \sum_x u(x)\, e^{(f(x) - C(x, y))/\varepsilon}.
+# \end{aligned}
 # $$ (eq-sinkhorn)
 
 
