@@ -1205,7 +1205,8 @@ around[0, 0, 0] = around[0, 1, 2] = 1
 around = around / around.sum(2, keepdim=True)
 step = (torch.arange(24)[:, None] - torch.arange(24)).abs()
 cyclic = torch.minimum(step, 24 - step).double().numpy()
-judge = torch.tensor([ot.emd2(*pair.numpy(), cyclic) for pair in around])
+judge = [ot.emd2(*pair.numpy(), cyclic) for pair in around]
+judge = torch.tensor(judge, dtype=torch.float64)
 rings = [ring(*pair) for pair in around]
 check(... if ... in rings else torch.stack(rings), judge)
 
