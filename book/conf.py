@@ -216,7 +216,7 @@ class LinkTerms(SphinxPostTransform):
         if not self.env.docname.startswith("notebooks/"):
             return
         objects = self.env.domains.standard_domain.get_objects()
-        names = {name for name, _, kind, *_ in objects if kind == "term" and "," not in name}
+        names = {name for name, _, kind, *_ in objects if kind == "term" and "," not in name} - EVERYDAY
         done = {node["reftarget"].lower() for node in self.document.findall(pending_xref) if node["reftype"] == "term"}
         wanted = {name.lower(): name for name in names if name.lower() not in done}
         for paragraph in list(self.document.findall(nodes.paragraph)):
@@ -250,6 +250,7 @@ def is_reveal(node) -> bool:
     return "tag_reveal" in node.get("classes", [])
 
 
+EVERYDAY = {"control", "split", "visible"}  # terms that are other words more often than not
 UNLINKED = (
     nodes.literal,
     nodes.math,

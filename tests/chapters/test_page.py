@@ -31,13 +31,16 @@ momentum
 
 norm
   A length.
+
+control
+  A word that is mostly used otherwise.
 :::
 """
 CHAPTER = """# %% [markdown]
 # # On the kernel and its momentum
 #
 # A `kernel`, a $\\text{kernel}$, a subkernel and a kernel-like thing. **Local kernels**, then kernels, then a kernel.
-# The {term}`norm`, and a norm; face alignment; an [nme](https://example.org) and the nme.
+# The {term}`norm`, and a norm; face alignment under control; an [nme](https://example.org) and the nme.
 #
 # | momentum |
 # |---|
