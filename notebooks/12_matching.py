@@ -103,7 +103,7 @@ guesses = {
     ).points,
 }
 
-# %% mystnb={"image": {"alt": "Left: the true second brow in black, with the straight lines between its five points cutting the bends, and the moved and the flowed brow lying almost on the true one. Right: the mean error along the brow has four humps between the five points; highest for straight lines, about half as high for the flow, lowest for the moved brow."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Left: the true second brow in black, with the straight lines between its five points cutting the bends, and the moved and the flowed brow lying almost on the true one. Right: the mean error along the brow has four humps between the five points; highest for straight lines, about half as high for the flow, lowest for the moved brow."}} tags=["hide-input", "reveal"]
 figure, axes = plt.subplots(1, 2, figsize=(9, 2.6), width_ratios=(3, 2))
 axes[0].plot(*b50[0].T, "k", lw=3, alpha=0.25, label="true")
 for (name, guess), colour in zip(guesses.items(), plots.PALETTE, strict=False):
@@ -117,7 +117,7 @@ axes[0].legend(fontsize=8, loc="lower right")
 axes[1].set(xlabel="along the brow", ylabel="error (px)", ylim=(0, None))
 plt.show()
 
-# %%
+# %% tags=["reveal"]
 for name, guess in guesses.items():
     error = (guess - b50).norm(dim=-1).mean(1)
     print(f"{name:14s} {error.mean():.2f} px over twelve pairs")
@@ -125,9 +125,13 @@ error = {k: (g - b50).norm(dim=-1).mean() for k, g in guesses.items()}
 assert error["moved"] < error["flow, 20 px"] < error["straight lines"]
 
 # %% [markdown]
+# :::{dropdown} What happens
 # The flow beats the straight lines, as paper A promises, without knowing what a brow is. But so does a method with no
 # mathematics in it, as long as it *starts from a brow*: most of what is won comes from having a template at all. Keep
-# that in mind. What only the flow gives is a map of the whole plane, for points on no curve, which never folds and costs
+# that in mind.
+# :::
+#
+# What only the flow gives is a map of the whole plane, for points on no curve, which never folds and costs
 # little. This chapter makes it: what is minimised, how, and what can go wrong.
 
 # %% [markdown]
@@ -1183,10 +1187,12 @@ for sigma in (3.0, 10.0, 40.0):
 assert off[10.0, "forwards"] < 0.3 * off[10.0, "reversed"]
 
 # %% [markdown]
+# :::{dropdown} What happens
 # Forwards, the ends find the ends as soon as $\sigma_W$ is wide enough for the two brows to see each other.
 #
 # A current has a direction. Run backwards, the brow's edges *add* to the target's instead of cancelling them. A narrow kernel
 # lets the brow shrink to almost nothing, for its own edges then cost nothing; a wide one turns it around, end for end.
+# :::
 #
 # ## Quiz
 #

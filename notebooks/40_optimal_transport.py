@@ -62,7 +62,7 @@ for ax, (name, u) in zip(axes, predictions.items(), strict=True):
     ax.spines[:].set(visible=True, color="#BBBBBB")
 plt.show()
 
-# %%
+# %% tags=["reveal"]
 from lddmmlib import optimal_transport as transport
 from lddmmlib.experiments.transport_growth import jensen_shannon, l2
 
@@ -73,9 +73,11 @@ for name, u in predictions.items():
     print(f"{name:15s}{a:6.2f}{b:6.2f}{transport.w1(u, truth).value:7.1f}")
 
 # %% [markdown]
+# :::{dropdown} What happens
 # For the squared difference, ten cells off and twenty are the same mistake, and the fourth is none. The last column is the
 # subject of this chapter, and its unit is the cell. It says ten and twenty; and it finds that to have a tenth of the mass
 # twenty cells away is exactly as bad as to be two cells off: the same earth times the same way.
+# :::
 #
 # Move the two blobs yourself.
 
@@ -209,8 +211,10 @@ assert math.isclose(to_point_by_hand(u, 14.3, 24.8), to_point(u, point))
 # (eq. 4):
 #
 # $$
-# L_W(u, v) = \min_{\pi \ge 0} \sum_{x, y} |x - y|_2 \, \pi(x, y), \qquad
+# \begin{gathered}
+# L_W(u, v) = \min_{\pi \ge 0} \sum_{x, y} |x - y|_2 \, \pi(x, y), \\
 # \sum_y \pi(x, y) = u(x), \quad \sum_x \pi(x, y) = v(y).
+# \end{gathered}
 # $$ (eq-plan)
 #
 # With $n$ cells that is a linear program of $n^2$ unknowns. For equal heaps it has a simple answer: heaps stay whole, so
@@ -272,8 +276,10 @@ assert abs(cost - 5) < 1e-3  # the grid's edge cuts a little off the Gaussians
 # earn?
 #
 # $$
-# W_1(u, v) = \max_{\varphi} \sum_x \varphi(x) \, (u(x) - v(x)), \qquad
+# \begin{gathered}
+# W_1(u, v) = \max_{\varphi} \sum_x \varphi(x) \, (u(x) - v(x)), \\
 # |\varphi(x) - \varphi(y)| \le |x - y| \;\text{ for all } x, y.
+# \end{gathered}
 # $$ (eq-dual)
 #
 # As much as the work costs. The linear program gave the prices too, as the duals of its constraints: $f(x)$ for taking away, $g(y)$ for
@@ -345,8 +351,10 @@ plt.show()
 # $\pi = u\,v\, e^{(f + g - C)/\varepsilon}$. The two unknown prices must make $\pi$ keep the constraints. Satisfy them in turn:
 #
 # $$
-# f(x) = -\varepsilon \log \sum_y v(y)\, e^{(g(y) - C(x, y))/\varepsilon}, \qquad
-# g(y) = -\varepsilon \log \sum_x u(x)\, e^{(f(x) - C(x, y))/\varepsilon}.
+# \begin{aligned}
+# f(x) &= -\varepsilon \log \sum_y v(y)\, e^{(g(y) - C(x, y))/\varepsilon}, \\
+# g(y) &= -\varepsilon \log \sum_x u(x)\, e^{(f(x) - C(x, y))/\varepsilon}.
+# \end{aligned}
 # $$ (eq-sinkhorn)
 
 
@@ -1252,7 +1260,7 @@ assert plain.argmin() == 0  # a single cell
 assert best["debiased"] == 2
 
 # %% [markdown]
-# :::{dropdown} What follows from it
+# :::{dropdown} What happens
 # At this ε the plain entropic loss wants a *single cell*, whatever the target's width: a network that minimises it is rewarded for maps
 # narrower than its targets. Their *place* is right, though, and a narrow map is easy to read: for landmarks that is a price one can pay, as
 # long as one does not take the map's width for uncertainty.
