@@ -36,6 +36,7 @@ from lddmmlib.faces import geometry, statistics
 from lddmmlib.notebook import start
 
 generator = start(seed=0)
+torch.set_num_threads(1)  # few points: a second thread gains nothing
 face = geometry.Face3D(scale=90.0)  # eye corners 90 pixels apart
 even = torch.linspace(0, 1, 17, dtype=torch.float64)
 

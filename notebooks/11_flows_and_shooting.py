@@ -37,6 +37,7 @@ from lddmmlib.faces import geometry
 from lddmmlib.notebook import start
 
 generator = start(seed=0)
+torch.set_num_threads(1)  # few points: a second thread gains nothing
 
 
 def arrows(ax, x, p, colour=plots.PALETTE[1]):

@@ -40,6 +40,7 @@ from lddmmlib.faces import geometry
 from lddmmlib.notebook import start
 
 start(seed=0)
+torch.set_num_threads(1)  # few points: a second thread gains nothing
 rng = np.random.default_rng(0)
 GREY, BLUE, ORANGE = "#999999", *plots.PALETTE[:2]
 five, fifty = torch.linspace(0, 1, 5), torch.linspace(0, 1, 50)
