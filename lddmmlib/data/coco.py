@@ -20,7 +20,7 @@ import torch
 
 from lddmmlib.data import records
 from lddmmlib.data.images import Places
-from lddmmlib.data.records import Malformed, Record, attempt, brief, decode, read_bytes, repeated
+from lddmmlib.data.records import Malformed, Record, attempt, brief, decode, need, read_bytes, repeated
 
 CROP = ("center", "scale", "box_size")
 KEYS = {"": ("keypoints", "bbox"), "face": ("face_kpts", "face_box")}  # by the part of a person
@@ -85,8 +85,7 @@ def _parsed(text: str) -> dict:
     except (RecursionError, ValueError) as error:  # nested too deeply, or an integer of thousands of digits
         raise Malformed("json", str(error)) from None
     lists = [data.get(key) for key in ("images", "annotations")] if isinstance(data, dict) else [None]
-    if not all(isinstance(entries, list) for entries in lists):
-        raise Malformed("the lists 'images' and 'annotations' of COCO", brief(data))
+    need(all(isinstance(some, list) for some in lists), "the lists 'images' and 'annotations' of COCO", brief(data))
     _once(data)
     return data
 
@@ -127,8 +126,8 @@ def _entries(data: dict, key: str, problems: list[Malformed], meaning: Callable[
         i, at = _id(entry), f"{key}[{n}]"
         if i is None or (meant := meaning(entry)) is None:
             continue
-        if isinstance(entry, Twice) and key != "annotations":
-            problems.append(Malformed("each key once", f"{brief(entry.twice)} twice", where=at))
+        if key != "annotations" and (twice := attempt(_once, entry, where=at)):
+            problems.append(twice)
             continue
         place, other = first.setdefault(i, (at, entry))
         if other != entry:
@@ -157,31 +156,29 @@ def _lines(text: str) -> list[int]:
 
 
 def _face(annotation: Any, source: str, files: dict, names: dict, part: str, literal: bool, origin: int) -> Record:
-    if not isinstance(annotation, dict):
-        raise Malformed("an annotation", brief(annotation))
+    need(isinstance(annotation, dict), "an annotation", brief(annotation))
     _once(annotation, annotation.get("attributes"))
     image, category = _known(annotation, "image_id", files), _known(annotation, "category_id", names)
-    if image is None:
-        raise Malformed("image_id: the id of an image with a file_name", brief(annotation.get("image_id")))
-    (points, bbox), (found, claims), notes = KEYS[part], image, []
+    need(image, "image_id: the id of an image with a file_name", brief(annotation.get("image_id")))
+    (points, bbox), (found, claims), notes = KEYS[part], image, ()
     flat = _numbers(annotation, points)
     n = len(category or ()) or len(flat) // 3
-    if not flat or len(flat) != 3 * n:
-        raise Malformed(f"{points}: x, y, v for each of {n or 'some'} landmarks", f"{len(flat)} numbers")
+    wanted = f"{points}: x, y, v for each of {n or 'some'} landmarks"
+    need(flat and len(flat) == 3 * n, wanted, f"{len(flat)} numbers")
     xyv = torch.tensor(flat, dtype=torch.float64).view(-1, 3)
     v = xyv[:, 2]
     if not part:  # COCO-WholeBody has flags between 0 and 1, and num_keypoints of the body
-        if odd := set(v.tolist()) - {0, 1, 2}:
-            raise Malformed(f"{points}: v = 0, 1 or 2", brief(sorted(odd)))
-        notes += [SEEN] if not literal and (v == 1).any() else []
+        odd = sorted(set(v.tolist()) - {0, 1, 2})
+        need(not odd, f"{points}: v = 0, 1 or 2", odd)
+        notes += (SEEN,) if not literal and (v == 1).any() else ()
         stated = annotation.get("num_keypoints")
         claims = claims | ({"num_keypoints": stated} if isinstance(stated, int) else {})
     if names and category is None and annotation.get("category_id") is not None:
-        notes.append("faces of a category that is not described")
+        notes += ("faces of a category that is not described",)
     landmarks = (xyv[:, :2] - origin).masked_fill(v[:, None] <= 0, torch.nan)
     visible = (v > 0) & (v != 1) if literal else v > 0
-    more = {"attributes": _attributes(annotation, origin), "box": _box(annotation, bbox, origin), "claims": claims}
-    return records.record(found, landmarks, source, visible, tuple(notes), **more)
+    more = {"visible": visible, "box": _box(annotation, bbox, origin), "claims": claims}
+    return records.record(found, landmarks, source, notes, attributes=_attributes(annotation, origin), **more)
 
 
 def _known(annotation: dict, key: str, entries: dict) -> Any:
@@ -189,8 +186,7 @@ def _known(annotation: dict, key: str, entries: dict) -> Any:
     i = annotation.get(key)
     if type(i) not in (int, str) or i not in entries:
         return None
-    if entries[i] is None:
-        raise Malformed(f"{key}: the id of one entry", f"{brief(i)}, which is that of several that differ")
+    need(entries[i] is not None, f"{key}: the id of one entry", f"{brief(i)}, which is that of several that differ")
     return records.required(entries[i])
 
 
@@ -198,8 +194,8 @@ def _numbers(annotation: dict, key: str, n: int | None = None) -> list[int | flo
     """The list of (n) finite numbers at ``key``."""
     values = annotation.get(key)
     listed = isinstance(values, list) and len(values) == (len(values) if n is None else n)
-    if not listed or not all(type(x) in (int, float) and -HUGE < x < HUGE for x in values):
-        raise Malformed(f"{key}: a list of {'' if n is None else f'{n} '}finite numbers", brief(values))
+    right = listed and all(type(x) in (int, float) and -HUGE < x < HUGE for x in values)
+    need(right, f"{key}: a list of {'' if n is None else f'{n} '}finite numbers", brief(values))
     return values
 
 
@@ -207,8 +203,7 @@ def _box(annotation: dict, key: str, origin: int) -> tuple[float, float, float, 
     if not annotation.get(key):
         return None
     x, y, w, h = map(float, _numbers(annotation, key, 4))
-    if w < 0 or h < 0:
-        raise Malformed(f"{key}: x, y, width, height", brief(annotation[key]))
+    need(min(w, h) >= 0, f"{key}: x, y, width, height", annotation[key])
     return x - origin, y - origin, w, h
 
 

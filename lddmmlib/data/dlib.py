@@ -18,7 +18,7 @@ import torch
 
 from lddmmlib.data import records
 from lddmmlib.data.images import Places
-from lddmmlib.data.records import Malformed, Record, attempt, brief, head, numbers, read_bytes, record, repeated
+from lddmmlib.data.records import Malformed, Record, attempt, brief, head, need, numbers, read_bytes, record, repeated
 
 BOX = ("left", "top", "width", "height")
 whole = re.compile("[0-9]{1,8}").fullmatch
@@ -77,30 +77,22 @@ def _order(names: set[str]) -> dict[str, int]:
         return {name: i for i, name in enumerate(sorted(names))}
     values = sorted({int(name) for name in names})
     first = next((i for i in (0, 1) if values and values[0] >= i and records.scheme_of(values[-1] + 1 - i)), None)
-    if first is None:
-        return {name: values.index(int(name)) for name in names}
-    return {name: int(name) - first for name in names}
+    return {name: values.index(int(name)) if first is None else int(name) - first for name in names}
 
 
 def _face(path: Path, places: Places, order: dict, line: int, image: dict, values: dict, parts: list[dict]) -> Record:
-    box = numbers([values.get(key, "") for key in BOX], 4) if any(key in values for key in BOX) else None
-    if box and min(box[2:]) < 0:
-        raise Malformed("a box: left, top, width, height", brief(box))
+    box = numbers([values.get(key, "") for key in BOX], 4) if values.keys() & {*BOX} else None
+    need(not box or min(box[2:]) >= 0, "a box: left, top, width, height", box)
     n = max(order.values(), default=-1) + 1
     landmarks = torch.full((n, 2), torch.nan, dtype=torch.float64)
     for part in parts:
         at = order[part.get("name", "")]
-        if not landmarks[at].isnan().all():
-            raise Malformed("each part once", f"{brief(part.get('name'))} twice")
+        need(landmarks[at].isnan().all(), "each part once", f"{brief(part.get('name'))} twice")
         landmarks[at] = torch.tensor(numbers([part.get("x", ""), part.get("y", "")], 2), dtype=torch.float64)
-    if n == 0:
-        raise Malformed("parts in a box", "none in the whole file")
-    if not image.get("file"):
-        raise Malformed("an image with a file", brief(image))
+    need(n, "parts in a box", "none in the whole file")
+    need(image.get("file"), "an image with a file", image)
     size = [image.get(key, "") for key in ("height", "width")]
-    more = {
-        "box": tuple(box) if box else None,
-        "attributes": {key: value for key, value in values.items() if key not in BOX},
-        "claims": {"size": tuple(map(int, size))} if all(map(whole, size)) else None,
-    }
+    claims = {"size": tuple(map(int, size))} if all(map(whole, size)) else None
+    others = {key: value for key, value in values.items() if key not in BOX}
+    more = {"box": tuple(box) if box else None, "attributes": others, "claims": claims}
     return record(places.named(image["file"], path), landmarks, f"{path}:{line}", **more)

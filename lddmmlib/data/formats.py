@@ -44,31 +44,21 @@ class Format(NamedTuple):
     called: str  #: a file of the kind; formats of one kind are told apart file by file
 
 
-def _always(path: Path) -> bool:
-    return True
-
-
-def _if_told(path: Path) -> bool:
-    return False
-
-
 # Where several formats recognise a file, the first one is taken.
-FORMATS = {
-    row.name: row
-    for row in (
-        Format("merl-rav", ".pts", pts.recognise_signs, partial(pts.read, signs=True), ".pts file"),
-        Format("pts", ".pts", _always, pts.read, ".pts file"),
-        Format("pts29", ".pts29", _always, pts.read, ".pts29 file"),
-        Format("coco-wholebody", ".json", wholebody.recognise, wholebody.read, "COCO-WholeBody json"),
-        Format("coco", ".json", coco.recognise, coco.read, "COCO json"),
-        Format("coco-1based", ".json", _if_told, partial(coco.read, origin=1), "COCO json"),
-        Format("wflw", ".txt", wflw.recognise, wflw.read, "WFLW list"),
-        Format("hrnet", ".csv", hrnet.recognise, hrnet.read, "HRNet csv"),
-        Format("hrnet-1based", ".csv", _if_told, partial(hrnet.read, origin=1), "HRNet csv"),
-        Format("dlib", ".xml", dlib.recognise, dlib.read, "dlib xml"),
-    )
-}
-KINDS = {kind: [row for row in FORMATS.values() if row.called == kind] for kind in (r.called for r in FORMATS.values())}
+ROWS = (
+    Format("merl-rav", ".pts", pts.recognise_signs, partial(pts.read, signs=True), ".pts file"),
+    Format("pts", ".pts", lambda _: True, pts.read, ".pts file"),
+    Format("pts29", ".pts29", lambda _: True, pts.read, ".pts29 file"),
+    Format("coco-wholebody", ".json", wholebody.recognise, wholebody.read, "COCO-WholeBody json"),
+    Format("coco", ".json", coco.recognise, coco.read, "COCO json"),
+    Format("coco-1based", ".json", lambda _: False, partial(coco.read, origin=1), "COCO json"),
+    Format("wflw", ".txt", wflw.recognise, wflw.read, "WFLW list"),
+    Format("hrnet", ".csv", hrnet.recognise, hrnet.read, "HRNet csv"),
+    Format("hrnet-1based", ".csv", lambda _: False, partial(hrnet.read, origin=1), "HRNet csv"),
+    Format("dlib", ".xml", dlib.recognise, dlib.read, "dlib xml"),
+)
+FORMATS = {row.name: row for row in ROWS}
+KINDS = {row.called: [other for other in ROWS if other.called == row.called] for row in ROWS}
 
 
 def read(path: str | Path, format: str | None = None, root: str | Path | None = None) -> list[Record]:
@@ -115,7 +105,7 @@ def read(path: str | Path, format: str | None = None, root: str | Path | None = 
     if not path.exists():
         raise FileNotFoundError(f"path: needed a file or a folder, got {path}, where there is nothing")
     kind, files = _chosen(path, format)
-    items = list(faces(kind, files, format, root))
+    items = list(faces(kind, files, format, root if root is None else Path(root)))
     records = [item for item in items if isinstance(item, Record)]
     if problems := [item for item in items if isinstance(item, Problem)]:
         raise FormatError(problems, records)
@@ -139,15 +129,13 @@ def _kind(file: Path) -> str | None:
     """What a file is, by its suffix and, where that says too little, by what it holds."""
     if images.is_image(file):
         return "image"
-    rows = [row for row in FORMATS.values() if row.suffix == file.suffix.lower()]
+    rows = [row for row in ROWS if row.suffix == file.suffix.lower()]
     return next((row.called for row in rows if row.recognise(file)), "unknown" if rows else None)
 
 
-def faces(
-    kind: str, files: list[Path], format: str | None = None, root: str | Path | None = None
-) -> Iterator[Record | Problem]:
+def faces(kind: str, files: list[Path], format: str | None = None, root: Path | None = None) -> Iterator:
     """The faces in files of one kind, and in their place what could not be read. A file without any is a Problem."""
-    places = images.Places(root if root is None else Path(root))
+    places = images.Places(root)
     for file in files:
         row = FORMATS[format] if format else next((row for row in KINDS[kind] if row.recognise(file)), KINDS[kind][0])
         items = _items(row, file, places)

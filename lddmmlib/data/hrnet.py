@@ -18,7 +18,7 @@ import torch
 
 from lddmmlib.data import records
 from lddmmlib.data.images import Places
-from lddmmlib.data.records import Malformed, Record, attempt, brief, decode, each_line, numbers, read_bytes, record
+from lddmmlib.data.records import Malformed, Record, brief, decode, each_line, need, numbers, read_bytes, record
 
 COLUMN = re.compile(r"original_([0-9]{1,4})_([xy])")
 MISSING = {"nan", ""}  # as a cell is written
@@ -32,7 +32,7 @@ def recognise(path: Path) -> bool:
 def read(path: Path, places: Places, origin: int = 0) -> Iterator[Record | Malformed]:
     """The faces of one list, each row by itself; the centre of the first pixel is at ``origin``."""
     raw = read_bytes(path)
-    names = records.required(attempt(_names, raw.partition(b"\n")[0], line=1))
+    names = records.required(records.attempt(_names, raw.partition(b"\n")[0], line=1))
     return each_line(raw, partial(_face, path, places, origin, names), first=2)
 
 
@@ -63,8 +63,7 @@ def _coordinates(names: list[str]) -> list[str]:
 def _face(path: Path, places: Places, origin: int, names: list[str], text: str, line: int) -> Record:
     """The face of a row."""
     cells = _cells(text)
-    if len(cells) != len(names):
-        raise Malformed(f"{len(names)} columns, as in the first row", f"{len(cells)}")
+    need(len(cells) == len(names), f"{len(names)} columns, as in the first row", len(cells))
     row = dict(zip(names, cells, strict=True))
     words = [row[name] for name in _coordinates(names)]
     placed = [{x.lower(), y.lower()} - MISSING != set() for x, y in zip(words[::2], words[1::2], strict=True)]

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 import numpy as np
 
 from lddmmlib import _checks
-from lddmmlib.data.records import Malformed, brief
+from lddmmlib.data.records import Malformed, Record, brief
 
 # What OpenCV reads.
 SUFFIXES = frozenset({".avif", ".bmp", ".dib", ".exr", ".gif", ".hdr", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pfm"})
@@ -146,17 +146,17 @@ def may_turn(path: Path) -> bool:
         return b"exif" in file.read(1 << 16).lower()
 
 
-def compare(size: tuple, pixels: np.ndarray, path: Path) -> str | None:
-    """In which way an image is not of the size (h, w) that the annotations state, and how to mend it; None if it is."""
-    h, w = pixels.shape[:2]
-    if tuple(size) == (h, w):
+def compare(record: Record, pixels: np.ndarray) -> str | None:
+    """In which way a face's image is not of the size that its annotation states, if it does; and how to mend it."""
+    size, (h, w) = (record.claims or {}).get("size"), pixels.shape[:2]
+    if size in (None, (h, w)):
         return None
     mend = "take the image that was annotated, or scale the landmarks with it and state its size"
-    if tuple(size) == (w, h) and may_turn(path) and load(path, turned=False).shape[:2] == (w, h):
+    if size == (w, h) and load(record.image, turned=False).shape[:2] == size:
         mend = ("its EXIF orientation turns it: if the landmarks are set on the pixels as stored, remove that tag "
                 "(exiftool -Orientation=), else swap width and height in the annotations")  # fmt: skip
     stated = f"{brief(size[1])} x {brief(size[0])} px (width x height)"
-    return f"needed an image of {stated}, as annotated, got {path} of {w} x {h}; {mend}"
+    return f"{record.source}: needed an image of {stated}, as annotated, got {record.image} of {w} x {h}; {mend}"
 
 
 def save(pixels: np.ndarray, path: Path) -> None:

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from lddmmlib._shapes import Float
 from lddmmlib.data.images import Places
-from lddmmlib.data.records import Malformed, Record, attempt, brief, decode, numbers, read_bytes, record
+from lddmmlib.data.records import Malformed, Record, attempt, brief, decode, need, numbers, read_bytes, record
 
 MAX_BYTES = 1 << 20  # some 20,000 landmarks: above any annotation, and below what fills a memory
 END = ""  # stands behind the last row
@@ -47,19 +47,17 @@ def read(path: Path, places: Places, signs: bool = False) -> Iterator[Record]:
     if not signs:
         yield record(places.beside(path), xy - 1, str(path))
         return
-    alone = (xy < 0).sum(dim=1) == 1
-    if alone.any():
-        raise Malformed("both coordinates negative or none (MERL-RAV)", brief(xy[alone][0].tolist()))
+    alone = xy[(xy < 0).sum(dim=1) == 1].tolist()
+    need(not alone, "both coordinates negative or none (MERL-RAV)", alone[:1])
     landmarks = (xy.abs() - 1).masked_fill((xy == -1).all(dim=1, keepdim=True), torch.nan)
     told = ("negative numbers read as MERL-RAV's: hidden, or (-1, -1) without a place",) if (xy < 0).any() else ()
-    yield record(places.beside(path), landmarks, str(path), (xy >= 0).all(dim=1), told)
+    yield record(places.beside(path), landmarks, str(path), told, visible=(xy >= 0).all(dim=1))
 
 
 def _file(path: Path) -> Float[Tensor, "n 2"]:
     """The numbers of a file."""
     raw = read_bytes(path, MAX_BYTES + 1)
-    if len(raw) > MAX_BYTES:
-        raise Malformed(f"at most {MAX_BYTES} bytes", "more")
+    need(len(raw) <= MAX_BYTES, f"at most {MAX_BYTES} bytes", "more")
     return torch.tensor(list(_points(decode(raw))), dtype=torch.float64)
 
 
@@ -76,8 +74,7 @@ def _points(text: str) -> Iterator[list[float]]:
             break
         yield numbers(row.split(), 2, line)
         count += 1
-    if count != n or n == 0:
-        raise Malformed(f"{n or 'some'} points (n_points)", f"{count} points", line)
+    need(0 < n == count, f"{n or 'some'} points (n_points)", f"{count} points", line)
     _expect((line, row), r"\}", "'}'")
     _expect(next(rows), END, "nothing after '}'")
 
@@ -86,6 +83,5 @@ def _expect(row: tuple[int, str], pattern: str, needed: str) -> re.Match:
     """The match of a row that must have one form."""
     line, text = row
     match = re.fullmatch(pattern, text, re.ASCII)
-    if match is None:
-        raise Malformed(needed, brief(text) if text else "the end of the file", line)
+    need(match, needed, brief(text) if text else "the end of the file", line)
     return match

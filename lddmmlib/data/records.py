@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 
 from torch import Tensor
 
-from lddmmlib._shapes import Bool, Float
+from lddmmlib._shapes import Bool, Float, Int
 from lddmmlib.faces import schemes
 from lddmmlib.faces.placements import SCHEMES
 
@@ -41,6 +41,11 @@ class Record(NamedTuple):
     source: str  #: the file, with the line or the annotation's id where it holds several faces
     claims: dict | None = None  #: what the file says of its partner: `size` (h, w) of the image, `num_keypoints`
     notes: tuple[str, ...] = ()  #: what the reader took for granted, such as an image found by its last name alone
+
+    @property
+    def flags(self) -> Int[Tensor, " n"]:
+        """COCO's visibility flags."""
+        return self.placed.int() + self.visible.int()
 
     @property
     def placed(self) -> Bool[Tensor, " n"]:
@@ -91,6 +96,12 @@ class Malformed(ValueError):
         return Problem(path, line, needed, got, where)
 
 
+def need(right: object, needed: str, got: object, line: int | None = None) -> None:
+    """Raise Malformed unless ``right``; ``got`` is said in brief unless it is words already."""
+    if not right:
+        raise Malformed(needed, got if isinstance(got, str) else brief(got), line)
+
+
 def attempt(function: Callable[..., T], *args: object, line: int | None = None, where: str = "") -> T | Malformed:
     """``function(*args)``, or the Malformed that it raises, at ``line`` and ``where`` unless it names its own.
 
@@ -111,32 +122,24 @@ def required(value: T | Malformed) -> T:
     return value
 
 
-def record(
-    found: tuple[Path | None, tuple[str, ...]],
-    landmarks: Float[Tensor, "n 2"],
-    source: str,
-    visible: Bool[Tensor, " n"] | None = None,
-    notes: tuple[str, ...] = (),
-    **more: object,
-) -> Record:
+def record(found: tuple, landmarks: Float[Tensor, "n 2"], source: str, notes: tuple = (), **more: object) -> Record:
     """The Record of a face, with all that a reader does not say.
 
     Args:
         found: the image and the notes on it, as `images.Places` gives them.
         landmarks: (n, 2), px, 0-based; their number tells the scheme.
         source: the place of the face.
-        visible: (n,); default: all landmarks that have a place.
         notes: what else was taken for granted.
-        more: other fields of `Record`; default: none.
+        more: other fields of `Record`; default: ``visible`` where there is a place, no box, attributes and claims.
 
     >>> import torch
     >>> record((None, ()), torch.zeros(68, 2).double(), "face.pts").scheme
     '300w-68'
     """
     image, looked = found
-    fields = {"box": None, "attributes": {}, "scheme": scheme_of(len(landmarks)), "notes": (*looked, *notes)} | more
-    visible = ~landmarks.isnan().any(dim=1) if visible is None else visible
-    return Record(image=image, landmarks=landmarks, visible=visible, source=source, **fields)
+    fields = {"visible": ~landmarks.isnan().any(dim=1), "box": None, "attributes": {}} | more
+    more = fields | {"scheme": scheme_of(len(landmarks)), "source": source, "notes": (*looked, *notes)}
+    return Record(image=image, landmarks=landmarks, **more)
 
 
 def repeated(pairs: Iterable[tuple], needed: str) -> list[Malformed]:
@@ -146,12 +149,9 @@ def repeated(pairs: Iterable[tuple], needed: str) -> list[Malformed]:
     ('an entry for each image', 'line 1 and line 5 for a')
     """
     first: dict = {}
-    pairs = [(place, value) for place, value in pairs if value is not None]
-    return [
-        Malformed(needed, f"{first[value]} and {place} for {value}")
-        for place, value in pairs
-        if first.setdefault(value, place) is not place
-    ]
+    named = [(place, value) for place, value in pairs if value is not None]
+    again = [(place, value) for place, value in named if first.setdefault(value, place) is not place]
+    return [Malformed(needed, f"{first[value]} and {place} for {value}") for place, value in again]
 
 
 def brief(value: object) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from lddmmlib.data.images import Places
-from lddmmlib.data.records import Malformed, Record, brief, each_line, head, number, numbers, read_bytes, record
+from lddmmlib.data.records import Malformed, Record, brief, each_line, head, need, number, numbers, read_bytes, record
 
 POINTS, BOX = 98, 4
 ATTRIBUTES = ("pose", "expression", "illumination", "make-up", "occlusion", "blur")
@@ -34,8 +34,7 @@ def read(path: Path, places: Places) -> Iterator[Record | Malformed]:
 
 def _face(path: Path, places: Places, text: str, line: int) -> Record:
     words = text.split(maxsplit=COORDINATES)
-    if len(words) <= COORDINATES:
-        raise Malformed(f"{COORDINATES} coordinates and the image's name", f"{len(words)} words")
+    need(len(words) > COORDINATES, f"{COORDINATES} coordinates and the image's name", f"{len(words)} words")
     xy = torch.tensor(numbers(words[:COORDINATES], COORDINATES), dtype=torch.float64).view(POINTS, 2)
     box, attributes, name = _extras(words[COORDINATES])
     return record(places.named(name, path), xy, f"{path}:{line}", box=box, attributes=attributes)
@@ -46,13 +45,11 @@ def _extras(rest: str) -> tuple[tuple | None, dict, str]:
     words = rest.split(maxsplit=EXTRAS)
     if len(words) == 1 or not math.isfinite(number(words[0])):
         return None, {}, rest
-    if len(words) <= EXTRAS:
-        raise Malformed(f"{BOX} + {len(ATTRIBUTES)} numbers (box, attributes) and the image's name", brief(rest))
+    wanted = f"{BOX} + {len(ATTRIBUTES)} numbers (box, attributes) and the image's name"
+    need(len(words) > EXTRAS, wanted, brief(rest))
     left, top, right, bottom = numbers(words[:BOX], BOX)
     flags = words[BOX:EXTRAS]
-    if not left < right or not top < bottom:
-        raise Malformed("a box xmin ymin xmax ymax", brief(" ".join(words[:BOX])))
-    if not set(flags) <= {"0", "1"}:
-        raise Malformed(f"{len(ATTRIBUTES)} attributes, 0 or 1", brief(" ".join(flags)))
+    need(left < right and top < bottom, "a box xmin ymin xmax ymax", brief(" ".join(words[:BOX])))
+    need(set(flags) <= {"0", "1"}, f"{len(ATTRIBUTES)} attributes, 0 or 1", brief(" ".join(flags)))
     attributes = {key: flag == "1" for key, flag in zip(ATTRIBUTES, flags, strict=True)}
     return (left, top, right - left, bottom - top), attributes, words[EXTRAS]
