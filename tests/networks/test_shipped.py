@@ -7,7 +7,7 @@ import torch
 
 from lddmmlib import metrics
 from lddmmlib.data.augment import Crops
-from lddmmlib.experiments import _record
+from lddmmlib.experiments import _real, _record
 from lddmmlib.faces import synthetic
 from lddmmlib.networks import HRNetV2, shipped
 
