@@ -207,7 +207,7 @@ for s in (0.25, 0.35):
 #
 # ## Training, live
 #
-# First the faces. 120 to learn from, each cut out ten times in other ways, and 120 that no network will learn from.
+# First the faces. 200 to learn from, each cut out twelve times in other ways, and 200 that no network will learn from.
 # Those are moved and scaled a little: were all crops framed by their own landmarks, the chin would always be at the
 # same place within its cell. Drawing them takes longer than learning from them.
 
@@ -233,8 +233,8 @@ def cut(faces, how, times, size=SIDE):
 # %%
 SEEN = augment.RECIPE._replace(turn=20.0, hidden=0.0, blurred=0.0)
 MOVED = augment.STILL._replace(shift=0.05, scale=(0.95, 1.05))
-train = cut(drawn(120, "studio"), SEEN, times=10)
-others = drawn(120, "studio-val")
+train = cut(drawn(200, "studio"), SEEN, times=12)
+others = drawn(200, "studio-val")
 held_out = crops.Crop(*map(torch.stack, zip(*cut(others, MOVED, 1), strict=True)))
 
 # %% [markdown]
@@ -305,7 +305,7 @@ for rounding, history in curves.items():
     )
 
 # %% [markdown]
-# The loss of rounded targets stays higher: half of what they say cannot be known from the picture. Now read 120 faces by
+# The loss of rounded targets stays higher: half of what they say cannot be known from the picture. Now read 200 faces by
 # the paper's decoder and compare *in pairs*, face by face; the interval is that of the paired t over faces.
 
 
@@ -387,13 +387,13 @@ plt.show()
 # %% [markdown]
 # Towards the centre of the cell, from both sides: the rounded network has learned something of the grid, but less than its
 # precision would let it. The $s$ that fits is well above its error. How much of that is uncertainty, and how much the
-# smoothness of a network after 450 steps, which does not follow a staircase even where it could, this picture cannot tell.
+# smoothness of a network after 900 steps, which does not follow a staircase even where it could, this picture cannot tell.
 # The form of the formula is confirmed, its size is not. The continuous one's
 # small wave is its decoder's own, the aliasing and truncation of {doc}`30_heatmap_quantisation`; the rest of the rounded one's
 # loss is not a wave but noise: targets that jump are harder to learn from.
 
 # %%
-assert 6 * len(train) // 16 == 450
+assert 6 * len(train) // 16 == 900
 quarters, ends = (
     [4, 5, 14, 15],
     [0, 9, 10, 19],
