@@ -17,7 +17,7 @@ FLOORS = [
     ["faces", "data", "metrics"],
     ["networks"],
     ["methods"],
-    ["_fingerprint", "training", "experiments", "landmarker"],
+    ["_run", "training", "experiments", "landmarker"],
     ["plots", "widgets", "notebook"],
 ]
 ORDER = [name for floor in FLOORS for name in floor]
