@@ -25,6 +25,7 @@ APART = {
     "rows", "unit", "pull", "blocks", "join", "comparable", "several", "widths", "frame_of", "squares", "phi", "slope",
     "check",  # parts that modules share, behind the doors
     "height", "softmax_width", "real_300w",  # numbers and files alone
+    "shoot_by_equations", "sinkhorn_by_iterating", "w1_by_linear_program",  # versions to read: they refuse nothing
     "both", "stacks", "plain_loss", "siamese_loss", "target", "soft_loss", "correction_loss", "decoded", "predict",
     # ... of a network, whose images have a door of their own
 }  # fmt: skip
@@ -113,6 +114,7 @@ def calls():
         (perturb.ellipse, {"image": image, "landmarks": few, "level": "medium", "generator": chance()}),
         (perturb.motion_blur, {"image": image, "landmarks": few, "movement": p[0], "level": "large"}),
         (crops.box, {"landmarks": x}),
+        (crops.complete, {"landmarks": truth[0], "scheme": "300w-68"}),
         (crops.frame, {"box": (3.0, 4.0, 20.0, 16.0), "size": 24, "margin": 1.25}),
         (crops.apply, {"affine": affine, "points": x}),
         (crops.inverse, {"affine": affine}),

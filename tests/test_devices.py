@@ -43,6 +43,11 @@ ELSEWHERE_TOLD = {  # public, without a case: why
     "networks.hourglass.row": "part of the networks", "networks.hrnet.path": "part of the networks",
     "networks.dan.similarity": "part of DAN", "networks.dan.resample": "part of DAN",
     "networks.dan.landmark_image": "part of DAN",
+    "currents.comparable": "a check", "currents.several": "a check", "data.crops.check": "a check",
+    "data.crops.complete": "part of boxes, on the CPU", "networks.heads.precise": "part of the networks",
+    "flows.certified": "part of min_steps", "matching.loss": "discrepancy over a length",
+    "flows.shoot_by_equations": "a version to read", "optimal_transport.sinkhorn_by_iterating": "a version to read",
+    "optimal_transport.w1_by_linear_program": "a version to read, by SciPy",
 }  # fmt: skip
 
 
@@ -308,14 +313,14 @@ FLIP = list(schemes.get(SCHEME).flip)
 LOSSES = {
     "methods.subpixel.plain_loss": (hourglass, subpixel.plain_loss, False, 1, 0),
     "methods.subpixel.siamese_loss": (
-        hourglass, lambda net, x: subpixel.siamese_loss(net, x, FLIP), True, 5, 4),
+        hourglass, lambda net, x: subpixel.siamese_loss(net, x, FLIP), True, 12, 4),
     "methods.subpixel.soft_loss": (hourglass, subpixel.soft_loss, False, 4, 0),
     "methods.subpixel.correction_loss": (
         lambda: subpixel.Corrected(hourglass()), lambda net, x: subpixel.correction_loss(net, x, dynamic=True), False,
         5, 0),
     "lddmm layer": (lambda: hrnet(head=networks.CoordinateHead(torch.zeros(68, 2), (4, 8, 16, 32), hidden=8)),
-                    layer_loss, False, 10, 8),
-    "transport": (hourglass, transport_loss, False, 40, 1),
+                    layer_loss, False, 12, 9),
+    "transport": (hourglass, transport_loss, False, 60, 1),
     "warp": (NETWORKS["HRNetV2 with points"], warp_loss, False, 8, 0),
 }  # fmt: skip
 

@@ -569,8 +569,8 @@ def test_bad_maps_are_refused(spoil, match):
 
 def test_bad_arguments_are_refused():
     u = rand(4, 5)
-    for name in ("eps", "tol", "max_iter"):
-        refused(f"{name}: needed a number > 0", transport.sinkhorn, **({"u": u, "v": u, "eps": 1.0} | {name: 0}))
+    for name, needed in (("eps", "a number > 0"), ("tol", "a number > 0"), ("max_iter", "an integer >= 1")):
+        refused(f"{name}: needed {needed}", transport.sinkhorn, **({"u": u, "v": u, "eps": 1.0} | {name: 0}))
     refused("eps: needed", transport.sinkhorn, u, u, -1.0)
     refused("eps: needed", transport.sinkhorn, u, u, math.nan)
     refused("p: needed one of 1, 2", transport.sinkhorn, u, u, 1.0, 3)
