@@ -580,7 +580,7 @@ def test_bad_arguments_are_refused():
     refused("'dense' needed eps >= ", transport.sinkhorn, u, u, 0.001, solver="dense")
     refused("tol: needed", transport.w1, u, u, 0.0)
     refused("single or double", transport.sinkhorn, u.half(), u.half(), 1.0, error=TypeError)
-    refused("single or double", transport.w1_to_point, [1.0], u, error=TypeError)
+    refused("needed a torch tensor", transport.w1_to_point, [1.0], u, error=TypeError)
     refused("y: needed points", transport.w1_to_point, u, u)
     refused("y: needed finite", transport.w1_to_point, u, torch.full((2,), math.inf, dtype=u.dtype))
 

@@ -74,14 +74,21 @@ def complete(landmarks: Points, scheme: str) -> Points:
         (n, 2), float64. NaN stays where the mean face is not known, and everywhere if fewer than three landmarks, or
         none apart from the others, can be compared with it.
 
+    Raises:
+        ValueError, TypeError: for landmarks that are not those of the scheme, or an unknown scheme.
+
     >>> face = statistics.real_300w().mean * 60 + 100
     >>> jawless = face.clone()
     >>> jawless[:17] = torch.nan
     >>> torch.allclose(complete(jawless, "300w-68"), face)
     True
     """
-    mean, points = _mean(scheme), landmarks.double()
-    _checks.points(points, "landmarks", len(mean), nan=True)
+    _checks.kind(scheme, "scheme", str)
+    mean = _mean(scheme)
+    _checks.points(landmarks, "landmarks", len(mean), nan=True)
+    if landmarks.ndim != 2:
+        raise ValueError(f"landmarks: needed one face, (n, 2), got {tuple(landmarks.shape)}; take them one by one")
+    points = landmarks.double()
     missing = points.isnan().any(-1)
     both = ~missing & ~mean.isnan().any(-1)
     if both.sum() < 3 or (points[both] == points[both][0]).all():
