@@ -43,6 +43,7 @@ ELSEWHERE_TOLD = {  # public, without a case: why
     "networks.hourglass.row": "part of the networks", "networks.hrnet.path": "part of the networks",
     "networks.dan.similarity": "part of DAN", "networks.dan.resample": "part of DAN",
     "networks.dan.landmark_image": "part of DAN",
+    "matching.mean": "matches and shoots, which have cases, for minutes",
     "currents.comparable": "a check", "currents.several": "a check", "data.crops.check": "a check",
     "data.crops.complete": "part of boxes, on the CPU", "networks.heads.precise": "part of the networks",
     "flows.certified": "part of min_steps", "matching.loss": "discrepancy over a length",
@@ -111,7 +112,6 @@ CASES = {
     "matching.objective": (lambda a, p, b: matching.objective(flows.flow(a, p, 2.0, 3), b, None), A, P, B),
     "matching.match": (lambda a, b: matched(a, b)[:4], ONE, B),
     "matching.match:curves": (lambda a, b: matched(faces_of(a), faces_of(b))[:4], ONE, B),
-    "matching.mean": (lambda a: matching.mean(a, 2.0, max_iter=1, steps=2)[:2], A[:, :4]),
     "matching.modes": (lambda a, p: matching.modes(faces_of(a), p, 2.0)[2], ONE, random(4, 8, 2)),
     "lars.path": (lambda x, y: lars.path(*grams(x, y)), X, Y),
     "lars.path:one": (lambda x, y: lars.path(*grams(x, y[:, 0])), X, Y),
@@ -168,7 +168,7 @@ CASES |= {f"metrics.reference_distance:{by}": (lambda t, by=by: metrics.referenc
           for by in metrics.NORMALISERS}  # fmt: skip
 # They have no derivative, or refuse to be differentiated.
 WITHOUT_GRADIENT = {
-    "flows.min_steps", "matching.match", "matching.match:curves", "matching.mean", "matching.modes",
+    "flows.min_steps", "matching.match", "matching.match:curves", "matching.modes",
     "faces.statistics.modes", "faces.statistics.procrustes", "faces.statistics.symmetric_model",
     "optimal_transport.get_max", "heatmaps.decode:argmax", "heatmaps.decode:quarter",
     "metrics.failure_rate", "metrics.ced", "faces.perturb.ellipse", "networks.coordconv.coordinates",
