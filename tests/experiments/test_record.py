@@ -63,7 +63,7 @@ def test_a_run_is_recorded_with_its_provenance(trial, tmp_path):
 @pytest.mark.parametrize(
     ("file", "content", "stale"),
     [
-        ("read.py", b'# why\r\nFILE = (\r\n"facts.npz")\r\n', False),  # words, layout, line ends
+        ("read.py", b'"""What."""\r\n# why\r\nFILE = (\r\n"facts.npz")\r\n', False),  # words, layout, line ends
         ("read.py", b'FILE = "facts.npz"\nx = 2\n', True),
         ("facts.npz", b"1 2 4", True),
         ("other.py", b"x = 2\n", False),  # nobody reads it
