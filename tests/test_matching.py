@@ -225,6 +225,16 @@ def test_curves_take_half_of_sigma_v_as_sigma_w():
         close(one.value, matching.match(FACE, FACE.at(MOVED), sigma_v, sigma_w, max_iter=5).value, atol=0)
 
 
+def test_what_a_step_must_gain_shrinks_with_it():
+    """Of 5e7 z² a step is some 1e-8 long; by a gain that did not shrink with the step none would be accepted."""
+    z, _, n_iter, _, converged = matching._lbfgs(
+        lambda z: 5e7 * z.square().sum(-1), torch.ones(1, 2, dtype=torch.float64), 1e-6, 60
+    )
+    assert converged.all()
+    assert z.abs().max() < 1e-6
+    assert n_iter.item() < 30
+
+
 @pytest.mark.parametrize("landmarks", [True, False])
 def test_uncoupled_curves_match_each_alone(landmarks):
     options = {"landmarks": landmarks, "gamma": 0.1, "steps": 2, "tol": 1e-6}  # all at the bottom in 200
