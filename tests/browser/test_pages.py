@@ -161,6 +161,17 @@ def test_pages_fit_their_window(pages, site, name, width):
     assert not page.locator("mjx-merror").count()
 
 
+FORMULAS = "document.querySelectorAll('mjx-container').length >= document.querySelectorAll('.math').length"
+
+
+def opened(pages, address, width, height, until):
+    """The page in a window of this size, once the condition holds."""
+    page = pages(viewport={"width": width, "height": height})
+    page.goto(address)
+    page.wait_for_function(until)
+    return page
+
+
 WIDER = """() => {
   document.querySelectorAll("details").forEach(fold => { fold.open = true; });
   const boxes = ".bd-article :is(div.math mjx-container, pre, table, .output):not(.sw-root *, :has(.sw-root))";
@@ -174,19 +185,12 @@ WIDER = """() => {
 @pytest.mark.parametrize("name", PAGES)
 def test_equations_code_and_results_fit_their_boxes(pages, site, name):
     """On a window of 1280 pixels nobody must scroll a box sideways, not even one behind a fold."""
-    page = pages(viewport={"width": 1280, "height": 800})
-    page.goto(f"{site}{name}.html")
-    page.wait_for_function(
-        "document.querySelectorAll('mjx-container').length >= document.querySelectorAll('.math').length"
-    )
-    assert not page.evaluate(WIDER)
+    assert not opened(pages, f"{site}{name}.html", 1280, 800, FORMULAS).evaluate(WIDER)
 
 
 @pytest.mark.browser
 def test_an_equation_too_wide_for_a_phone_says_so_and_scrolls_alone(pages, site):
-    page = pages(viewport={"width": 390, "height": 844})
-    page.goto(f"{site}notebooks/11_flows_and_shooting.html")
-    page.wait_for_function("document.querySelectorAll('div.math mjx-container').length > 5")
+    page = opened(pages, f"{site}notebooks/11_flows_and_shooting.html", 390, 844, FORMULAS)
     wide = page.evaluate(
         """[...document.querySelectorAll('div.math mjx-container')].filter(e => e.scrollWidth > e.clientWidth + 1)
         .map(e => { e.scrollLeft = 50; return [e.scrollLeft, getComputedStyle(e).backgroundImage, scrollX]; })"""
@@ -200,9 +204,7 @@ def test_an_equation_too_wide_for_a_phone_says_so_and_scrolls_alone(pages, site)
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_the_wheel_over_a_widget_scrolls_the_page(pages, site, name, width):
     """With its first turn: a widget that had a scroller of its own, however short, would swallow that."""
-    page = pages(viewport={"width": width, "height": 800})
-    page.goto(f"{site}{name}.html")
-    page.wait_for_function(READY)
+    page = opened(pages, f"{site}{name}.html", width, 800, READY)
     for widget in page.locator(".sw-root").all():
         widget.evaluate("w => scrollTo({top: w.getBoundingClientRect().top + scrollY - 200, behavior: 'instant'})")
         box, before = widget.bounding_box(), page.evaluate("scrollY")
@@ -222,9 +224,7 @@ STAYS = """stays => {
 @pytest.mark.browser
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_a_picture_stays_in_sight_of_its_last_control_on_a_phone(pages, site, name):
-    page = pages(viewport={"width": 390, "height": 844})
-    page.goto(f"{site}{name}.html")
-    page.wait_for_function(READY)
+    page = opened(pages, f"{site}{name}.html", 390, 844, READY)
     for stays in page.locator(".sw-stays").all():
         top, bottom, height = stays.evaluate(STAYS)
         assert 0 <= top < bottom <= height, f"the picture is from {top:.0f} to {bottom:.0f} of {height} pixels"
