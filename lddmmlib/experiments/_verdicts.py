@@ -41,7 +41,6 @@ from torch import Tensor
 from lddmmlib import _checks
 
 LEVEL = 0.05
-ROUNDING = 1e-12  # of the rival's: differences that are no larger are none
 FEWEST = 3  # seeds that a verdict needs
 Statistic = Callable[[Tensor], Tensor]  # of errors (..., images) -> (...)
 
@@ -208,7 +207,6 @@ def estimate(ours: Tensor, rival: Tensor, statistic: Statistic = mean, share: bo
     value = theta / other - 1 if share else theta - other
     a, b = _values(a, statistic), _values(b, statistic)
     table = (a - (1 + value) * b) / other if share else a - b
-    value, table = (x * (abs(x) > ROUNDING * abs(other)) for x in (value, table))  # what rounding left is nothing
     s, n = table.shape
     if not trained:
         return Estimate(value, 0.0, (table.var() / n).item(), n - 1, n - 1)
