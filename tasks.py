@@ -38,12 +38,14 @@ REPORT = BUILD / "html.stopped.json"
 CHAPTERS = BUILD / "chapters"
 # Shapes and types are checked where a function is called; an int will do where a float is asked for.
 SHAPES = "--jaxtyping-packages=lddmmlib,beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
-PYTEST = [str(PYTHON), "-m", "pytest", "-q"]
+# A process for each core, up to four, with one thread each; the tests of a file, or of a chapter, stay together.
+PYTEST = [str(PYTHON), "-m", "pytest", "-q", "-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile"]
 LIBRARY = [*PYTEST, "-m", "not book and not browser", "--doctest-modules", SHAPES, "tests", "lddmmlib"]
 PREPARE = [str(PYTHON), "tests/chapters/references.py", "prepare", str(CHAPTERS)]
 AS_NUMBERS = ["--nbval-lax", "-p", "tests.chapters.as_numbers", "--nbval-cell-timeout=600"]
 COMPARED = [*PYTEST, *AS_NUMBERS, "--override-ini=filterwarnings=", str(CHAPTERS)]
 PAGES = [*PYTEST, "-m", "book or browser", "tests"]
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 # Other machines, as near as one comes to them: instructions of MKL and of torch, threads, font, height of windows.
 # What a processor lacks it leaves out by itself.
 MACHINES = {
@@ -377,11 +379,12 @@ def test(args) -> int:
         ("style", [py, "-m", "ruff", "check", "."]),
         ("format", [py, "-m", "ruff", "format", "--check", "."]),
         ("spelling", [py, "-m", "codespell_lib"]),
-        ("the library", LIBRARY),
+        ("size", [py, "tests/test_floors.py"]),
+        ("the library", LIBRARY, ONE_THREAD),
         ("chapters, made into notebooks", PREPARE),
         ("chapters, run and compared", COMPARED, MACHINES["oldest instructions"]),
         ("the book, no warning let pass", lambda: sphinx(HTML, "-E", "-n", "-W", "--keep-going")),
-        ("the built pages", PAGES),
+        ("the built pages", PAGES, ONE_THREAD),
     ]
     failed = [name for name, *check in checks if not passes(name, *check)]
     if failed:

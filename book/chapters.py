@@ -21,11 +21,14 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
+EQUATION = re.compile(r"^\$\$ *\(([\w:-]+)\)$", re.M)  # the end of one with a name, and so with a number
+DISPLAY = re.compile(r"^\$\$\n((?:.|\n)*?)^\$\$(?: *\(([\w:-]+)\))?$", re.M)
 FOLD = r"<details><summary>\1</summary>\n\n\2\n</details>\n"
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "lddmmlib"
 RESULTS = ROOT / "book" / "results"
 RUNS = ROOT / "book" / "_build" / "runs"  # each chapter as it ran last, whole
+RUN_TAGS = {"raises-exception", "skip-execution"}  # the tags that change what a run does; others say how it is shown
 LIMIT = 600  # seconds a cell: stops what hangs, however slow and busy the machine
 BIBLIOGRAPHY = ROOT / "book" / "references.bib"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -46,14 +49,39 @@ def read(text: str) -> nbformat.NotebookNode:
     notebook = jupytext.reads(text, fmt="py:percent")
     notebook.metadata["language_info"] = {"name": "python"}
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "digest": digest(text)}
-    for cell in notebook.cells:
-        if cell.cell_type == "code" and "solution" in cell.metadata.get("tags", []):
-            cell.metadata["tags"] = [*cell.metadata["tags"], "hide-cell"]  # folded in the page
-            cell.metadata["mystnb"] = {
-                "code_prompt_show": "Show a solution",
-                "code_prompt_hide": "Hide the solution",
-            }
     return notebook
+
+
+def for_page(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Say in its cells' metadata how the page folds them, and give each figure its caption. In place, and returned."""
+    predicting = False
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            headings = re.findall(r"^## (.*)$", cell.source, re.M)
+            predicting = headings[-1] == "Predict first" if headings else predicting
+            continue
+        tags = cell.metadata.get("tags", [])
+        if "solution" in tags:
+            cell.metadata["tags"] = [*tags, "hide-cell"]
+            prompts = {"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
+            cell.metadata["mystnb"] = cell.metadata.get("mystnb", {}) | prompts
+        image = cell.metadata.get("mystnb", {}).get("image", {})
+        if alt := image.get("alt"):
+            told = image.pop("caption", "") or caption(alt, first=predicting and "reveal" not in tags)
+            cell.metadata["mystnb"]["figure"] = {"caption": told}
+            if plain_text(told) == alt:  # else it would be read out twice
+                image["alt"] = "Described by the caption below."
+    return notebook
+
+
+def caption(alt: str, first: bool) -> str:
+    """A figure's caption from its picture's description; the first sentence alone where more would tell too much."""
+    told = re.match(r".+?[.?!](?= [A-Z]|$)|.+", alt)[0] if first else alt
+    return re.sub(r"([\\`*_{}\[\]<>#$|~^@])", r"\\\1", told)
+
+
+def plain_text(markdown: str) -> str:
+    return re.sub(r"\\([^\w\s])", r"\1", markdown)
 
 
 # ------------------------------------------------------------------------------------------------ running a chapter
@@ -85,9 +113,9 @@ def executed(path: Path, runs: Path = RUNS) -> Run:
 
     A chapter that stops early comes back with what it has, and says where and why; its run is not kept.
     """
-    notebook = read(path.read_text(encoding="utf-8"))
+    notebook = for_page(read(path.read_text(encoding="utf-8")))
     code = [c for c in notebook.cells if c.cell_type == "code"]
-    parts = [(c.source, sorted(c.metadata.get("tags", []))) for c in code]
+    parts = [(c.source, sorted(RUN_TAGS & set(c.metadata.get("tags", [])))) for c in code]
     key = hashlib.sha256(json.dumps([notebook.metadata["kernelspec"]["digest"], parts]).encode()).hexdigest()
     kept = runs / f"{path.stem}.ipynb"
     if (last := run_kept(kept, key)) is not None:
@@ -225,12 +253,13 @@ def imports(text: str) -> tuple[Path, ...]:
 
 
 def student_copy(path: Path) -> nbformat.NotebookNode:
-    """The chapter for a student: plain Markdown that any notebook viewer shows, and no solutions."""
-    notebook = read(path.read_text(encoding="utf-8"))
+    """The chapter for a student: plain Markdown that any notebook viewer shows, numbered as the page, no solutions."""
+    notebook = for_page(read(path.read_text(encoding="utf-8")))
     del notebook.metadata["kernelspec"]["digest"]
-    labels = re.findall(r"^\$\$ *\(([\w:-]+)\)$", "\n".join(c.source for c in notebook.cells), flags=re.M)
-    numbers = {label: i + 1 for i, label in enumerate(labels)}
-    cells = []
+    number = int(path.stem[:2])
+    labels = EQUATION.findall("\n".join(c.source for c in notebook.cells if c.cell_type == "markdown"))
+    numbers = {label: f"{number}.{i + 1}" for i, label in enumerate(labels)}
+    cells, figures = [], 0
     for cell in notebook.cells:
         tags = cell.metadata.get("tags", [])
         if "solution" in tags:
@@ -240,16 +269,22 @@ def student_copy(path: Path) -> nbformat.NotebookNode:
         elif "remove-cell" not in tags:  # those only hold the prose's numbers to the code's
             cell.source = plain_markdown(cell.source, numbers) if cell.cell_type == "markdown" else cell.source
             cells.append(cell)
+            if "hide-input" in tags:
+                cell.metadata["jupyter"] = {"source_hidden": True}
+            if told := cell.metadata.get("mystnb", {}).get("figure"):
+                figures += 1
+                cells.append(nbformat.v4.new_markdown_cell(f"**Figure {number}.{figures}** {told['caption']}"))
     for i, cell in enumerate(cells):  # the same file each time it is made
         cell.id = f"{path.stem[:2]}-{i}"
     notebook.cells = cells
     return notebook
 
 
-def plain_markdown(source: str, numbers: dict[str, int]) -> str:
-    """MyST's directives and roles in plain Markdown: a directive becomes a quotation with a bold title."""
-    source = re.sub(r"^\$\$ *\(([\w:-]+)\)$", lambda m: rf"\tag{{{numbers[m[1]]}}}" + "\n$$", source, flags=re.M)
-    source = re.sub(r"\{eq\}`([\w:-]+)`", lambda m: f"eq. ({numbers.get(m[1], m[1])})", source)
+def plain_markdown(source: str, numbers: dict[str, str]) -> str:
+    """MyST's directives and roles in plain Markdown: a directive stands between two rules, under a bold title."""
+    # An environment with a star, for JupyterLab's own extension for MyST counts every other equation by itself.
+    source = DISPLAY.sub(lambda m: equation(m[1], numbers.get(m[2])), source)
+    source = re.sub(r"\{eq\}`([\w:-]+)`", lambda m: f"({numbers.get(m[1], m[1])})", source)
     source = re.sub(r"\{cite(?::\w+)?\}`([^`]+)`", lambda m: ", ".join(map(cited, m[1].split(","))), source)
     source = re.sub(r"\{(?:doc|ref|term|func|numref)\}`([^`<]+?)(?: *<[^>]*>)?`", r"*\1*", source)
     source = re.sub(r"\{run-time\}`[^`]*`", "see the book", source)
@@ -260,13 +295,18 @@ def plain_markdown(source: str, numbers: dict[str, int]) -> str:
         if opening := re.match(r":{3,}\{([\w:-]+)\} *(.*)", line):
             inside += 1
             title = opening[2] if opening[1] == "admonition" else f"{opening[1].capitalize()} {opening[2]}".rstrip()
-            lines += ["", f"> **{title}**", ">"]
+            lines += ["", "---", "", f"**{title}**", ""]
         elif re.fullmatch(r":{3,}", line):
             inside -= 1
-            lines += [""]
+            lines += ["", "---", ""]
         elif not (inside and re.fullmatch(r":[\w-]+:.*", line)):  # a directive's options
-            lines.append(f"> {line}" if inside else line)
+            lines.append(line)
     return "\n".join(lines)
+
+
+def equation(tex: str, number: str | None) -> str:
+    tag = f"\\tag{{{number}}}\n" if number else ""
+    return f"\\begin{{equation*}}\n{tex}{tag}\\end{{equation*}}"
 
 
 def cited(key: str) -> str:

@@ -1,8 +1,10 @@
 """Sphinx, MyST-NB and the book's own few hooks. The source directory is the repository's root."""
 
 import importlib.util
+import itertools
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -11,8 +13,11 @@ from urllib.parse import quote
 
 import nbformat
 from docutils import nodes
-from myst_nb.sphinx_ import NbMetadataCollector
+from myst_nb.sphinx_ import HideCodeCellNode, NbMetadataCollector
+from sphinx.addnodes import pending_xref
+from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util import logging
+from sphinx.util.osutil import relative_uri
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
@@ -49,6 +54,7 @@ bibtex_reference_style = "author_year"
 numfig = True
 math_numfig = True
 math_eqref_format = "({number})"
+numfig_format = {"figure": "Figure %s"}
 if ONE_PAGE:  # its neighbours are not there to refer to
     suppress_warnings = [
         "myst.xref_missing",
@@ -154,6 +160,129 @@ def report(app, exception) -> None:
         path.write_text(json.dumps(stopped, indent=1), encoding="utf-8")
 
 
+def as_counted(app, env) -> list[str]:
+    """Give Sphinx back its own numbers of figures and equations, so that it sees which have changed."""
+    env.toc_fignumbers = getattr(env, "counted_numbers", env.toc_fignumbers)
+    return []
+
+
+def number_by_chapter(app, env) -> list[str]:
+    """Number a chapter's figures, equations and exercises by its own number: the third of chapter 11 is 11.3."""
+    env.counted_numbers = env.toc_fignumbers
+    env.toc_fignumbers = {
+        name: {
+            kind: {which: (int(name.split("/")[1][:2]), i + 1) for i, which in enumerate(numbers)}
+            if name.startswith("notebooks/")
+            else numbers
+            for kind, numbers in kinds.items()
+        }
+        for name, kinds in env.toc_fignumbers.items()
+    }
+    return []
+
+
+def link_pictures(app, doctree, docname) -> None:
+    """Let each picture of a chapter lead to itself alone: on a phone, to be enlarged there."""
+    for picture in list(doctree.findall(nodes.image)):
+        known = app.env.images.get(picture["uri"])
+        if known and docname.startswith("notebooks/") and not isinstance(picture.parent, nodes.reference):
+            there = relative_uri(app.builder.get_target_uri(docname), f"_images/{known[1]}")
+            link = nodes.reference("", "", refuri=there, internal=True, classes=["enlarge"])
+            picture.replace_self(link)
+            link += picture
+
+
+class MarkWide(SphinxPostTransform):
+    """Mark what is printed in lines too long for the page's column; book.css sets it smaller."""
+
+    default_priority = 190
+
+    def run(self, **options) -> None:
+        for block in self.document.findall(nodes.literal_block):
+            longest = max(map(len, block.astext().splitlines()), default=0)
+            if longest > WIDE and "output" in block["classes"]:
+                block["classes"].append("wide")
+
+
+WIDE = 86  # characters
+
+
+class LinkTerms(SphinxPostTransform):
+    """Link a chapter's first use of each glossary term, in running text, to the glossary."""
+
+    default_priority = 5  # before references are resolved
+
+    def run(self, **options) -> None:
+        if not self.env.docname.startswith("notebooks/"):
+            return
+        objects = self.env.domains.standard_domain.get_objects()
+        names = {name for name, _, kind, *_ in objects if kind == "term" and "," not in name} - EVERYDAY
+        done = {node["reftarget"].lower() for node in self.document.findall(pending_xref) if node["reftype"] == "term"}
+        wanted = {name.lower(): name for name in names if name.lower() not in done}
+        for paragraph in list(self.document.findall(nodes.paragraph)):
+            for text in list(paragraph.findall(nodes.Text)):
+                if wanted and not any(isinstance(above, UNLINKED) for above in ancestors(text)):
+                    text.parent.replace(text, linked(text.astext(), wanted, self.env.docname))
+
+
+class FoldReveals(SphinxPostTransform):
+    """Put what answers a prediction, cells tagged `reveal` and the words that follow them, behind one fold."""
+
+    default_priority = 198  # before single cells and dropdowns become folds of their own
+
+    def run(self, **options) -> None:
+        for first in list(self.document.findall(lambda n: isinstance(n, nodes.container) and is_reveal(n))):
+            place, at = first.parent, first.parent.index(first) if first.parent else 0
+            if place is None or isinstance(place, HideCodeCellNode):  # already behind the fold of the one above
+                continue
+            together = list(itertools.takewhile(is_reveal, place.children[at:]))
+            fold = HideCodeCellNode(prompt_show="Show what happens", prompt_hide="Hide what happens")
+            fold["classes"].append("above-input")
+            after = place.children[at + len(together) : at + len(together) + 1]
+            words = [n for n in after if n.get("design_component") == "dropdown" and n[0].astext() == "What happens"]
+            for node in (*together, *words):
+                place.remove(node)
+            fold.extend([*together, *(child for n in words for child in n.children[1:])])
+            place.insert(at, nodes.container("", fold, classes=["cell", "reveal"]))
+
+
+def is_reveal(node) -> bool:
+    return "tag_reveal" in node.get("classes", [])
+
+
+EVERYDAY = {"control", "split", "visible"}  # terms that are other words more often than not
+UNLINKED = (
+    nodes.literal,
+    nodes.math,
+    nodes.reference,
+    nodes.title,
+    nodes.raw,
+    nodes.caption,
+    pending_xref,
+    nodes.table,
+)
+
+
+def ancestors(node):
+    while node.parent is not None:
+        node = node.parent
+        yield node
+
+
+def linked(text: str, wanted: dict[str, str], docname: str) -> list[nodes.Node]:
+    """A text's nodes, in which each term that it has first is a reference; those are taken out of ``wanted``."""
+    done, parts = 0, []
+    longest = "|".join(re.escape(name) for name in sorted(wanted, key=len, reverse=True))
+    for found in re.finditer(rf"(?<![\w-])({longest})(?:s|es)?(?![\w-])", text, re.I):
+        name = wanted.pop(found[1].lower(), None)
+        if name:
+            inside = nodes.inline(found[0], found[0], classes=["xref", "std", "std-term"])
+            to = {"refdomain": "std", "reftype": "term", "reftarget": name, "refdoc": docname, "refexplicit": True}
+            parts += [nodes.Text(text[done : found.start()]), pending_xref("", inside, refwarn=False, **to)]
+            done = found.end()
+    return [*parts, nodes.Text(text[done:])]
+
+
 def run_time(name, rawtext, text, lineno, inliner, options=None, content=None):
     """The role {run-time}`-`: how long this chapter took to run, filled in when the pages are written."""
     return [nodes.inline(rawtext, "", classes=["run-time"])], []
@@ -208,7 +337,13 @@ def setup(app) -> None:
     app.connect("builder-inited", place_mathjax)
     app.connect("env-get-outdated", outdated)
     app.connect("source-read", run_chapter)
+    app.connect("env-get-updated", as_counted, priority=400)
+    app.connect("env-get-updated", number_by_chapter, priority=600)
     app.connect("doctree-resolved", fill_run_time)
+    app.connect("doctree-resolved", link_pictures)
+    app.add_post_transform(LinkTerms)
+    app.add_post_transform(MarkWide)
+    app.add_post_transform(FoldReveals)
     app.connect("html-page-context", notebook_buttons, priority=900)  # after the theme has made its list
     app.connect("build-finished", write_copies)
     app.connect("build-finished", report, priority=900)  # last

@@ -133,6 +133,12 @@ def _ordinary(x: object) -> object:
     return x.at(_ordinary(x.points)) if hasattr(x, "slices") and x.points.is_inference() else x
 
 
+def need(right: object, name: str, needed: str, got: object, mend: str = "") -> None:
+    """Refuse, by a ValueError in the grammar of all messages, what is not ``right``."""
+    if not right:
+        raise ValueError(f"{name}: needed {needed}, got {got}" + (f"; {mend}" if mend else ""))
+
+
 def tensor(x: object, name: str) -> None:
     """Refuse what is not a tensor that holds numbers."""
     if not isinstance(x, Tensor):

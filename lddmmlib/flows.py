@@ -340,6 +340,7 @@ def certified(flow: Flow) -> bool:
     >>> certified(shoot(x0, p0, 1.0, 8)), certified(shoot(x0, p0, 1.0, 32))  # head on, and fast
     (False, True)
     """
+    _checks.kind(flow, "flow", Flow)
     frame = frame_of(flow.x0, flow.sigma)
     h, reach = 1 / flow.steps, REACH[flow.method]
     with torch.no_grad():

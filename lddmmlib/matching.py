@@ -130,10 +130,14 @@ def loss(
     if not isinstance(z, Curves):
         raise TypeError(f"z: needed Curves, got {type(z).__name__}; for one curve use Curves(points, [slice(None)])")
     total = discrepancy(z, y, sigma_w, beta)
-    size = torch.as_tensor(normaliser, dtype=total.dtype, device=total.device)
+    if not isinstance(normaliser, Tensor) or normaliser.ndim == 0:
+        _checks.positive(normaliser, "normaliser")
+        return total / normaliser
+    _checks.floats(normaliser, "normaliser")
+    size = normaliser.to(total)
     if not (size > 0).all() or not size.isfinite().all():
         raise ValueError(f"normaliser: needed lengths > 0, got {normaliser}; a missing eye corner makes it NaN")
-    if size.ndim and size.shape != total.shape:
+    if size.shape != total.shape:
         raise ValueError(f"normaliser: needed a number or one a face, {tuple(total.shape)}, got {tuple(size.shape)}")
     return total / size
 

@@ -53,7 +53,8 @@ def face(
     Raises:
         ValueError: the scheme is unknown or has another number of landmarks.
 
-    >>>     >>> from lddmmlib.faces import statistics
+    >>> import matplotlib.pyplot as plt
+    >>> from lddmmlib.faces import statistics
     >>> figure, ax = plt.subplots()
     >>> face(ax, statistics.real_300w().mean, "300w-68")
     >>> len(ax.lines) == len(schemes.get("300w-68").curves)
@@ -81,7 +82,8 @@ def ced(ax: Axes, errors: Mapping[str, Float[Tensor, " m"]], threshold: float, n
     ``errors`` maps a method's name to its images' NME; ``normaliser`` is named on the axis, since an error without its
     normaliser says nothing. The legend carries each method's exact AUC.
 
-    >>>     >>> figure, ax = plt.subplots()
+    >>> import matplotlib.pyplot as plt
+    >>> figure, ax = plt.subplots()
     >>> ced(ax, {"A": torch.tensor([0.02, 0.04])}, 0.1, "corners")
     >>> ax.get_legend_handles_labels()[1]
     ['A: AUC 70.0 %']

@@ -47,9 +47,11 @@ for ax, points, name in zip(axes, drawn, "ABCD", strict=True):
 plt.show()
 
 # %% [markdown]
+# :::{dropdown} What happens
 # It is C. Each of its landmarks is where a landmark may well be; together they are no face. What makes a face is that
 # neighbours move together, left and right move together, and a mouth opens as a whole. This is in the *covariance*, and
 # it is why five papers can find a hidden jaw: the rest of the face says where it must be.
+# :::
 #
 # :::{admonition} How every chapter works
 # A picture comes first, and a question about it. Then each equation, and within a screen the code that computes it:

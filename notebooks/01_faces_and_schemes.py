@@ -40,12 +40,14 @@ for ax, name in zip(axes, ("cofw-29", "300w-68", "wflw-98"), strict=True):
     ax.set_axis_off()
 plt.show()
 
-# %%
+# %% tags=["reveal"]
 shared = schemes.shared("cofw-29", "300w-68")
 print(len(shared), "points of 29 are points of the 68, too")
 
 # %% [markdown]
+# :::{dropdown} What happens
 # More than one would think: corners of eyes and mouth, ends of brows, tip and base of the nose, middles of lips. The 29 and the 98 mark both edges of a brow, the 68 one line through it.
+# :::
 # All agree on corners; what no two schemes agree on is where *between* corners a point should be. That is a choice, not a
 # fact about the face, and most of this chapter follows from it.
 

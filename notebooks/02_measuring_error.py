@@ -579,9 +579,11 @@ assert (
 )
 
 # %% [markdown]
+# :::{dropdown} What happens
 # A surprise: half-way between two landmarks the curve error charges for sliding *all* that it charges for missing the jaw,
 # since the nearest true point is then as far as it can be. Only near a whole step does it forgive. It measures between
 # points, and is blind to sliding no finer than the points are dense.
+# :::
 #
 # ## Quiz
 #

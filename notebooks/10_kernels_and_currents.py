@@ -36,6 +36,7 @@ from lddmmlib.faces import geometry, statistics
 from lddmmlib.notebook import start
 
 generator = start(seed=0)
+torch.set_num_threads(1)  # few points: a second thread gains nothing
 face = geometry.Face3D(scale=90.0)  # eye corners 90 pixels apart
 even = torch.linspace(0, 1, 17, dtype=torch.float64)
 
@@ -80,9 +81,13 @@ axes[0].invert_yaxis()
 plt.show()
 
 # %% [markdown]
+# :::{dropdown} What happens
 # Landmark by landmark the first two tie, and the third is hopeless. By nearest points, as chapter
 # {doc}`02_measuring_error` measured curves, the third is perfect, and sliding by half a step costs what missing the jaw
-# costs. Neither is what the eye says. {cite:t}`yang2021lddmmface` want the network's loss to say it: "the role of
+# costs. Neither is what the eye says.
+# :::
+#
+# {cite:t}`yang2021lddmmface` want the network's loss to say it: "the role of
 # the landmark term is to match the corresponding landmarks whereas the role of the curve term is to make the
 # corresponding facial curves be close to each other". This chapter builds that curve term, from one function.
 
@@ -456,8 +461,10 @@ plt.show()
 # a current, the second curve's tangents with a minus ({cite:t}`yang2021lddmmface`, eq. 4):
 #
 # $$
-# D_c(z, y) = \Bigl\|\sum_i \tau_{z,i}\, \delta_{c_{z,i}} - \sum_j \tau_{y,j}\, \delta_{c_{y,j}}\Bigr\|_{W^*}^2
-#   = \|\mu_z\|^2 - 2\, \langle \mu_z, \mu_y \rangle + \|\mu_y\|^2.
+# \begin{aligned}
+# D_c(z, y) &= \Bigl\|\sum_i \tau_{z,i}\, \delta_{c_{z,i}} - \sum_j \tau_{y,j}\, \delta_{c_{y,j}}\Bigr\|_{W^*}^2 \\
+#   &= \|\mu_z\|^2 - 2\, \langle \mu_z, \mu_y \rangle + \|\mu_y\|^2.
+# \end{aligned}
 # $$ (eq-current-distance)
 #
 # No correspondence anywhere, and the two may have different numbers of points.

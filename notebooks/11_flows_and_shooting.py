@@ -37,6 +37,7 @@ from lddmmlib.faces import geometry
 from lddmmlib.notebook import start
 
 generator = start(seed=0)
+torch.set_num_threads(1)  # few points: a second thread gains nothing
 
 
 def arrows(ax, x, p, colour=plots.PALETTE[1]):
@@ -63,7 +64,7 @@ plt.show()
 # Decide, then look:
 
 
-# %% mystnb={"image": {"alt": "The same lower face after the flow, with the plane's grid carried along. The chin has moved down by about two arrow lengths, the lips have come very close without touching, the grid is squeezed between them but nowhere folded, and the nose has moved down, too."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "The same lower face after the flow, with the plane's grid carried along. The chin has moved down by about two arrow lengths, the lips have come very close without touching, the grid is squeezed between them but nowhere folded, and the nose has moved down, too."}} tags=["hide-input", "reveal"]
 def net(low, high, n=121):
     """A square net of points, (n, n, 2)."""
     axes = [
@@ -86,7 +87,7 @@ plots.face(ax, moved.end, "300w-68", colour=plots.PALETTE[0], size=5)
 ax.set(xlim=(-75, 75), ylim=(168, 20))
 plt.show()
 
-# %% tags=["nbval-check-output"]
+# %% tags=["nbval-check-output", "reveal"]
 print(f"arrow at the chin     {push[8, 1]:5.1f} px")
 print(f"the chin moved        {(moved.end - x0)[8, 1]:5.1f} px")
 print(f"the lips were apart   {gap:5.1f} px")
@@ -94,9 +95,11 @@ print(f"the lips are apart    {(moved.end[66] - moved.end[62])[1]:5.1f} px")
 print(f"the tip of the nose   {(moved.end - x0)[30, 1]:5.1f} px down")
 
 # %% [markdown]
+# :::{dropdown} What happens
 # The chin moves further than any of its arrows, because neighbours push along. The lips come close and *slow down*: no
 # push, however long, takes one through the other. And the nose moves without an arrow of its own, since what moves is not a
 # set of points but the plane that they lie in.
+# :::
 #
 # That is the promise of paper A: a deformation that never tears and never crosses itself, given by a few arrows. This
 # chapter makes the promise come true, finds out which of three different flows the paper's equation means, and then shows
@@ -187,8 +190,10 @@ plt.show()
 # ride the field that they themselves make*; equation 7 is the same, integrated:
 #
 # $$
-# \frac{dx_i(t)}{dt} = \sum_{j=1}^n k_V\bigl(x_j(t), x_i(t)\bigr)\,\alpha_j(t), \qquad
-# x_i(1) = x_i(0) + \int_0^1 \sum_{j=1}^n k_V\bigl(x_j(t), x_i(t)\bigr)\,\alpha_j(t)\,dt.
+# \begin{aligned}
+# \frac{dx_i(t)}{dt} &= \sum_{j=1}^n k_V\bigl(x_j(t), x_i(t)\bigr)\,\alpha_j(t), \\
+# x_i(1) &= x_i(0) + \int_0^1 \sum_{j=1}^n k_V\bigl(x_j(t), x_i(t)\bigr)\,\alpha_j(t)\,dt.
+# \end{aligned}
 # $$ (eq-flow)
 #
 # A computer takes steps. The shortest program is Euler's: go straight for a little while, then look again. For now the
@@ -1174,8 +1179,10 @@ a, b, c = left_over["shooting"]
 assert b / c > (a / b) ** 1.5 > 10
 
 # %% [markdown]
+# :::{dropdown} What happens
 # Under constant momenta $\dot d = -q\,(1 - k) \approx -4 q\, d^2/\sigma^2$, so $d \approx \sigma^2 / (4 q t)$: twice the push, half the
 # distance. By shooting $d$ falls *exponentially* in the push: what a push leaves of the distance, twice the push leaves the square of.
+# :::
 #
 # ## Quiz
 #

@@ -520,7 +520,9 @@ for noise in (1.0, 10.0):
 assert weights[0] > 0.6 > weights[1]
 
 # %% [markdown]
+# :::{dropdown} What happens
 # A good detector takes most of the weight; a bad one is worth hardly any of it.
+# :::
 #
 # ## Quiz
 #

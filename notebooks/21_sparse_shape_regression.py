@@ -458,7 +458,9 @@ for use in (None, without_eye):
 assert off[False, "1.4"] > off[True, "1.4"]
 
 # %% [markdown]
+# :::{dropdown} What happens
 # Brows, nose and the other eye tell where a pupil is, but not as well as its own corners.
+# :::
 #
 # ## Quiz
 #

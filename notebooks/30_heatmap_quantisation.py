@@ -65,7 +65,7 @@ axes[1].set_ylim(middle[1] + 20, middle[1] - 20)
 axes[0].legend(loc="lower left", labelcolor="white")
 plt.show()
 
-# %%
+# %% tags=["reveal"]
 from lddmmlib import metrics
 
 error = metrics.errors(read, truth, "corners", "300w-68")
@@ -73,8 +73,12 @@ print(f"NME of the perfect network: {100 * error.mean():.1f} % of the eye distan
 print("mean offset: {:+.1f}, {:+.1f} px".format(*step.mean(0)))
 
 # %% [markdown]
+# :::{dropdown} What happens
 # More than two hundredths of the eye distance, and all of it to the left and upwards. Published landmarkers differ by
-# less. {cite:t}`bulat2021subpixel` noticed, called the effect "surprisingly large", and took it out. In this chapter we
+# less.
+# :::
+#
+# {cite:t}`bulat2021subpixel` noticed, called the effect "surprisingly large", and took it out. In this chapter we
 # find out where it comes from, what removes it, and when the removal fails.
 
 # %% [markdown]

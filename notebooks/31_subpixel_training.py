@@ -39,7 +39,7 @@ generator = start(seed=0)
 explorer = DecoderExplorer()
 explorer
 
-# %%
+# %% tags=["reveal"]
 found = {}
 for k, name in enumerate(explorer.networks):
     explorer.network = k
@@ -49,7 +49,7 @@ for k, name in enumerate(explorer.networks):
 rounding = (2**0.5 + torch.tensor(1.0).asinh().item()) / 6
 print(f"rounding moved the targets by {rounding:.3f} cells")
 
-# %%
+# %% tags=["reveal"]
 continuous, rounded = (found[name]["local_soft"] for name in explorer.networks)
 more = rounded - continuous
 assert f"{rounding:.3f} cells" == "0.383 cells"
@@ -58,9 +58,13 @@ assert f"{100 * more / rounding:.0f} %" == "17 %"
 assert f"{100 * more / continuous:.0f} %" == "14 %"
 
 # %% [markdown]
+# :::{dropdown} What happens
 # By 0.06 cells, which is 17 % of the 0.383 cells, so of the three guesses nearest to a tenth: most of what was done to its
 # targets the network has not taken over. It makes the error 14 % larger. The decoder, from argmax to local soft-argmax,
-# matters more. Is the paper's first contribution idle? No; but it takes effect only under a condition,
+# matters more.
+# :::
+#
+# Is the paper's first contribution idle? No; but it takes effect only under a condition,
 # which the paper does not state, and which this chapter works out. Then it trains two networks for which the condition holds.
 
 # %% [markdown]

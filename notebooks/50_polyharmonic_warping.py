@@ -1048,7 +1048,9 @@ for factor in (0.5, 1, 2):
 assert 0.1 < back[0.5] < back[1] < back[2]  # elsewhere: no
 
 # %% [markdown]
+# :::{dropdown} What happens
 # The inverse of a spline is no spline. A flow has an inverse, by running backwards; two splines only agree at their pins.
+# :::
 #
 # ## Quiz
 #

@@ -51,7 +51,11 @@ for e, (ax, face) in enumerate(zip(axes.flat, twelve, strict=True)):
 plt.show()
 
 # %% [markdown]
-# The last question has an answer that the loop was built around: *none*. How that can be is half of this chapter. The
+# :::{dropdown} What happens
+# The last question has an answer that the loop was built around: *none*.
+# :::
+#
+# How that can be is half of this chapter. The
 # module is `training.py`, a few hundred lines that are made to be read; here is what they do, in the order in which one
 # would come to need it.
 
@@ -738,8 +742,10 @@ print(f"largest difference: {apart / change:.0%} of the largest change")
 assert apart > 0.05 * change
 
 # %% [markdown]
+# :::{dropdown} What happens
 # It is another training, not a worse one by necessity: the rate has warmed up twice. But no figure of it can be compared
 # with one that was not stopped, and who trains for days on a shared machine is stopped often.
+# :::
 #
 # ## Quiz
 #

@@ -25,6 +25,7 @@ APART = {
     "rows", "unit", "pull", "blocks", "join", "comparable", "several", "widths", "frame_of", "squares", "phi", "slope",
     "check",  # parts that modules share, behind the doors
     "height", "softmax_width", "real_300w",  # numbers and files alone
+    "shoot_by_equations", "sinkhorn_by_iterating", "w1_by_linear_program",  # versions to read: they refuse nothing
     "both", "stacks", "plain_loss", "siamese_loss", "target", "soft_loss", "correction_loss", "decoded", "predict",
     # ... of a network, whose images have a door of their own
 }  # fmt: skip
@@ -66,11 +67,13 @@ def calls():
         (flows.hamiltonian, {"x": x, "p": p, "sigma": 60.0}),
         (flows.hamilton, {"x": x, "p": p, "sigma": 60.0}),
         (flows.energy, {"flow": ride}),
+        (flows.certified, {"flow": flow}),
         (flows.transport, {"flow": ride, "points": y}),
         (flows.inverse, {"flow": flow, "points": y}),
         (flows.jacobian, {"flow": ride, "points": y}),
         (flows.min_steps, {"x0": x, "alpha": p, "sigma": 60.0, "method": "rk2", "geodesic": False}),
         (matching.discrepancy, {"z": x, "y": x + p, "sigma_w": 60.0, "beta": 0.1, "landmarks": True}),
+        (matching.loss, {"z": curves, "y": others, "sigma_w": 60.0, "beta": 0.1, "normaliser": 2.0}),
         (matching.objective, {"flow": ride, "target": x + p, "sigma_w": 60.0, "beta": 0.1, "gamma": 0.01}),
         (matching.match, {"template": x, "target": x + p, "sigma_v": 60.0, "sigma_w": 40.0, "beta": 0.1, "gamma": 0.01,
                           "model": "shoot", "points": y, "landmarks": True, "steps": 2, "tol": 1e-2, "max_iter": 3}),
@@ -113,6 +116,7 @@ def calls():
         (perturb.ellipse, {"image": image, "landmarks": few, "level": "medium", "generator": chance()}),
         (perturb.motion_blur, {"image": image, "landmarks": few, "movement": p[0], "level": "large"}),
         (crops.box, {"landmarks": x}),
+        (crops.complete, {"landmarks": truth[0], "scheme": "300w-68"}),
         (crops.frame, {"box": (3.0, 4.0, 20.0, 16.0), "size": 24, "margin": 1.25}),
         (crops.apply, {"affine": affine, "points": x}),
         (crops.inverse, {"affine": affine}),

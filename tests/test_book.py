@@ -58,7 +58,7 @@ def test_a_verdict_stands_where_it_belongs():
 
 
 def test_results_that_are_not_recorded_are_named_missing():
-    everything = {f"subpixel.{scale}" for scale in ("notebook", "full")}
+    everything = {f"subpixel.{scale}" for scale in ("notebook", "workstation", "full")}
     everything |= {"subpixel_hrnet.full", "learned_correction.notebook"}
     assert "C3" not in ledger.missing(everything)
     lacking = ledger.missing(everything - {"subpixel.full"})

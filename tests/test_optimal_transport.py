@@ -569,8 +569,8 @@ def test_bad_maps_are_refused(spoil, match):
 
 def test_bad_arguments_are_refused():
     u = rand(4, 5)
-    for name in ("eps", "tol", "max_iter"):
-        refused(f"{name}: needed a number > 0", transport.sinkhorn, **({"u": u, "v": u, "eps": 1.0} | {name: 0}))
+    for name, needed in (("eps", "a number > 0"), ("tol", "a number > 0"), ("max_iter", "an integer >= 1")):
+        refused(f"{name}: needed {needed}", transport.sinkhorn, **({"u": u, "v": u, "eps": 1.0} | {name: 0}))
     refused("eps: needed", transport.sinkhorn, u, u, -1.0)
     refused("eps: needed", transport.sinkhorn, u, u, math.nan)
     refused("p: needed one of 1, 2", transport.sinkhorn, u, u, 1.0, 3)
@@ -580,7 +580,7 @@ def test_bad_arguments_are_refused():
     refused("'dense' needed eps >= ", transport.sinkhorn, u, u, 0.001, solver="dense")
     refused("tol: needed", transport.w1, u, u, 0.0)
     refused("single or double", transport.sinkhorn, u.half(), u.half(), 1.0, error=TypeError)
-    refused("single or double", transport.w1_to_point, [1.0], u, error=TypeError)
+    refused("needed a torch tensor", transport.w1_to_point, [1.0], u, error=TypeError)
     refused("y: needed points", transport.w1_to_point, u, u)
     refused("y: needed finite", transport.w1_to_point, u, torch.full((2,), math.inf, dtype=u.dtype))
 

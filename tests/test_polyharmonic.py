@@ -408,8 +408,9 @@ def test_bad_points_and_pictures_are_refused():
     refused("image: needed .* batch axes", warp, image[0], target, target)
     refused("image: needed .* batch axes", warp, image[:, :0], target, target)
     for step in (0, -1, 1.5, True):
-        refused("step: needed an integer", warp, image, target, target, step=step)
-        refused("step: needed an integer", coarse_bound, spline, SIZE, step)
+        error = TypeError if isinstance(step, bool) else ValueError
+        refused("step: needed an integer", warp, image, target, target, step=step, error=error)
+        refused("step: needed an integer", coarse_bound, spline, SIZE, step, error=error)
 
 
 def test_second_derivatives_say_that_there_are_none():

@@ -19,14 +19,15 @@ def main(arguments: list[str] | None = None) -> int:
     command.add_argument("--count", type=int, default=24, metavar="N", help="faces on it (24)")
     command.add_argument("--images", type=Path, metavar="DIR", help="the images' folder (default: looked for)")
     given = parser.parse_args(arguments)
-    if not given.path.exists():
-        command.error(f"DIR: needed a folder or a file, got {given.path}, where there is nothing")
-    if given.images is not None and not given.images.is_dir():
-        command.error(f"--images: needed a folder, got {given.images}")
-    if given.count < 1:
-        command.error(f"--count: needed at least 1, got {given.count}")
-    if given.sheet.suffix.lower() != ".png" or not given.sheet.absolute().parent.is_dir():
-        command.error(f"--sheet: needed a .png in a folder that exists, got {given.sheet}")
+    png = given.sheet.suffix.lower() == ".png" and given.sheet.absolute().parent.is_dir()
+    for right, name, needed, got in (
+        (given.path.exists(), "DIR", "a folder or a file", f"{given.path}, where there is nothing"),
+        (given.images is None or given.images.is_dir(), "--images", "a folder", given.images),
+        (given.count >= 1, "--count", "at least 1", given.count),
+        (png, "--sheet", "a .png in a folder that exists", given.sheet),
+    ):
+        if not right:
+            command.error(f"{name}: needed {needed}, got {got}")
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file may have a name that the terminal cannot write
 

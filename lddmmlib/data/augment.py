@@ -14,13 +14,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.random import Generator
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from lddmmlib import _checks
-from lddmmlib._shapes import Float
+from lddmmlib._checks import need
 from lddmmlib.data import crops, images
-from lddmmlib.data.crops import Crop
+from lddmmlib.data.crops import Affine, Box, Crop, Points
 from lddmmlib.data.records import Record
 from lddmmlib.faces import schemes
 
@@ -56,9 +57,9 @@ class Photo(NamedTuple):
     """An annotated photograph, opened."""
 
     image: Tensor  #: (3, h, w) uint8, red green blue
-    landmarks: Float[Tensor, "n 2"]
+    landmarks: Points
     visible: Tensor
-    box: tuple[float, float, float, float] | None
+    box: Box | None
 
 
 class Photos:
@@ -73,13 +74,10 @@ class Photos:
     def __getitem__(self, index: int) -> Photo:
         record = self.records[index]
         pixels = images.load(record.image) if record.image else None
-        if pixels is None:
-            got = record.image or "none"
-            raise ValueError(
-                f"{record.source}: needed an image that can be read, got {got}; give root= to formats.read"
-            )
-        if (record.claims or {}).get("size") and (said := images.compare(record.claims["size"], pixels, record.image)):
-            raise ValueError(f"{record.source}: {said}")
+        mend = "give root= to formats.read"
+        need(pixels is not None, record.source, "an image that can be read", record.image or "none", mend)
+        if wrong := images.compare(record, pixels):
+            raise ValueError(wrong)
         image = torch.from_numpy(pixels[..., ::-1].copy()).permute(2, 0, 1)
         return Photo(image=image, landmarks=record.landmarks, visible=record.visible, box=record.box)
 
@@ -133,22 +131,18 @@ class Crops(Dataset):
         """
         n = schemes.get(scheme).n
         for i, record in enumerate(records):
-            if len(record.landmarks) != n:
-                got = f"{len(record.landmarks)} ({record.source})"
-                raise ValueError(f"records[{i}]: needed the {n} landmarks of {scheme!r}, got {got}; name their scheme")
+            found, needed = len(record.landmarks), f"the {n} landmarks of {scheme!r}"
+            need(found == n, f"records[{i}]", needed, f"{found} ({record.source})", "name their scheme")
         return cls(Photos(records), scheme, size, how, margin)
 
     def __len__(self) -> int:
         return len(self.faces)
 
     def __getitem__(self, index: int) -> Crop:
-        return self._made(index, None)
+        return self.draw(index, None)
 
-    def draw(self, index: int, rng: np.random.Generator) -> Crop:
-        """Crop ``index`` as the generator will have it."""
-        return self._made(index, rng)
-
-    def _made(self, index: int, rng: np.random.Generator | None) -> Crop:
+    def draw(self, index: int, rng: Generator | None) -> Crop:
+        """A random augmentation of crop ``index``; without a generator, the canonical crop."""
         face = self.faces[index]
         image, landmarks, visible, *_ = face
         try:
@@ -159,7 +153,7 @@ class Crops(Dataset):
         except ValueError as error:
             raise ValueError(f"faces[{index}]: {error}") from None
 
-    def _box(self, face: Any, index: int) -> tuple[float, float, float, float]:
+    def _box(self, face: Any, index: int) -> Box:
         box, landmarks = getattr(face, "box", None), face[1]
         if box is not None and max(box[2:]) > 0:
             return tuple(box)
@@ -171,15 +165,9 @@ class Crops(Dataset):
 
 
 def augment(
-    image: Tensor,
-    landmarks: Float[Tensor, "n 2"],
-    visible: Tensor,
-    affine: Float[Tensor, "2 3"],
-    size: int,
-    scheme: str,
-    rng: np.random.Generator,
-    how: Recipe = RECIPE,
-) -> Crop:
+    image: Tensor, landmarks: Points, visible: Tensor, affine: Affine, size: int, scheme: str, rng: Generator,
+    how: Recipe = RECIPE
+) -> Crop:  # fmt: skip
     """One face, cut out by ``affine`` (`crops.frame`) and changed at random.
 
     image: (c, h, w) uint8: gray, red green blue, or these and alpha, which is moved alone. landmarks: (n, 2) px of the
@@ -195,8 +183,8 @@ def augment(
     tensor([15.5000, 15.5000])
     """
     flip = schemes.get(scheme).flip
-    if len(landmarks) != len(flip):
-        raise ValueError(f"landmarks: needed the {len(flip)} of {scheme!r}, got {len(landmarks)}; name their scheme")
+    needed = f"the {len(flip)} of {scheme!r}"
+    need(len(landmarks) == len(flip), "landmarks", needed, len(landmarks), "name their scheme")
     affine = crops.then(affine, move(size, rng, how))
     if affine[:, :2].det() < 0:
         landmarks, visible = landmarks[list(flip)], visible[list(flip)]
@@ -210,7 +198,7 @@ def augment(
     return face._replace(image=torch.cat([lit, face.image[3:]]).contiguous(), visible=face.visible & ~hidden)
 
 
-def move(size: int, rng: np.random.Generator, how: Recipe) -> Float[Tensor, "2 3"]:
+def move(size: int, rng: Generator, how: Recipe) -> Affine:
     """A random similarity of the crop about its middle m, u -> k R(angle) F (u - m) + m + shift; F flips x or not."""
     angle = math.radians(how.turn) * rng.uniform(-1, 1) * (rng.random() < how.turned)
     k = 1 / rng.uniform(*how.scale)
@@ -221,9 +209,7 @@ def move(size: int, rng: np.random.Generator, how: Recipe) -> Float[Tensor, "2 3
     return torch.from_numpy(np.c_[linear, middle + shift - linear @ middle])
 
 
-def occlude(
-    pixels: np.ndarray, landmarks: Float[Tensor, "n 2"], rng: np.random.Generator, how: Recipe
-) -> tuple[np.ndarray, Tensor]:
+def occlude(pixels: np.ndarray, landmarks: Points, rng: Generator, how: Recipe) -> tuple[np.ndarray, Tensor]:
     """Lay up to three things over (h, w, 3) pixels: |D (u - c)|_p <= 1, p = 2 an ellipse, p = ∞ a rectangle.
 
     Each has one colour, with more or less of a grain. Returns the pixels and which landmarks (n,) are under them.
@@ -250,7 +236,7 @@ def occlude(
     return pixels, hidden
 
 
-def relight(pixels: np.ndarray, rng: np.random.Generator, how: Recipe) -> np.ndarray:
+def relight(pixels: np.ndarray, rng: Generator, how: Recipe) -> np.ndarray:
     """Blur, contrast, brightness, colour or none, and noise of (h, w, 3) pixels in [0, 1]; none moves anything."""
     cv2 = _checks.optional("cv2")
 

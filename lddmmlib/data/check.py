@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,10 +16,12 @@ from torch import Tensor
 
 from lddmmlib import _checks
 from lddmmlib._shapes import Bool, Float
-from lddmmlib.data import formats, images
+from lddmmlib.data import crops, formats, images
 from lddmmlib.data.records import Problem, Record
 
 SHOWN = 10  # problems of one kind that are printed
+NOTE = "note: "  # what a heading begins with that is no problem
+Finding = tuple[str, str]  # a heading, and a message under it
 
 
 class Report(NamedTuple):
@@ -43,80 +46,68 @@ def inspect(path: Path, ignore: Path | None = None, root: Path | None = None) ->
     """
     files = formats.find(path)
     unknown, pictures = files.pop("unknown", []), files.pop("image", [])
-    if root is not None and root.is_dir():
-        pictures = [*dict.fromkeys([*pictures, *filter(images.is_image, sorted(root.rglob("*")))])]
-    pictures = [picture for picture in pictures if picture.absolute() != ignore]
-    faces, broken = {}, []
-    for kind, some in files.items():
-        items = list(_progress(formats.faces(kind, some, root=root), f"{kind}s"))
-        faces[kind] = [item for item in items if isinstance(item, Record)]
-        broken += [str(item) for item in items if isinstance(item, Problem)]
-    records = [record for some in faces.values() for record in some]
-    problems: dict[str, list[str]] = defaultdict(list)
-    notes: dict[str, list[str]] = defaultdict(list)
-    outside = _against_images(records, problems, notes)
-    _by_themselves(records, problems, notes)
-    for some in faces.values():
-        _given_twice(some, notes)
-    problems["broken annotations"] = broken
-    twins = _twins([*pictures, *(file for some in files.values() for file in some)])
-    problems["duplicated files"] = [" = ".join(map(str, same)) for same in twins]
-    notes["files of no format that is known"] = [str(file) for file in unknown]
+    if root is not None:
+        pictures += [file for file in sorted(root.rglob("*")) if images.is_image(file) and images.is_file(file)]
+    pictures = [picture for picture in dict.fromkeys(pictures) if picture.absolute() != ignore]
+    items = {kind: [*_progress(formats.faces(kind, some, root=root), f"{kind}s")] for kind, some in files.items()}
+    faces = {kind: [item for item in some if isinstance(item, Record)] for kind, some in items.items()}
+    records, annotations = [*chain(*faces.values())], [*chain(*files.values())]
+    broken = [str(item) for item in chain(*items.values()) if isinstance(item, Problem)]
+    sizes: dict[Path, tuple[int, int]] = {}
+    found = [*_by_images(records, sizes), *chain(*map(_by_itself, records)), *chain(*map(_twice, faces.values()))]
+    found += [("broken annotations", said) for said in broken]
+    found += [("duplicated files", " = ".join(map(str, same))) for same in _twins([*pictures, *annotations])]
+    found += [(f"{NOTE}files of no format that is known", str(file)) for file in unknown]
     if not files:
-        problems["no annotation"] = [f"{path}: needed one of {', '.join(formats.KINDS)}, got none"]
-    elif not any((~record.landmarks.isnan()).any() for record in records) and not broken:
-        problems["no landmark"] = [f"{path}: needed a landmark that has a place, got none in {len(records):,} faces"]
-    some_problems, some_notes = ({head: all for head, all in found.items() if all} for found in (problems, notes))
-    return Report(path, files, pictures, faces, outside, some_problems, some_notes)
+        found.append(("no annotation", f"{path}: needed one of {', '.join(formats.KINDS)}, got none"))
+    elif not broken and not any(record.placed.any() for record in records):
+        found.append(("no landmark", f"{path}: needed a landmark that has a place, got none in {len(records):,} faces"))
+    outside = sum(int(_outside(r.landmarks, *sizes[r.image]).sum()) for r in records if r.image in sizes)
+    heads = {head: [said for _, said in some] for head, some in _grouped(found, lambda each: each[0]).items()}
+    problems = {head: some for head, some in heads.items() if not head.startswith(NOTE)}
+    notes = {head.removeprefix(NOTE): some for head, some in heads.items() if head.startswith(NOTE)}
+    return Report(path, files, pictures, faces, outside, problems, notes)
 
 
-def _against_images(records: list[Record], problems: dict[str, list[str]], notes: dict[str, list[str]]) -> int:
-    """How many landmarks lie outside their image; adds what is wrong between faces and images."""
-    by_image: dict[Path | None, list[Record]] = defaultdict(list)
-    for record in records:
-        by_image[record.image].append(record)
-    problems["faces without an image"] = [
-        f"{record.source}: needed an image of the same stem beside it, or in a folder such as images; give --images DIR"
-        for record in by_image.pop(None, [])
-    ]
-    outside = 0
-    for image, some in _progress(by_image.items(), "images", len(by_image)):
-        if not os.path.isfile(image):  # noqa: PTH113  (Path.is_file may raise)
-            problems["missing images"] += [f"{record.source}: needed the image {image}" for record in some]
+def _by_images(records: list[Record], sizes: dict[Path, tuple[int, int]]) -> Iterator[Finding]:
+    """What is wrong between faces and images; the sizes (h, w) of the images are added to ``sizes``."""
+    by_image = _grouped(records, lambda record: record.image)
+    for record in by_image.pop(None, []):
+        needed = "needed an image of the same stem beside it, or in a folder such as images; give --images DIR"
+        yield "faces without an image", f"{record.source}: {needed}"
+    for image, some in _progress(by_image.items(), "images"):
+        if not images.is_file(image):
+            yield from (("missing images", f"{record.source}: needed the image {image}") for record in some)
         elif (pixels := images.load(image)) is None:
-            problems["unreadable images"].append(f"{image}: needed an image, got a file that cannot be decoded")
+            yield "unreadable images", f"{image}: needed an image, got a file that cannot be decoded"
         else:
-            outside += sum(_on_image(record, *pixels.shape[:2], problems, notes) for record in some)
-            sizes = {record.claims["size"]: record for record in some if (record.claims or {}).get("size")}
-            for size, record in sizes.items():
-                if said := images.compare(size, pixels, image):
-                    problems["images of another size"].append(f"{record.source}: {said}")
+            sizes[image] = pixels.shape[:2]
+            for record in some:
+                yield from _on_image(record, *sizes[image])
+            by_size = {repr((record.claims or {}).get("size")): record for record in some}
+            for said in filter(None, (images.compare(record, pixels) for record in by_size.values())):
+                yield "images of another size", said
             if images.may_turn(image) and not np.array_equal(pixels, images.load(image, turned=False)):
-                notes["images turned by EXIF, on which landmarks are taken to be set as displayed"].append(str(image))
-    return outside
+                yield f"{NOTE}images turned by EXIF, on which landmarks are taken to be set as displayed", str(image)
 
 
-def _on_image(record: Record, h: int, w: int, problems: dict[str, list[str]], notes: dict[str, list[str]]) -> int:
-    """How many landmarks of a face lie outside its image of h x w px; adds what is wrong."""
-    out = _outside(record.landmarks, h, w)
-    about = f"of {record.image} ({w} x {h})"
-    if 2 * out.sum() > (~record.landmarks.isnan()).all(dim=1).sum():
-        problems["faces outside their image"].append(
-            f"{record.source}: most landmarks lie outside {record.image} ({w} x {h})"
-        )
+def _on_image(record: Record, h: int, w: int) -> Iterator[Finding]:
+    """What is wrong between a face and its image of h x w px."""
+    about = f"{record.image} ({w} x {h})"
+    if 2 * _outside(record.landmarks, h, w).sum() > record.placed.sum():
+        yield "faces outside their image", f"{record.source}: most landmarks lie outside {about}"
     elif (far := _outside(record.landmarks, h, w, max(h, w))).any():
         i = far.nonzero()[0].item()
         at = ", ".join(f"{c:g}" for c in record.landmarks[i].tolist())
-        problems["landmarks far outside their image"].append(f"{record.source}: landmark {i} at ({at}) {about}")
+        yield "landmarks far outside their image", f"{record.source}: landmark {i} at ({at}) of {about}"
     if record.box is not None:
         x, y, bw, bh = record.box
-        inside = [max(min(a + side, n - 0.5) - max(a, -0.5), 0) for a, side, n in ((x, bw, w), (y, bh, h))]
-        said = f"{record.source}: box x {x:g}, y {y:g}, w {bw:g}, h {bh:g} {about}"
-        if 2 * inside[0] * inside[1] < bw * bh or (inside[0] == 0 and bw) or (inside[1] == 0 and bh):
-            problems["boxes outside their image"].append(said)
+        said = f"{record.source}: box x {x:g}, y {y:g}, w {bw:g}, h {bh:g} of {about}"
+        seen_w, seen_h = (max(min(a + b, n - 0.5) - max(a, -0.5), 0) for a, b, n in ((x, bw, w), (y, bh, h)))
+        if 2 * seen_w * seen_h < bw * bh or (bw and not seen_w) or (bh and not seen_h):
+            yield "boxes outside their image", said
         elif x < -1 or y < -1 or x + bw > w + 1 or y + bh > h + 1:
-            notes["boxes that reach beyond their image"].append(said)
-    return int(out.sum())
+            yield f"{NOTE}boxes that reach beyond their image", said
 
 
 def _outside(landmarks: Float[Tensor, "n 2"], h: int, w: int, by: float = 0) -> Bool[Tensor, " n"]:
@@ -124,59 +115,56 @@ def _outside(landmarks: Float[Tensor, "n 2"], h: int, w: int, by: float = 0) -> 
     return ((landmarks < -0.5 - by) | (landmarks > landmarks.new_tensor([w, h]) - 0.5 + by)).any(dim=1)
 
 
-def _by_themselves(records: list[Record], problems: dict[str, list[str]], notes: dict[str, list[str]]) -> None:
-    """Add what a face's own numbers do not agree in, what looks like a mark for "missing", and what readers noted."""
-    for record in records:
-        for note in record.notes:
-            notes[note].append(record.source)
-        placed = record.landmarks[~record.landmarks.isnan().any(dim=1)]
-        said = (record.claims or {}).get("num_keypoints", len(placed))
-        if said != len(placed):
-            problems["other numbers of landmarks than stated"].append(
-                f"{record.source}: needed num_keypoints = {said} landmarks with v > 0, got {len(placed)}"
-            )
-        if not len(placed):
-            continue
-        corner = placed[(placed[:, 0] == placed[:, 1]) & (placed[:, 0] <= 0)]
-        if len(corner):
-            at = ", ".join(f"({x:g}, {x:g})" for x in corner[:, 0].unique().tolist())
-            notes['landmarks at places that often mean "missing"'].append(f"{record.source}: {len(corner)} at {at}")
-        low, high = placed.amin(dim=0), placed.amax(dim=0)
-        if len(placed) > 1 and (high - low).max() <= 2:
-            notes["faces within two pixels: are the coordinates shares of the image?"].append(
-                f"{record.source}: {len(placed)} landmarks"
-            )
-        if record.box is not None and len(placed) > 1:
-            x, y, w, h = record.box
-            corners = placed.new_tensor([[x, y], [x + w, y + h]])
-            inside = ((placed >= corners[0] - 1) & (placed <= corners[1] + 1)).all(dim=1)
-            if max(w, h) > 0 and 2 * inside.sum() < len(placed):
-                got = f"{int(inside.sum())} of {len(placed)} in it"
-                problems["boxes beside their landmarks"].append(
-                    f"{record.source}: needed landmarks in the box, got {got}"
-                )
+def _by_itself(record: Record) -> Iterator[Finding]:
+    """What a face's own numbers do not agree in, what looks like a mark for "missing", and what its reader noted."""
+    yield from ((NOTE + note, record.source) for note in record.notes)
+    placed = record.landmarks[record.placed]
+    n, stated = len(placed), (record.claims or {}).get("num_keypoints")
+    if stated not in (None, n):
+        said = f"needed num_keypoints = {stated} landmarks with v > 0, got {n}"
+        yield "other numbers of landmarks than stated", f"{record.source}: {said}"
+    corner = placed[(placed[:, 0] == placed[:, 1]) & (placed[:, 0] <= 0), 0]
+    if len(corner):
+        at = ", ".join(f"({x:g}, {x:g})" for x in corner.unique().tolist())
+        yield f'{NOTE}landmarks at places that often mean "missing"', f"{record.source}: {len(corner)} at {at}"
+    if n > 1 and max(crops.box(placed)[2:]) <= 2:
+        head = "faces within two pixels: are the coordinates shares of the image?"
+        yield NOTE + head, f"{record.source}: {n} landmarks"
+    if n > 1 and record.box is not None and max(record.box[2:]) > 0:
+        low, side = placed.new_tensor(record.box).view(2, 2)
+        inside = int(((placed >= low - 1) & (placed <= low + side + 1)).all(dim=1).sum())
+        if 2 * inside < n:
+            said = f"needed landmarks in the box, got {inside} of {n} in it"
+            yield "boxes beside their landmarks", f"{record.source}: {said}"
 
 
-def _given_twice(records: list[Record], notes: dict[str, list[str]]) -> None:
-    """Add faces with the landmarks of one before on the same image."""
-    first: dict[tuple, Record] = {}
-    for record in records:
-        key = (record.image, record.landmarks.numpy().tobytes())
-        other = first.setdefault(key, record)
-        if other is not record and record.image is not None and not record.landmarks.isnan().all():
-            notes["faces given twice"].append(f"{other.source} = {record.source}")
+def _twice(records: list[Record]) -> Iterator[Finding]:
+    """Faces with the landmarks of one before on the same image."""
+    alike = _grouped(records, lambda record: (record.image, record.landmarks.numpy().tobytes()))
+    for first, *others in alike.values():
+        if first.image is not None and first.placed.any():
+            yield from ((f"{NOTE}faces given twice", f"{first.source} = {other.source}") for other in others)
 
 
 def _twins(files: Iterable[Path]) -> list[list[Path]]:
     """Files of one content; only those that share their size are read."""
-    by_size, by_content = defaultdict(list), defaultdict(list)
-    for file in files:
-        with suppress(OSError):
-            by_size[file.stat().st_size].append(file)
-    for file in (file for size, some in by_size.items() if size and len(some) > 1 for file in some):
+
+    def content(file: Path) -> bytes | None:
         with suppress(OSError), file.open("rb") as stream:
-            by_content[hashlib.file_digest(stream, "sha256").digest()].append(file)
-    return [some for some in by_content.values() if len(some) > 1]
+            return hashlib.file_digest(stream, "sha256").digest()
+        return None
+
+    by_size = _grouped(files, lambda file: file.stat().st_size if images.is_file(file) else 0)
+    by_content = _grouped(chain(*(some for size, some in by_size.items() if size and len(some) > 1)), content)
+    return [some for digest, some in by_content.items() if digest and len(some) > 1]
+
+
+def _grouped(items: Iterable, key: Callable) -> dict:
+    """The items by their key, in order."""
+    groups: dict = defaultdict(list)
+    for item in items:
+        groups[key(item)].append(item)
+    return groups
 
 
 def summary(report: Report) -> str:
@@ -186,31 +174,23 @@ def summary(report: Report) -> str:
         schemes = Counter(record.scheme or f"{len(record.landmarks)} landmarks" for record in report.faces[kind])
         found = ", ".join(f"{n:,} x {scheme}" for scheme, n in schemes.items()) or "no face that can be read"
         lines.append(f"  {_count(files, kind)}: {found}")
-    records = [record for some in report.faces.values() for record in some]
+    records = [*chain(*report.faces.values())]
     used = {os.path.normpath(record.image.absolute()) for record in records if record.image}
     idle = sum(os.path.normpath(picture.absolute()) not in used for picture in report.pictures)
     lines.append(f"  {_count(report.pictures, 'image')}, {idle:,} of them not annotated")
-    lines.append(f"  {_landmarks(records)}, {report.outside:,} outside their image")
-    for head, found in [*report.problems.items(), *((f"note: {head}", found) for head, found in report.notes.items())]:
+    states = Counter(chain(*(record.flags.tolist() for record in records)))
+    hidden = f"{states[1]:,} hidden, {states[0]:,} without a place, {report.outside:,} outside their image"
+    lines.append(f"  {states.total():,} landmarks: {states[2]:,} seen, {hidden}")
+    for head, found in (report.problems | {NOTE + head: found for head, found in report.notes.items()}).items():
         more = [f"  ... and {len(found) - SHOWN:,} more"] if len(found) > SHOWN else []
         lines += ["", f"{head}: {len(found):,}", *(f"  {problem}" for problem in found[:SHOWN]), *more]
     return "\n".join([*lines, *([] if report.problems else ["", "no problems"])])
-
-
-def _landmarks(records: list[Record]) -> str:
-    """How many landmarks there are, by `Record`'s three states."""
-    seen = sum(int(record.visible.sum()) for record in records)
-    placed = sum(int((~record.landmarks.isnan()).all(dim=1).sum()) for record in records)
-    n = sum(len(record.landmarks) for record in records)
-    return f"{n:,} landmarks: {seen:,} seen, {placed - seen:,} hidden, {n - placed:,} without a place"
 
 
 def _count(things: list, name: str) -> str:
     return f"{len(things):,} {name}{'' if len(things) == 1 else 's'}"
 
 
-def _progress(items: Iterable, name: str, n: int | None = None) -> Iterable:
+def _progress(items: Iterable, name: str) -> Iterable:
     """The items, counted on the terminal where there is one."""
-    tqdm = _checks.optional("tqdm").tqdm
-
-    return tqdm(items, name, n, leave=False, disable=None)
+    return _checks.optional("tqdm").tqdm(items, name, leave=False, disable=None)

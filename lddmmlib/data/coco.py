@@ -14,13 +14,17 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from lddmmlib.data import records
 from lddmmlib.data.images import Places
-from lddmmlib.data.records import Malformed, Problem, Record, brief, decode, read_bytes, repeated, scheme_of
+from lddmmlib.data.records import Malformed, Record, attempt, brief, decode, need, read_bytes, repeated
 
 CROP = ("center", "scale", "box_size")
+KEYS = {"": ("keypoints", "bbox"), "face": ("face_kpts", "face_box")}  # by the part of a person
+SEEN = "v = 1 read as seen: no landmark of the file has a name or v = 2, as in mmpose's files"
 HUGE = 1e300  # `-HUGE < x < HUGE` refuses NaN, infinities and integers that no float holds
 
 
@@ -32,13 +36,10 @@ class Twice(dict):
 
 def recognise(path: Path) -> bool:
     """Whether the file holds the key that every COCO json holds."""
-    try:
-        return b'"annotations"' in read_bytes(path)
-    except Malformed:
-        return False
+    return b'"annotations"' in records.head(path, -1)
 
 
-def read(path: Path, places: Places, origin: int = 0, part: str = "") -> Iterator[Record | Problem]:
+def read(path: Path, places: Places, origin: int = 0, part: str = "") -> Iterator[Record | Malformed]:
     """The faces of one json, each annotation by itself.
 
     Args:
@@ -47,36 +48,32 @@ def read(path: Path, places: Places, origin: int = 0, part: str = "") -> Iterato
         origin: the centre of the first pixel.
         part: "face" for COCO-WholeBody: an annotation's `face_kpts` and `face_box` where `face_valid` is true.
     """
-    try:
-        text = decode(read_bytes(path))
-        data = _parsed(text)
-    except Malformed as error:
-        yield error.problem(path)
-        return
-    problems: list[Malformed] = []
-    listed = _entries(data, "images", problems, "file_name", str, lambda image: (image["file_name"], _size(image)))
-    names = {} if part else _entries(data, "categories", problems, "keypoints", list, lambda kind: kind["keypoints"])
-    files = {i: _placed(places, path, *image) if image else None for i, image in listed.items()}
-    shown = [(f"id {brief(i)}", file[0]) for i, file in files.items() if isinstance(file, tuple)]
-    problems += repeated(shown, "one entry for each image")
-    _entries(data, "annotations", problems)
-    yield from (problem.problem(path) for problem in problems)
+    text = decode(read_bytes(path))
+    data, problems = _parsed(text), []
+    listed = _entries(data, "images", problems, _image)
+    names = {} if part else _entries(data, "categories", problems, lambda kind: _if_a(list, kind.get("keypoints")))
+    _entries(data, "annotations", problems, lambda _: ())
 
-    key = f"{part}_kpts" if part else "keypoints"
-    literal = any(names.values()) or any(2 in v for v in _flags(data, key))
+    def place(name: str, claims: dict) -> tuple:
+        return places.named(name, path), claims
+
+    files = {i: image and attempt(place, *image) for i, image in listed.items()}
+    found = [(f"id {brief(i)}", file[0][0]) for i, file in files.items() if isinstance(file, tuple)]
+    yield from problems + repeated(found, "one entry for each image")
+
+    flags = [_if_a(list, _if_a(dict, each, {}).get(KEYS[part][0]), [])[2::3] for each in data["annotations"]]
+    literal = any(names.values()) or any(2 in v for v in flags)
     lines: list[int] = []
     for i, annotation in enumerate(data["annotations"]):
         if part and isinstance(annotation, dict) and not annotation.get(f"{part}_valid"):
             continue
         number, at = _id(annotation), f"annotations[{i}]"
-        called = at if number is None else f"annotation {brief(number)}"
-        try:
-            face = _face(annotation, files, names, part, literal, origin)
-            yield face._replace(source=f"{path}: {called}")
-        except Malformed as error:
+        called, at = (at, at) if number is None else (f"annotation {brief(number)}", f"{at}, id {brief(number)}")
+        face = attempt(_face, annotation, f"{path}: {called}", files, names, part, literal, origin, where=at)
+        if isinstance(face, Malformed):
             lines = lines or _lines(text)
-            line = lines[i] if len(lines) == len(data["annotations"]) else None
-            yield error.problem(path, line, at if number is None else f"{at}, id {brief(number)}")
+            face = attempt(records.required, face, line=lines[i] if len(lines) == len(data["annotations"]) else None)
+        yield face
 
 
 def _parsed(text: str) -> dict:
@@ -88,8 +85,7 @@ def _parsed(text: str) -> dict:
     except (RecursionError, ValueError) as error:  # nested too deeply, or an integer of thousands of digits
         raise Malformed("json", str(error)) from None
     lists = [data.get(key) for key in ("images", "annotations")] if isinstance(data, dict) else [None]
-    if not all(isinstance(entries, list) for entries in lists):
-        raise Malformed("the lists 'images' and 'annotations' of COCO", brief(data))
+    need(all(isinstance(some, list) for some in lists), "the lists 'images' and 'annotations' of COCO", brief(data))
     _once(data)
     return data
 
@@ -115,54 +111,36 @@ def _id(entry: object) -> int | str | None:
     return i if type(i) in (int, str) else None
 
 
-def _entries(
-    data: dict,
-    key: str,
-    problems: list[Malformed],
-    field: str = "id",
-    kind: type = object,
-    value: Callable[[dict], object] = dict,
-) -> dict[int | str, object]:
-    """By id what each entry of a list is read as; None where two of one id differ in it. Adds which entries differ.
+def _if_a(kind: type, value: object, otherwise: Any = None) -> Any:
+    return value if isinstance(value, kind) else otherwise
 
-    An entry without an id, or whose ``field`` is not of its kind, is left out, and missed by those that name it.
+
+def _entries(data: dict, key: str, problems: list[Malformed], meaning: Callable[[dict], object]) -> dict:
+    """By id what each entry of a list means; None where two of one id differ in it. Adds which entries differ.
+
+    An entry without an id, or whose meaning is None, is left out, and missed by those that name it.
     """
     found: dict = {}
     first: dict[int | str, tuple[str, dict]] = {}
-    for n, entry in enumerate(data[key] if isinstance(data.get(key), list) else ()):
+    for n, entry in enumerate(_if_a(list, data.get(key), [])):
         i, at = _id(entry), f"{key}[{n}]"
-        if i is None or not isinstance(entry.get(field), kind):
+        if i is None or (meant := meaning(entry)) is None:
             continue
-        if isinstance(entry, Twice) and key != "annotations":
-            problems.append(Malformed("each key once", f"{brief(entry.twice)} twice", where=at))
+        if key != "annotations" and (twice := attempt(_once, entry, where=at)):
+            problems.append(twice)
             continue
         place, other = first.setdefault(i, (at, entry))
         if other != entry:
             problems.append(Malformed(f"{key} with an id each", f"{place} and {at} of id {brief(i)}"))
-        found[i] = value(entry) if value(other) == value(entry) and found.get(i, 0) is not None else None
+        found[i] = meant if found.get(i, meant) == meant else None
     return found
 
 
-def _size(image: dict) -> dict:
-    """The image's size (h, w) as the json states it, if it does."""
-    size = image.get("height"), image.get("width")
-    return {} if size == (None, None) else {"size": size}
-
-
-def _placed(places: Places, path: Path, name: str, claims: dict) -> tuple | Malformed:
-    """The image, what is stated of it, and how it was found."""
-    try:
-        image, notes = places.named(name, path)
-    except Malformed as error:
-        return error
-    return image, claims, notes
-
-
-def _flags(data: dict, key: str) -> Iterator[list]:
-    """The visibility flags of each annotation."""
-    for annotation in data["annotations"]:
-        if isinstance(annotation, dict) and isinstance(annotation.get(key), list):
-            yield annotation[key][2::3]
+def _image(entry: dict) -> tuple[str, dict] | None:
+    """The name of an image's file, and its size (h, w) if the json states it."""
+    size = entry.get("height"), entry.get("width")
+    claims = {} if size == (None, None) else {"size": size}
+    return (entry["file_name"], claims) if isinstance(entry.get("file_name"), str) else None
 
 
 def _lines(text: str) -> list[int]:
@@ -177,65 +155,47 @@ def _lines(text: str) -> list[int]:
     return lines
 
 
-def _face(annotation: object, files: dict, names: dict, part: str, literal: bool, origin: int) -> Record:
-    if not isinstance(annotation, dict):
-        raise Malformed("an annotation", brief(annotation))
+def _face(annotation: Any, source: str, files: dict, names: dict, part: str, literal: bool, origin: int) -> Record:
+    need(isinstance(annotation, dict), "an annotation", brief(annotation))
     _once(annotation, annotation.get("attributes"))
-    if isinstance(image := _known(annotation, "image_id", files), Malformed):
-        raise image
-    if image is None:
-        raise Malformed("image_id: the id of an image with a file_name", brief(annotation.get("image_id")))
-    image, claims, notes = image
-    key = f"{part}_kpts" if part else "keypoints"
-    flat, category = _numbers(annotation, key), _known(annotation, "category_id", names)
+    image, category = _known(annotation, "image_id", files), _known(annotation, "category_id", names)
+    need(image, "image_id: the id of an image with a file_name", brief(annotation.get("image_id")))
+    (points, bbox), (found, claims), notes = KEYS[part], image, ()
+    flat = _numbers(annotation, points)
     n = len(category or ()) or len(flat) // 3
-    if not flat or len(flat) != 3 * n:
-        raise Malformed(f"{key}: x, y, v for each of {n or 'some'} landmarks", f"{len(flat)} numbers")
+    wanted = f"{points}: x, y, v for each of {n or 'some'} landmarks"
+    need(flat and len(flat) == 3 * n, wanted, f"{len(flat)} numbers")
     xyv = torch.tensor(flat, dtype=torch.float64).view(-1, 3)
     v = xyv[:, 2]
-    if not part and not torch.isin(v, v.new_tensor([0, 1, 2])).all():
-        raise Malformed(f"{key}: v = 0, 1 or 2", brief(sorted(set(v.tolist()) - {0, 1, 2})))
-    if not literal and not part and (v == 1).any():
-        notes = (*notes, "v = 1 read as seen: no landmark of the file has a name or v = 2, as in mmpose's files")
+    if not part:  # COCO-WholeBody has flags between 0 and 1, and num_keypoints of the body
+        odd = sorted(set(v.tolist()) - {0, 1, 2})
+        need(not odd, f"{points}: v = 0, 1 or 2", odd)
+        notes += (SEEN,) if not literal and (v == 1).any() else ()
+        stated = annotation.get("num_keypoints")
+        claims = claims | ({"num_keypoints": stated} if isinstance(stated, int) else {})
     if names and category is None and annotation.get("category_id") is not None:
-        notes = (*notes, "faces of a category that is not described")
-    if not part and isinstance(annotation.get("num_keypoints"), int):
-        claims = claims | {"num_keypoints": annotation["num_keypoints"]}
+        notes += ("faces of a category that is not described",)
     landmarks = (xyv[:, :2] - origin).masked_fill(v[:, None] <= 0, torch.nan)
-    visible = (v > 0) & (v != 1) if literal else v > 0  # COCO-WholeBody has flags between 0 and 1: reliable
-    box = _box(annotation, f"{part}_box" if part else "bbox", origin)
-    return Record(
-        image=image,
-        landmarks=landmarks,
-        visible=visible,
-        box=box,
-        scheme=scheme_of(n),
-        attributes=_attributes(annotation, origin),
-        source="",
-        claims=claims,
-        notes=notes,
-    )
+    visible = (v > 0) & (v != 1) if literal else v > 0
+    more = {"visible": visible, "box": _box(annotation, bbox, origin), "claims": claims}
+    return records.record(found, landmarks, source, notes, attributes=_attributes(annotation, origin), **more)
 
 
-def _known(annotation: dict, key: str, entries: dict) -> object | None:
-    """The entry that the annotation's id at ``key`` names, where it names but one."""
+def _known(annotation: dict, key: str, entries: dict) -> Any:
+    """What the id at ``key`` names, where that is one entry; None where there is none."""
     i = annotation.get(key)
     if type(i) not in (int, str) or i not in entries:
         return None
-    if entries[i] is None:
-        raise Malformed(f"{key}: the id of one entry", f"{brief(i)}, which is that of several that differ")
-    return entries[i]
+    need(entries[i] is not None, f"{key}: the id of one entry", f"{brief(i)}, which is that of several that differ")
+    return records.required(entries[i])
 
 
 def _numbers(annotation: dict, key: str, n: int | None = None) -> list[int | float]:
     """The list of (n) finite numbers at ``key``."""
     values = annotation.get(key)
-    if (
-        not isinstance(values, list)
-        or (n is not None and len(values) != n)
-        or not all(type(x) in (int, float) and -HUGE < x < HUGE for x in values)
-    ):
-        raise Malformed(f"{key}: a list of {n or ''} finite numbers".replace("  ", " "), brief(values))
+    listed = isinstance(values, list) and len(values) == (len(values) if n is None else n)
+    right = listed and all(type(x) in (int, float) and -HUGE < x < HUGE for x in values)
+    need(right, f"{key}: a list of {'' if n is None else f'{n} '}finite numbers", brief(values))
     return values
 
 
@@ -243,8 +203,7 @@ def _box(annotation: dict, key: str, origin: int) -> tuple[float, float, float, 
     if not annotation.get(key):
         return None
     x, y, w, h = map(float, _numbers(annotation, key, 4))
-    if w < 0 or h < 0:
-        raise Malformed(f"{key}: x, y, width, height", brief(annotation[key]))
+    need(min(w, h) >= 0, f"{key}: x, y, width, height", annotation[key])
     return x - origin, y - origin, w, h
 
 

@@ -14,11 +14,9 @@ from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 
-from torch import Tensor
-
 from lddmmlib import _checks
-from lddmmlib._shapes import Float
-from lddmmlib.data import images
+from lddmmlib._checks import need
+from lddmmlib.data import crops, images
 from lddmmlib.data.coco import CROP
 from lddmmlib.data.records import Record
 from lddmmlib.faces import schemes
@@ -87,65 +85,46 @@ def write_coco(
 
 
 def _check(record: Record, name: str, n: int) -> None:
-    if record.image is None:
-        raise ValueError(f"{name}: needed an image, got None; COCO names the image of each face")
+    need(record.image is not None, name, "an image", None, "COCO names the image of each face")
     _checks.points(record.landmarks, f"{name}.landmarks", n, nan=True)
-    if record.landmarks.ndim != 2 or record.visible.shape != (n,):
-        got = f"{tuple(record.landmarks.shape)} and {tuple(record.visible.shape)}"
-        raise ValueError(f"{name}: needed landmarks ({n}, 2) and visible ({n},), got {got}")
+    shapes = tuple(record.landmarks.shape), tuple(record.visible.shape)
+    need(shapes == ((n, 2), (n,)), name, f"landmarks ({n}, 2) and visible ({n},)", "{} and {}".format(*shapes))
     lost = record.landmarks.isnan()
-    if (lost[:, 0] != lost[:, 1]).any() or (lost[:, 0] & record.visible).any():
-        raise ValueError(f"{name}: a landmark without a place needs NaN for x and y and visible False")
+    right = (lost[:, 0] == lost[:, 1]).all() and not (lost[:, 0] & record.visible).any()
+    need(right, name, "NaN for x and y and visible False of a landmark without a place", "other values")
     if not all(isinstance(key, str) for key in record.attributes):
         raise TypeError(f"{name}.attributes: needed names as keys, got {[*record.attributes]}; json has no others")
-    if lost.all() and record.box is None:
-        raise ValueError(f"{name}: needed one landmark with a place, or a box; got neither")
+    need(record.box is not None or not lost.all(), name, "one landmark with a place, or a box", "neither")
 
 
 def _image(image: Path, root: Path, name: str) -> dict:
     """The image's name from ``root`` on, with slashes on Windows too, and its size."""
-    if not image.is_relative_to(root):
-        raise ValueError(f"{name}: needed an image under {root}, got {image}; give the images' folder as root=")
+    need(image.is_relative_to(root), name, f"an image under {root}", image, "give the images' folder as root=")
     pixels = images.load(image)
-    if pixels is None:
-        raise ValueError(f"{name}: needed an image that can be read, for its size; got {image}")
-    return {
-        "file_name": image.relative_to(root).as_posix(),
-        "height": pixels.shape[0],
-        "width": pixels.shape[1],
-    }
+    need(pixels is not None, name, "an image that can be read, for its size", image)
+    return {"file_name": image.relative_to(root).as_posix(), "height": pixels.shape[0], "width": pixels.shape[1]}
 
 
 def _category(scheme: schemes.Scheme) -> dict:
     """The one category: names and skeleton, which counts from 1."""
     rings = [i + i[:1] if c in scheme.closed else i for c, i in scheme.curves.items()]
     bones = dict.fromkeys((min(a, b) + 1, max(a, b) + 1) for ring in rings for a, b in pairwise(ring))
-    names = {"id": 1, "name": "face", "supercategory": "person"}
-    return names | {"keypoints": scheme.names, "skeleton": [*bones]}
+    face = {"id": 1, "name": "face", "supercategory": "person"}
+    return face | {"keypoints": scheme.names, "skeleton": [*bones]}
 
 
 def _annotation(record: Record) -> dict:
-    labelled = ~record.landmarks.isnan().any(dim=1)
-    v = labelled.int() + record.visible.int()
-    triplets = zip(record.landmarks.nan_to_num(0.0).tolist(), v.tolist(), strict=True)
-    x, y, w, h = box = record.box or _tight(record.landmarks[labelled])
-    return {
-        "keypoints": [number for point, flag in triplets for number in (*point, flag)],
-        "num_keypoints": int(labelled.sum()),
-        "bbox": [x, y, w, h],
-        "area": w * h,
-        "segmentation": [],
-        "iscrowd": 0,
-        **_crop(_tight(record.landmarks[labelled]) if labelled.any() else box),
-        **{key: record.attributes[key] for key in CROP if key in record.attributes},
-        "attributes": record.attributes,
-    }
-
-
-def _tight(points: Float[Tensor, "n 2"]) -> tuple[float, float, float, float]:
-    """The box of points: x, y, w, h."""
-    low, high = points.amin(dim=0), points.amax(dim=0)
-    return (*low.tolist(), *(high - low).tolist())
+    tight = crops.box(record.landmarks) if record.placed.any() else None
+    triplets = zip(record.landmarks.nan_to_num(0.0).tolist(), record.flags.tolist(), strict=True)
+    x, y, w, h = record.box or tight
+    keypoints = [number for point, flag in triplets for number in (*point, flag)]
+    return (
+        {"keypoints": keypoints, "num_keypoints": int(record.placed.sum()), "bbox": [x, y, w, h], "area": w * h}
+        | {"segmentation": [], "iscrowd": 0}
+        | _crop(tight or record.box)
+        | {key: record.attributes[key] for key in CROP if key in record.attributes}
+        | {"attributes": record.attributes}
+    )
 
 
 def _crop(box: tuple) -> dict:
@@ -158,10 +137,8 @@ def _crop(box: tuple) -> dict:
 
 def _replace(path: Path, lists: dict[str, list[dict]]) -> None:
     """Write one entry a line, so that the line of a message helps, beside ``path``; then move it there."""
-    body = ",\n".join(
-        f'"{key}": [\n' + ",\n".join(json.dumps(entry, allow_nan=False) for entry in entries) + "\n]"
-        for key, entries in lists.items()
-    )
+    rows = {key: ",\n".join(json.dumps(entry, allow_nan=False) for entry in some) for key, some in lists.items()}
+    body = ",\n".join(f'"{key}": [\n{some}\n]' for key, some in rows.items())
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         aside.write_text('{"info": {"contributor": "lddmmlib"},\n' + body + "}\n", encoding="utf-8")

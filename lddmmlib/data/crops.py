@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from lddmmlib import _checks
+from lddmmlib._checks import need
 from lddmmlib._shapes import Bool, Float
 from lddmmlib.faces import schemes, statistics
 
@@ -25,28 +26,30 @@ MARGIN = 1.25  # side of the crop / longer side of the box
 FAR = 1e4  # px beyond the photograph; OpenCV's coordinates end at 32,767
 
 
+Points, Affine = Float[Tensor, "n 2"], Float[Tensor, "2 3"]
+Box = tuple[float, float, float, float]  #: x, y, w, h, px: the upper left corner, and the size
+
+
 class Crop(NamedTuple):
     """A face cut out. A `DataLoader` stacks crops as they are."""
 
     image: Tensor  #: (c, size, size) uint8; ``image.float() / 255`` for a network
-    landmarks: Float[Tensor, "n 2"]  #: px of the crop, also where they lie beyond its border; NaN stays NaN
+    landmarks: Points  #: px of the crop, also where they lie beyond its border; NaN stays NaN
     visible: Bool[Tensor, " n"]  #: nothing hides the landmark, wherever it lies
     inside: Bool[Tensor, " n"]  #: it has a place, on the crop
-    affine: Float[Tensor, "2 3"]  #: photograph -> crop; its determinant is below 0 where the face was flipped
+    affine: Affine  #: photograph -> crop; its determinant is below 0 where the face was flipped
 
 
-def box(landmarks: Float[Tensor, "n 2"]) -> tuple[float, float, float, float]:
+def box(landmarks: Points) -> Box:
     """The box (x, y, w, h) of the landmarks that have a place: from the least to the largest coordinates, px.
 
     >>> box(torch.tensor([[2.0, 3.0], [6.0, 11.0], [torch.nan, torch.nan]]))
     (2.0, 3.0, 4.0, 8.0)
     """
     _checks.points(landmarks, "landmarks", nan=True)
-    if landmarks.ndim != 2:
-        raise ValueError(f"landmarks: needed one face, (n, 2), got {tuple(landmarks.shape)}; take them one by one")
+    need(landmarks.ndim == 2, "landmarks", "one face, (n, 2)", tuple(landmarks.shape), "take them one by one")
     placed = landmarks[~landmarks.isnan().any(-1)].double()
-    if len(placed) == 0:
-        raise ValueError("landmarks: needed one that has a place, got NaN alone; give the face's box (`Crops.of`)")
+    need(len(placed), "landmarks", "one that has a place", "NaN alone", "give the face's box (`Crops.of`)")
     low, high = placed.amin(0), placed.amax(0)
     return (*low.tolist(), *(high - low).tolist())
 
@@ -57,7 +60,7 @@ def _mean(scheme: str) -> Tensor:
     return schemes.convert(statistics.real_300w().mean, "300w-68", scheme)
 
 
-def complete(landmarks: Float[Tensor, "n 2"], scheme: str) -> Float[Tensor, "n 2"]:
+def complete(landmarks: Points, scheme: str) -> Points:
     """Put missing landmarks where the mean face has them, moved by the similarity that fits the others best.
 
     A box made from the landmarks at hand is too small where some are missing: by a fifth without the jaw. This is meant
@@ -71,14 +74,21 @@ def complete(landmarks: Float[Tensor, "n 2"], scheme: str) -> Float[Tensor, "n 2
         (n, 2), float64. NaN stays where the mean face is not known, and everywhere if fewer than three landmarks, or
         none apart from the others, can be compared with it.
 
+    Raises:
+        ValueError, TypeError: for landmarks that are not those of the scheme, or an unknown scheme.
+
     >>> face = statistics.real_300w().mean * 60 + 100
     >>> jawless = face.clone()
     >>> jawless[:17] = torch.nan
     >>> torch.allclose(complete(jawless, "300w-68"), face)
     True
     """
-    mean, points = _mean(scheme), landmarks.double()
-    _checks.points(points, "landmarks", len(mean), nan=True)
+    _checks.kind(scheme, "scheme", str)
+    mean = _mean(scheme)
+    _checks.points(landmarks, "landmarks", len(mean), nan=True)
+    if landmarks.ndim != 2:
+        raise ValueError(f"landmarks: needed one face, (n, 2), got {tuple(landmarks.shape)}; take them one by one")
+    points = landmarks.double()
     missing = points.isnan().any(-1)
     both = ~missing & ~mean.isnan().any(-1)
     if both.sum() < 3 or (points[both] == points[both][0]).all():
@@ -87,7 +97,7 @@ def complete(landmarks: Float[Tensor, "n 2"], scheme: str) -> Float[Tensor, "n 2
     return torch.where(missing[:, None], placed, points)
 
 
-def frame(box: tuple[float, float, float, float], size: int, margin: float = MARGIN) -> Float[Tensor, "2 3"]:
+def frame(box: Box, size: int, margin: float = MARGIN) -> Affine:
     """The canonical map: the square of margin · max(w, h) around the box's middle becomes size x size pixels.
 
     box: (x, y, w, h), px. size: px of the crop. Returns (2, 3), float64.
@@ -103,10 +113,8 @@ def frame(box: tuple[float, float, float, float], size: int, margin: float = MAR
         x, y, w, h = map(float, box)
     except (TypeError, ValueError):
         raise TypeError(f"box: needed four numbers (x, y, w, h), got {_checks.said(box)}") from None
-    if not (0 < max(w, h) < math.inf and min(w, h) >= 0 and math.isfinite(x + y)):
-        raise ValueError(
-            f"box: needed finite (x, y, w, h) with an extent above 0, got {tuple(box)}; is it (x, y, x, y)?"
-        )
+    right = 0 < max(w, h) < math.inf and min(w, h) >= 0 and math.isfinite(x + y)
+    need(right, "box", "finite (x, y, w, h) with an extent above 0", tuple(box), "is it (x, y, x, y)?")
     k, middle = size / (margin * max(w, h)), (size - 1) / 2
     rows = [[k, 0.0, middle - k * (x + w / 2)], [0.0, k, middle - k * (y + h / 2)]]
     return torch.tensor(rows, dtype=torch.float64)
@@ -121,9 +129,8 @@ def apply(affine: Float[Tensor, "*batch 2 3"], points: Float[Tensor, "*batch n 2
     """
     _checks.points(points, "points", nan=True)
     check(affine, "affine")
-    if affine.device != points.device:
-        got = f"{affine.device} and {points.device}"
-        raise ValueError(f"affine, points: needed one device, got {got}; use affine.to(points.device)")
+    got = f"{affine.device} and {points.device}"
+    need(affine.device == points.device, "affine, points", "one device", got, "use affine.to(points.device)")
     _checks.batch(affine.shape[:-2], affine=affine, points=points)
     a = affine.to(points)
     return points @ a[..., :2].mT + a[..., None, :, 2]
@@ -139,8 +146,7 @@ def inverse(affine: Float[Tensor, "*batch 2 3"]) -> Float[Tensor, "*batch 2 3"]:
     """
     check(affine, "affine")
     linear, failed = torch.linalg.inv_ex(affine[..., :2])
-    if failed.any():
-        raise ValueError("affine: needed a map that can be undone, got one whose determinant is 0")
+    need(not failed.any(), "affine", "a map that can be undone", "one whose determinant is 0")
     return torch.cat([linear, -linear @ affine[..., 2:]], -1)
 
 
@@ -162,24 +168,21 @@ def then(first: Float[Tensor, "*batch 2 3"], second: Float[Tensor, "*batch 2 3"]
 
 def _check_image(image: Tensor) -> None:
     """Refuse what is no picture; the one contract of `crop` and of `augment.augment`."""
-    channels = "1 (gray), 3 (red, green, blue) or 4 (and alpha) channels"
-    if not isinstance(image, Tensor):
-        raise TypeError(f"image: needed a torch tensor, got {type(image).__name__}; use torch.from_numpy(...)")
-    if image.dtype != torch.uint8 or image.ndim != 3 or len(image) not in (1, 3, 4) or image.numel() == 0:
-        got = f"{image.dtype} of {tuple(image.shape)}"
-        raise ValueError(f"image: needed (c, h, w) of uint8, {channels}, got {got}; permute it, (255 * x).byte()")
+    _checks.tensor(image, "image")
+    right = image.dtype == torch.uint8 and image.ndim == 3 and len(image) in (1, 3, 4) and image.numel()
+    needed = "(c, h, w) of uint8, 1 (gray), 3 (red, green, blue) or 4 (and alpha) channels"
+    need(right, "image", needed, f"{image.dtype} of {tuple(image.shape)}", "permute it, (255 * x).byte()")
 
 
 def check(affine: Tensor, name: str) -> None:
     """Refuse what is not a map (..., 2, 3)."""
     _checks.floats(affine, name)
-    if affine.shape[-2:] != (2, 3):
-        raise ValueError(f"{name}: needed a map (..., 2, 3), got shape {tuple(affine.shape)}")
+    need(affine.shape[-2:] == (2, 3), name, "a map (..., 2, 3)", f"shape {tuple(affine.shape)}")
     _checks.finite(affine, name)
 
 
 @_checks.full_precision
-def cut(image: Tensor, affine: Float[Tensor, "2 3"], size: int) -> Tensor:
+def cut(image: Tensor, affine: Affine, size: int) -> Tensor:
     """Cut the crop's pixels out: (c, h, w) uint8 -> (c, size, size) uint8, resampled once, bilinearly.
 
     c is 1 (gray), 3 (red, green, blue) or 4 (and alpha); it is carried through.
@@ -200,20 +203,18 @@ def cut(image: Tensor, affine: Float[Tensor, "2 3"], size: int) -> Tensor:
 
     _check_image(image)
     check(affine, "affine")
-    if affine.ndim != 2:
-        raise ValueError(f"affine: needed one map (2, 3), got {tuple(affine.shape)}")
+    need(affine.ndim == 2, "affine", "one map (2, 3)", tuple(affine.shape))
     _checks.whole(size, "size")
     affine = affine.detach()
     shrunk, photograph = affine[:, :2].det().abs().sqrt().item(), tuple(image.shape[:0:-1])
     small = not shrunk * max(photograph) >= 1
     limit = torch.tensor(photograph)
     middle = None if small else apply(inverse(affine), torch.full((1, 2), (size - 1) / 2).to(affine))
-    if small or not (middle - middle.clamp(limit * 0, limit)).abs().max() < FAR:
-        square = "far away" if not small else f"of {size / shrunk:.3g} px" if shrunk else "without end"
-        raise ValueError(
-            f"affine: needed a square near the photograph on which that is a pixel or more, got one {square} for a "
-            f"photograph of {photograph[0]} x {photograph[1]}; is a landmark or the box misplaced?"
-        )
+    near = not small and (middle - middle.clamp(limit * 0, limit)).abs().max() < FAR
+    square = "far away" if not small else f"of {size / shrunk:.3g} px" if shrunk else "without end"
+    got = f"one {square} for a photograph of {photograph[0]} x {photograph[1]}"
+    needed = "a square near the photograph on which that is a pixel or more"
+    need(near, "affine", needed, got, "is a landmark or the box misplaced?")
     sigma = 0.5 * math.sqrt(max(1 / shrunk**2 - 1, 0))
     # Only what the crop shows, and what the blur reaches: photographs are large.
     corners = torch.tensor([[x, y] for x in (-0.5, size - 0.5) for y in (-0.5, size - 0.5)]).double()
@@ -235,11 +236,7 @@ def cut(image: Tensor, affine: Float[Tensor, "2 3"], size: int) -> Tensor:
 
 
 def crop(
-    image: Tensor,
-    landmarks: Float[Tensor, "n 2"],
-    visible: Bool[Tensor, " n"],
-    size: int,
-    affine: Float[Tensor, "2 3"] | None = None,
+    image: Tensor, landmarks: Points, visible: Bool[Tensor, " n"], size: int, affine: Affine | None = None
 ) -> Crop:
     """Cut a face out by a map; by default the canonical one, `frame` of the landmarks' box.
 
@@ -249,8 +246,7 @@ def crop(
             [57.1000, 49.1000]]), tensor([True, True]))
     """
     affine = frame(box(landmarks), size) if affine is None else affine
-    if visible.dtype != torch.bool or visible.shape != landmarks.shape[:1]:
-        got = f"{visible.dtype} of {tuple(visible.shape)}"
-        raise ValueError(f"visible: needed bool ({len(landmarks)},), one for each landmark, got {got}")
+    right, got = visible.dtype == torch.bool and visible.shape == landmarks.shape[:1], tuple(visible.shape)
+    need(right, "visible", f"bool ({len(landmarks)},), one for each landmark", f"{visible.dtype} of {got}")
     moved = apply(affine, landmarks)
     return Crop(cut(image, affine, size), moved, visible, ((moved >= -0.5) & (moved <= size - 0.5)).all(-1), affine)

@@ -8,6 +8,7 @@ other values, such as `ignore`, as attributes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,43 +16,30 @@ from xml.parsers import expat
 
 import torch
 
+from lddmmlib.data import records
 from lddmmlib.data.images import Places
-from lddmmlib.data.records import Malformed, Problem, Record, brief, numbers, read_bytes, repeated, scheme_of
+from lddmmlib.data.records import Malformed, Record, attempt, brief, head, need, numbers, read_bytes, record, repeated
 
 BOX = ("left", "top", "width", "height")
+whole = re.compile("[0-9]{1,8}").fullmatch
 
 
 def recognise(path: Path) -> bool:
     """Whether the file starts as dlib's do."""
-    try:
-        head = read_bytes(path, 1 << 16)
-    except Malformed:
-        return False
-    return b"<dataset" in head and b"<image" in head
+    start = head(path)
+    return b"<dataset" in start and b"<image" in start
 
 
-def read(path: Path, places: Places) -> Iterator[Record | Problem]:
+def read(path: Path, places: Places) -> Iterator[Record | Malformed]:
     """The faces of one xml, each box by itself; where the xml is broken, those before."""
-    images, boxes, broken = [], [], None
-    try:
-        _walk(read_bytes(path), images, boxes)
-    except Malformed as error:
-        broken = error
-    except expat.ExpatError as error:
-        got, place = expat.errors.messages.get(error.code, str(error)), f"column {error.offset + 1}"
-        broken = Malformed("xml", got, error.lineno, place)
-    except (ValueError, LookupError) as error:  # an encoding that expat does not know
-        broken = Malformed("xml", str(error))
-    for twice in repeated(images, "one entry for each image"):
-        yield twice.problem(path)
-    order = _order({part.get("name", "") for _, _, _, parts in boxes for part in parts})
-    for line, image, values, parts in boxes:
-        try:
-            yield _face(path, places, line, image, values, parts, order)
-        except Malformed as error:
-            yield error.problem(path, line)
+    images, boxes = [], []
+    broken = attempt(_walk, read_bytes(path), images, boxes)
+    yield from repeated(images, "one entry for each image")
+    order = _order({part.get("name", "") for *_, parts in boxes for part in parts})
+    for box in boxes:
+        yield attempt(_face, path, places, order, *box, line=box[0])
     if broken:
-        yield broken.problem(path)
+        yield broken
 
 
 def _walk(raw: bytes, images: list[tuple], boxes: list[tuple]) -> None:
@@ -72,50 +60,39 @@ def _walk(raw: bytes, images: list[tuple], boxes: list[tuple]) -> None:
         raise Malformed("xml without entities", "a declaration of one", parser.CurrentLineNumber)
 
     parser.StartElementHandler, parser.EntityDeclHandler = start, entity
-    parser.Parse(raw, True)
+    try:
+        parser.Parse(raw, True)
+    except expat.ExpatError as error:
+        got = expat.errors.messages.get(error.code, str(error))
+        raise Malformed("xml", got, error.lineno, f"column {error.offset + 1}") from None
+    except Malformed:
+        raise
+    except (ValueError, LookupError) as error:  # an encoding that expat does not know
+        raise Malformed("xml", str(error)) from None
 
 
 def _order(names: set[str]) -> dict[str, int]:
     """The index of each part's name among the landmarks."""
-    if not all(name.isascii() and name.isdecimal() and len(name) < 9 for name in names):
+    if not all(map(whole, names)):
         return {name: i for i, name in enumerate(sorted(names))}
     values = sorted({int(name) for name in names})
-    first = next((i for i in (0, 1) if values and values[0] >= i and scheme_of(values[-1] + 1 - i)), None)
-    if first is None:
-        return {name: values.index(int(name)) for name in names}
-    return {name: int(name) - first for name in names}
+    first = next((i for i in (0, 1) if values and values[0] >= i and records.scheme_of(values[-1] + 1 - i)), None)
+    return {name: values.index(int(name)) if first is None else int(name) - first for name in names}
 
 
-def _face(
-    path: Path, places: Places, line: int, image: dict, values: dict, parts: list[dict], order: dict[str, int]
-) -> Record:
-    box = numbers([values.get(key, "") for key in BOX], 4) if any(key in values for key in BOX) else None
-    if box and min(box[2:]) < 0:
-        raise Malformed("a box: left, top, width, height", brief(box))
+def _face(path: Path, places: Places, order: dict, line: int, image: dict, values: dict, parts: list[dict]) -> Record:
+    box = numbers([values.get(key, "") for key in BOX], 4) if values.keys() & {*BOX} else None
+    need(not box or min(box[2:]) >= 0, "a box: left, top, width, height", box)
     n = max(order.values(), default=-1) + 1
     landmarks = torch.full((n, 2), torch.nan, dtype=torch.float64)
     for part in parts:
         at = order[part.get("name", "")]
-        if not landmarks[at].isnan().all():
-            raise Malformed("each part once", f"{brief(part.get('name'))} twice")
+        need(landmarks[at].isnan().all(), "each part once", f"{brief(part.get('name'))} twice")
         landmarks[at] = torch.tensor(numbers([part.get("x", ""), part.get("y", "")], 2), dtype=torch.float64)
-    if n == 0:
-        raise Malformed("parts in a box", "none in the whole file")
-    if not image.get("file"):
-        raise Malformed("an image with a file", brief(image))
-    picture, notes = places.named(image["file"], path)
-    return Record(
-        image=picture,
-        landmarks=landmarks,
-        visible=~landmarks.isnan().any(dim=1),
-        box=tuple(box) if box else None,
-        scheme=scheme_of(n),
-        attributes={key: value for key, value in values.items() if key not in BOX},
-        source=f"{path}:{line}",
-        claims={"size": tuple(int(image[key]) for key in ("height", "width"))} if _sized(image) else None,
-        notes=notes,
-    )
-
-
-def _sized(image: dict) -> bool:
-    return all(image.get(key, "").isdecimal() and len(image[key]) < 9 for key in ("height", "width"))
+    need(n, "parts in a box", "none in the whole file")
+    need(image.get("file"), "an image with a file", image)
+    size = [image.get(key, "") for key in ("height", "width")]
+    claims = {"size": tuple(map(int, size))} if all(map(whole, size)) else None
+    others = {key: value for key, value in values.items() if key not in BOX}
+    more = {"box": tuple(box) if box else None, "attributes": others, "claims": claims}
+    return record(places.named(image["file"], path), landmarks, f"{path}:{line}", **more)

@@ -21,8 +21,7 @@ with v > 0 or coordinates in [0, 1], is read as written; `python -m lddmmlib.dat
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -30,7 +29,7 @@ from typing import NamedTuple
 from lddmmlib import _checks
 from lddmmlib.data import coco, dlib, hrnet, images, pts, wflw, wholebody
 from lddmmlib.data.coco_writer import write_coco
-from lddmmlib.data.records import FormatError, Problem, Record
+from lddmmlib.data.records import FormatError, Malformed, Problem, Record
 
 __all__ = ["FORMATS", "FormatError", "Problem", "Record", "read", "write_coco"]
 
@@ -41,35 +40,25 @@ class Format(NamedTuple):
     name: str
     suffix: str  #: of its files
     recognise: Callable[[Path], bool]  #: by what a file of that suffix holds
-    read: Callable[[Path, images.Places], Iterator[Record | Problem]]
+    read: Callable[[Path, images.Places], Iterable[Record | Malformed]]  #: it may raise Malformed, too
     called: str  #: a file of the kind; formats of one kind are told apart file by file
 
 
-def _any(path: Path) -> bool:
-    return True
-
-
-def _if_told(path: Path) -> bool:
-    return False
-
-
 # Where several formats recognise a file, the first one is taken.
-FORMATS = {
-    row.name: row
-    for row in (
-        Format("merl-rav", ".pts", pts.recognise_signs, partial(pts.read, signs=True), ".pts file"),
-        Format("pts", ".pts", _any, pts.read, ".pts file"),
-        Format("pts29", ".pts29", _any, pts.read, ".pts29 file"),
-        Format("coco-wholebody", ".json", wholebody.recognise, wholebody.read, "COCO-WholeBody json"),
-        Format("coco", ".json", coco.recognise, coco.read, "COCO json"),
-        Format("coco-1based", ".json", _if_told, partial(coco.read, origin=1), "COCO json"),
-        Format("wflw", ".txt", wflw.recognise, wflw.read, "WFLW list"),
-        Format("hrnet", ".csv", hrnet.recognise, hrnet.read, "HRNet csv"),
-        Format("hrnet-1based", ".csv", _if_told, partial(hrnet.read, origin=1), "HRNet csv"),
-        Format("dlib", ".xml", dlib.recognise, dlib.read, "dlib xml"),
-    )
-}
-KINDS = {kind: [row for row in FORMATS.values() if row.called == kind] for kind in (r.called for r in FORMATS.values())}
+ROWS = (
+    Format("merl-rav", ".pts", pts.recognise_signs, partial(pts.read, signs=True), ".pts file"),
+    Format("pts", ".pts", lambda _: True, pts.read, ".pts file"),
+    Format("pts29", ".pts29", lambda _: True, pts.read, ".pts29 file"),
+    Format("coco-wholebody", ".json", wholebody.recognise, wholebody.read, "COCO-WholeBody json"),
+    Format("coco", ".json", coco.recognise, coco.read, "COCO json"),
+    Format("coco-1based", ".json", lambda _: False, partial(coco.read, origin=1), "COCO json"),
+    Format("wflw", ".txt", wflw.recognise, wflw.read, "WFLW list"),
+    Format("hrnet", ".csv", hrnet.recognise, hrnet.read, "HRNet csv"),
+    Format("hrnet-1based", ".csv", lambda _: False, partial(hrnet.read, origin=1), "HRNet csv"),
+    Format("dlib", ".xml", dlib.recognise, dlib.read, "dlib xml"),
+)
+FORMATS = {row.name: row for row in ROWS}
+KINDS = {row.called: [other for other in ROWS if other.called == row.called] for row in ROWS}
 
 
 def read(path: str | Path, format: str | None = None, root: str | Path | None = None) -> list[Record]:
@@ -116,7 +105,7 @@ def read(path: str | Path, format: str | None = None, root: str | Path | None = 
     if not path.exists():
         raise FileNotFoundError(f"path: needed a file or a folder, got {path}, where there is nothing")
     kind, files = _chosen(path, format)
-    items = list(faces(kind, files, format, root))
+    items = list(faces(kind, files, format, root if root is None else Path(root)))
     records = [item for item in items if isinstance(item, Record)]
     if problems := [item for item in items if isinstance(item, Problem)]:
         raise FormatError(problems, records)
@@ -128,55 +117,51 @@ def find(path: Path) -> dict[str, list[Path]]:
 
     Hidden files are left out.
     """
-    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if not _hidden(file, path))
     found: dict[str, list[Path]] = {}
-    for file in files:
-        if os.path.isfile(file) and (kind := _kind(file)):  # noqa: PTH113  (Path.is_file may raise)
+    for file in [path] if path.is_file() else sorted(path.rglob("*")):
+        hidden = any(part.startswith(".") for part in file.relative_to(path).parts)  # as a Mac leaves in archives
+        if not hidden and images.is_file(file) and (kind := _kind(file)):
             found.setdefault(kind, []).append(file)
     return found
-
-
-def _hidden(file: Path, folder: Path) -> bool:
-    """Whether a name below ``folder`` starts with a dot, as those that a Mac leaves in archives do."""
-    return any(part.startswith(".") for part in file.relative_to(folder).parts)
 
 
 def _kind(file: Path) -> str | None:
     """What a file is, by its suffix and, where that says too little, by what it holds."""
     if images.is_image(file):
         return "image"
-    rows = [row for row in FORMATS.values() if row.suffix == file.suffix.lower()]
+    rows = [row for row in ROWS if row.suffix == file.suffix.lower()]
     return next((row.called for row in rows if row.recognise(file)), "unknown" if rows else None)
 
 
-def faces(
-    kind: str, files: list[Path], format: str | None = None, root: str | Path | None = None
-) -> Iterator[Record | Problem]:
+def faces(kind: str, files: list[Path], format: str | None = None, root: Path | None = None) -> Iterator:
     """The faces in files of one kind, and in their place what could not be read. A file without any is a Problem."""
-    places = images.Places(root if root is None else Path(root))
+    places = images.Places(root)
     for file in files:
         row = FORMATS[format] if format else next((row for row in KINDS[kind] if row.recognise(file)), KINDS[kind][0])
-        item = None
+        items = _items(row, file, places)
+        yield next(items, Problem(file, None, "at least one face", "none"))
+        yield from items
+
+
+def _items(row: Format, file: Path, places: images.Places) -> Iterator[Record | Problem]:
+    try:
         for item in row.read(file, places):
-            yield item
-        if item is None:
-            yield Problem(file, None, "at least one face", "none")
+            yield item.problem(file) if isinstance(item, Malformed) else item
+    except Malformed as error:
+        yield error.problem(file)
 
 
 def _chosen(path: Path, format: str | None) -> tuple[str, list[Path]]:
     """The kind and the files to read; a folder stands for its .pts files, or for the one list in it."""
     if format is not None and path.is_file():
         return FORMATS[format].called, [path]
-    found = find(path)
     kinds = KINDS if format is None else {FORMATS[format].called}
-    found = {kind: files for kind, files in found.items() if kind in kinds}
-    if len(found) == 1:
-        ((kind, files),) = found.items()
-        if KINDS[kind][0].suffix.startswith(".pts") or len(files) == 1:
-            return kind, files
-    wanted = f"{format} files" if format else f"one of {', '.join(KINDS)}"
-    if not found:
-        raise FormatError([Problem(path, None, wanted, "nothing of the kind")], [])
-    counts = " and ".join(f"{len(files)} {kind}" for kind, files in found.items())
-    wanted = "files of one format, or one list; give format=, or the path of one file"
-    raise FormatError([Problem(path, None, wanted, counts)], [])
+    found = [(kind, files) for kind, files in find(path).items() if kind in kinds]
+    if len(found) == 1 and (KINDS[found[0][0]][0].suffix.startswith(".pts") or len(found[0][1]) == 1):
+        return found[0]
+    wanted, got = "files of one format, or one list; give format=, or the path of one file", "nothing of the kind"
+    if found:
+        got = " and ".join(f"{len(files)} {kind}" for kind, files in found)
+    else:
+        wanted = f"{format} files" if format else f"one of {', '.join(KINDS)}"
+    raise FormatError([Problem(path, None, wanted, got)], [])

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from urllib.parse import unquote
 
 import numpy as np
 
 from lddmmlib import _checks
-from lddmmlib.data.records import Malformed, brief
+from lddmmlib.data.records import Malformed, Record, brief
 
 # What OpenCV reads.
 SUFFIXES = frozenset({".avif", ".bmp", ".dib", ".exr", ".gif", ".hdr", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pfm"})
@@ -42,9 +44,8 @@ class Places:
 
     def __init__(self, root: Path | None = None) -> None:
         self.root = root
-        self._folders: dict[tuple, list[Path]] = {}
-        self._stems: dict[Path, dict[str, list[Path]]] = {}
-        self._names: dict[tuple[Path, Path], str] = {}
+        self._names: dict[tuple[Path, Path], str] = {}  # what first was found at a place
+        self._folders, self._by_stem = cache(self._looked_up), cache(_by_stem)
 
     def named(self, name: str, annotations: Path) -> tuple[Path, tuple[str, ...]]:
         """The image that a list or a json calls ``name``, and notes on how it was found.
@@ -52,7 +53,7 @@ class Places:
         An image that is nowhere is given the place beside the annotations, or under ``root``.
         Raises Malformed where it is not clear which image is meant.
         """
-        folders = self._around(annotations, re.split(r"[_\-. ]", annotations.stem))
+        folders = self._folders(annotations.parent, *re.split(r"[_\-. ]", annotations.stem))
         plain = name.replace("\\", "/")
         for spelling in dict.fromkeys((name, plain, unquote(plain))):
             if path := _only([folder / spelling for folder in folders], name):
@@ -72,47 +73,36 @@ class Places:
 
         Raises Malformed where there are several.
         """
-        folders, stem = self._around(annotations, []), annotations.stem
-        if path := self._of_stem(folders, stem):
-            return path, ()
-        short = re.sub(r"_\d+$", "", stem)
-        path = self._of_stem(folders, short) if short != stem else None
-        return path, ("images found by the face's name without its number (x.jpg for x_2.pts)",) if path else ()
+        folders, stem = self._folders(annotations.parent), annotations.stem
+        for name in dict.fromkeys((stem, re.sub(r"_\d+$", "", stem))):
+            if path := _only([path for folder in folders for path in self._by_stem(folder).get(name, [])], name):
+                note = "images found by the face's name without its number (x.jpg for x_2.pts)"
+                return path, () if name == stem else (note,)
+        return None, ()
 
-    def _of_stem(self, folders: list[Path], stem: str) -> Path | None:
-        for folder in folders:
-            if folder not in self._stems:
-                self._stems[folder] = {}
-                for path in filter(is_image, _listed(folder)):
-                    self._stems[folder].setdefault(path.stem, []).append(path)
-        return _only([path for folder in folders for path in self._stems[folder].get(stem, [])], stem)
+    def _looked_up(self, parent: Path, *words: str) -> list[Path]:
+        """The folders to look into, each once; without ``words``, for a file of one face."""
+        own = parent.absolute().parts[-2:]
+        if self.root is not None:
+            return [self.root] if words else [self.root, *(self.root.joinpath(*own[i:]) for i in range(len(own)))]
+        hint = re.compile("|".join(rf"{re.escape(word)}\d*" for word in (*words, own[-1]) if word), re.IGNORECASE)
+        found: list[Path] = []
+        for base in (Path(os.path.normpath(parent / up)) for up in ("", "..", "../..")):
+            for folder in (base, *(sub for sub in _listed(base, os.DirEntry.is_dir) if sub.name.lower() in FOLDERS)):
+                found += [folder, *(sub for sub in _listed(folder, os.DirEntry.is_dir) if hint.fullmatch(sub.name))]
+        return [*dict.fromkeys(found)]
 
-    def _around(self, annotations: Path, words: list[str]) -> list[Path]:
-        """The folders to look into, each once."""
-        key = (annotations.parent, *words)
-        if key not in self._folders:
-            own = annotations.absolute().parent.parts[-2:]
-            if self.root is not None:
-                inner = [self.root.joinpath(*own[i:]) for i in range(len(own))]
-                self._folders[key] = [self.root] if words else [self.root, *inner]
-                return self._folders[key]
-            hint = re.compile("|".join(rf"{re.escape(word)}\d*" for word in (*words, own[-1]) if word), re.IGNORECASE)
-            bases = [Path(os.path.normpath(annotations.parent / up)) for up in ("", "..", "../..")]
-            found: list[Path] = []
-            for base in bases:
-                for folder in (base, *(sub for sub in _folders(base) if sub.name.lower() in FOLDERS)):
-                    found += [folder, *(sub for sub in _folders(folder) if hint.fullmatch(sub.name))]
-            self._folders[key] = [*dict.fromkeys(found)]
-        return self._folders[key]
+
+def is_file(path: Path) -> bool:
+    """Whether there is a file, also for a name that no system can hold, on which Path.is_file raises."""
+    return os.path.isfile(path)  # noqa: PTH113
 
 
 def _only(candidates: list[Path], name: str) -> Path | None:
     """The one file among the candidates."""
     found: list[Path] = []
-    for path in candidates:
-        path = Path(os.path.normpath(path))
-        # os.path.isfile: Path.is_file raises on a name that no system can hold
-        if os.path.isfile(path) and not any(path.samefile(other) for other in found):  # noqa: PTH113
+    for path in (Path(os.path.normpath(path)) for path in candidates):
+        if is_file(path) and not any(path.samefile(other) for other in found):
             found.append(path)
     if len(found) > 1:
         both = " and ".join(map(str, found))
@@ -120,20 +110,20 @@ def _only(candidates: list[Path], name: str) -> Path | None:
     return found[0] if found else None
 
 
-def _listed(folder: Path) -> list[Path]:
+def _listed(folder: Path, wanted: Callable[[os.DirEntry], bool]) -> list[Path]:
     try:
-        return sorted(folder.iterdir())
+        with os.scandir(folder) as entries:
+            return sorted(Path(folder, entry.name) for entry in entries if wanted(entry))
     except OSError:  # a folder whose files may be read, but not listed
         return []
 
 
-def _folders(folder: Path) -> list[Path]:
-    """The folders in a folder."""
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(Path(folder, entry.name) for entry in entries if entry.is_dir())
-    except OSError:
-        return []
+def _by_stem(folder: Path) -> dict[str, list[Path]]:
+    """The images in a folder by their stems."""
+    images: dict[str, list[Path]] = {}
+    for path in _listed(folder, lambda entry: is_image(Path(entry.name))):
+        images.setdefault(path.stem, []).append(path)
+    return images
 
 
 def load(path: Path, turned: bool = True) -> np.ndarray | None:
@@ -156,19 +146,17 @@ def may_turn(path: Path) -> bool:
         return b"exif" in file.read(1 << 16).lower()
 
 
-def compare(size: tuple, pixels: np.ndarray, path: Path) -> str | None:
-    """In which way an image is not of the size (h, w) that the annotations state, and how to mend it; None if it is."""
-    h, w = pixels.shape[:2]
-    if tuple(size) == (h, w):
+def compare(record: Record, pixels: np.ndarray) -> str | None:
+    """In which way a face's image is not of the size that its annotation states, if it does; and how to mend it."""
+    size, (h, w) = (record.claims or {}).get("size"), pixels.shape[:2]
+    if size in (None, (h, w)):
         return None
+    mend = "take the image that was annotated, or scale the landmarks with it and state its size"
+    if size == (w, h) and load(record.image, turned=False).shape[:2] == size:
+        mend = ("its EXIF orientation turns it: if the landmarks are set on the pixels as stored, remove that tag "
+                "(exiftool -Orientation=), else swap width and height in the annotations")  # fmt: skip
     stated = f"{brief(size[1])} x {brief(size[0])} px (width x height)"
-    said = f"needed an image of {stated}, as annotated, got {path} of {w} x {h}; "
-    if tuple(size) == (w, h) and may_turn(path) and load(path, turned=False).shape[:2] == tuple(size):
-        return said + (
-            "its EXIF orientation turns it: if the landmarks are set on the pixels as stored, remove that tag "
-            "(exiftool -Orientation=), else swap width and height in the annotations"
-        )
-    return said + "take the image that was annotated, or scale the landmarks with it and state its size"
+    return f"{record.source}: needed an image of {stated}, as annotated, got {record.image} of {w} x {h}; {mend}"
 
 
 def save(pixels: np.ndarray, path: Path) -> None:

@@ -21,9 +21,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lddmmlib._shapes import Bool, Float
+from lddmmlib._shapes import Float
 from lddmmlib.data.images import Places
-from lddmmlib.data.records import Malformed, Problem, Record, brief, decode, numbers, read_bytes, scheme_of
+from lddmmlib.data.records import Malformed, Record, attempt, brief, decode, need, numbers, read_bytes, record
 
 MAX_BYTES = 1 << 20  # some 20,000 landmarks: above any annotation, and below what fills a memory
 END = ""  # stands behind the last row
@@ -34,51 +34,31 @@ def recognise_signs(path: Path) -> bool:
 
     (A face that reaches over the corner of its image has landmarks left of it or above it, not only both.)
     """
-    try:
-        negative = (_file(path) < 0).sum(dim=1)
-    except Malformed:
+    xy = attempt(_file, path)
+    if isinstance(xy, Malformed):
         return False
+    negative = (xy < 0).sum(dim=1)
     return bool((negative == 2).any() and not (negative == 1).any())
 
 
-def read(path: Path, places: Places, signs: bool = False) -> Iterator[Record | Problem]:
+def read(path: Path, places: Places, signs: bool = False) -> Iterator[Record]:
     """The face in one `.pts` file. ``signs``: whether negative numbers are MERL-RAV's."""
-    try:
-        xy = _file(path)
-        alone = (xy < 0).sum(dim=1) == 1
-        if signs and alone.any():
-            raise Malformed("both coordinates negative or none (MERL-RAV)", brief(xy[alone][0].tolist()))
-        image, notes = places.beside(path)
-    except Malformed as error:
-        yield error.problem(path)
+    xy = _file(path)
+    if not signs:
+        yield record(places.beside(path), xy - 1, str(path))
         return
-    landmarks, visible = _by_sign(xy) if signs else (xy - 1, torch.ones(len(xy), dtype=torch.bool))
-    if signs and (xy < 0).any():
-        notes = (*notes, "negative numbers read as MERL-RAV's: hidden, or (-1, -1) without a place")
-    yield Record(
-        image=image,
-        landmarks=landmarks,
-        visible=visible,
-        box=None,
-        scheme=scheme_of(len(xy)),
-        attributes={},
-        source=str(path),
-        notes=notes,
-    )
+    alone = xy[(xy < 0).sum(dim=1) == 1].tolist()
+    need(not alone, "both coordinates negative or none (MERL-RAV)", alone[:1])
+    landmarks = (xy.abs() - 1).masked_fill((xy == -1).all(dim=1, keepdim=True), torch.nan)
+    told = ("negative numbers read as MERL-RAV's: hidden, or (-1, -1) without a place",) if (xy < 0).any() else ()
+    yield record(places.beside(path), landmarks, str(path), told, visible=(xy >= 0).all(dim=1))
 
 
 def _file(path: Path) -> Float[Tensor, "n 2"]:
     """The numbers of a file."""
     raw = read_bytes(path, MAX_BYTES + 1)
-    if len(raw) > MAX_BYTES:
-        raise Malformed(f"at most {MAX_BYTES} bytes", "more")
+    need(len(raw) <= MAX_BYTES, f"at most {MAX_BYTES} bytes", "more")
     return torch.tensor(list(_points(decode(raw))), dtype=torch.float64)
-
-
-def _by_sign(xy: Float[Tensor, "n 2"]) -> tuple[Float[Tensor, "n 2"], Bool[Tensor, " n"]]:
-    """MERL-RAV's signs: 0-based landmarks, NaN where self-occluded, and which of them are seen."""
-    self_occluded = (xy == -1).all(dim=1, keepdim=True)
-    return (xy.abs() - 1).masked_fill(self_occluded, torch.nan), (xy >= 0).all(dim=1)
 
 
 def _points(text: str) -> Iterator[list[float]]:
@@ -94,8 +74,7 @@ def _points(text: str) -> Iterator[list[float]]:
             break
         yield numbers(row.split(), 2, line)
         count += 1
-    if count != n or n == 0:
-        raise Malformed(f"{n or 'some'} points (n_points)", f"{count} points", line)
+    need(0 < n == count, f"{n or 'some'} points (n_points)", f"{count} points", line)
     _expect((line, row), r"\}", "'}'")
     _expect(next(rows), END, "nothing after '}'")
 
@@ -104,6 +83,5 @@ def _expect(row: tuple[int, str], pattern: str, needed: str) -> re.Match:
     """The match of a row that must have one form."""
     line, text = row
     match = re.fullmatch(pattern, text, re.ASCII)
-    if match is None:
-        raise Malformed(needed, brief(text) if text else "the end of the file", line)
+    need(match, needed, brief(text) if text else "the end of the file", line)
     return match

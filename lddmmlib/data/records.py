@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from torch import Tensor
 
-from lddmmlib._shapes import Bool, Float
+from lddmmlib._shapes import Bool, Float, Int
 from lddmmlib.faces import schemes
 from lddmmlib.faces.placements import SCHEMES
 
+T = TypeVar("T")
 _brief = reprlib.Repr()
 _brief.maxstring = _brief.maxother = 60
 
@@ -40,6 +41,16 @@ class Record(NamedTuple):
     source: str  #: the file, with the line or the annotation's id where it holds several faces
     claims: dict | None = None  #: what the file says of its partner: `size` (h, w) of the image, `num_keypoints`
     notes: tuple[str, ...] = ()  #: what the reader took for granted, such as an image found by its last name alone
+
+    @property
+    def flags(self) -> Int[Tensor, " n"]:
+        """COCO's visibility flags."""
+        return self.placed.int() + self.visible.int()
+
+    @property
+    def placed(self) -> Bool[Tensor, " n"]:
+        """Which landmarks have a place."""
+        return ~self.landmarks.isnan().any(dim=1)
 
 
 class Problem(NamedTuple):
@@ -74,15 +85,61 @@ class FormatError(ValueError):
 
 
 class Malformed(ValueError):
-    """Raised inside a reader, which makes a Problem of it and reads on."""
+    """A `Problem` of the file that is being read. A reader raises it to end the file, and yields it to read on."""
 
     def __init__(self, needed: str, got: str, line: int | None = None, where: str = "") -> None:
         super().__init__(needed, got, line, where)
 
-    def problem(self, path: Path, line: int | None = None, where: str = "") -> Problem:
-        """The Problem in ``path``, at the error's own line and place or else at ``line`` and ``where``."""
-        needed, got, own_line, own_where = self.args
-        return Problem(path, line if own_line is None else own_line, needed, got, own_where or where)
+    def problem(self, path: Path) -> Problem:
+        """The Problem in ``path``."""
+        needed, got, line, where = self.args
+        return Problem(path, line, needed, got, where)
+
+
+def need(right: object, needed: str, got: object, line: int | None = None) -> None:
+    """Raise Malformed unless ``right``; ``got`` is said in brief unless it is words already."""
+    if not right:
+        raise Malformed(needed, got if isinstance(got, str) else brief(got), line)
+
+
+def attempt(function: Callable[..., T], *args: object, line: int | None = None, where: str = "") -> T | Malformed:
+    """``function(*args)``, or the Malformed that it raises, at ``line`` and ``where`` unless it names its own.
+
+    >>> attempt(numbers, ["x", "1"], 2, line=7).args
+    ('a finite number', "'x'", 7, '')
+    """
+    try:
+        return function(*args)
+    except Malformed as error:
+        needed, got, own_line, own_where = error.args
+        return Malformed(needed, got, line if own_line is None else own_line, own_where or where)
+
+
+def required(value: T | Malformed) -> T:
+    """``value`` of an `attempt`; raises it where it is a Malformed."""
+    if isinstance(value, Malformed):
+        raise value
+    return value
+
+
+def record(found: tuple, landmarks: Float[Tensor, "n 2"], source: str, notes: tuple = (), **more: object) -> Record:
+    """The Record of a face, with all that a reader does not say.
+
+    Args:
+        found: the image and the notes on it, as `images.Places` gives them.
+        landmarks: (n, 2), px, 0-based; their number tells the scheme.
+        source: the place of the face.
+        notes: what else was taken for granted.
+        more: other fields of `Record`; default: ``visible`` where there is a place, no box, attributes and claims.
+
+    >>> import torch
+    >>> record((None, ()), torch.zeros(68, 2).double(), "face.pts").scheme
+    '300w-68'
+    """
+    image, looked = found
+    fields = {"visible": ~landmarks.isnan().any(dim=1), "box": None, "attributes": {}} | more
+    more = fields | {"scheme": scheme_of(len(landmarks)), "source": source, "notes": (*looked, *notes)}
+    return Record(image=image, landmarks=landmarks, **more)
 
 
 def repeated(pairs: Iterable[tuple], needed: str) -> list[Malformed]:
@@ -92,17 +149,31 @@ def repeated(pairs: Iterable[tuple], needed: str) -> list[Malformed]:
     ('an entry for each image', 'line 1 and line 5 for a')
     """
     first: dict = {}
-    pairs = [(place, value) for place, value in pairs if value is not None]
-    return [
-        Malformed(needed, f"{first[value]} and {place} for {value}")
-        for place, value in pairs
-        if first.setdefault(value, place) is not place
-    ]
+    named = [(place, value) for place, value in pairs if value is not None]
+    again = [(place, value) for place, value in named if first.setdefault(value, place) is not place]
+    return [Malformed(needed, f"{first[value]} and {place} for {value}") for place, value in again]
 
 
 def brief(value: object) -> str:
     """``value`` in a few words, however long it is."""
     return _brief.repr(value)
+
+
+def each_line(raw: bytes, face: Callable[[str, int], Record], first: int = 1) -> Iterator[Record | Malformed]:
+    """``face(text, line)`` of each line that is not blank, from the ``first`` on, each by itself."""
+
+    def read(words: bytes, line: int) -> Record | None:
+        text = decode(words, line).strip()
+        return face(text, line) if text else None
+
+    found = (attempt(read, words, i, line=i) for i, words in enumerate(raw.split(b"\n")[first - 1 :], first))
+    return (item for item in found if item is not None)
+
+
+def head(path: Path, most: int = 1 << 16) -> bytes:
+    """The first bytes of a file, by which it is recognised; none where it cannot be read."""
+    found = attempt(read_bytes, path, most)
+    return b"" if isinstance(found, Malformed) else found
 
 
 def read_bytes(path: Path, most: int = -1) -> bytes:

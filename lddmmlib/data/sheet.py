@@ -64,7 +64,7 @@ def face(axes: Axes, record: Record) -> None:
     from matplotlib.patheffects import Normal, Stroke
 
     axes.set(xticks=[], yticks=[], facecolor="#E1E1E1")
-    placed = record.landmarks[~record.landmarks.isnan().any(dim=1)].numpy()
+    placed = record.landmarks[record.placed].numpy()
     if not len(placed) or np.abs(placed).max() > 1e9:
         return
     low, high = placed.min(0), placed.max(0)

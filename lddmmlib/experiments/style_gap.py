@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lddmmlib import metrics
-from lddmmlib.experiments import Experiment, yardstick
+from lddmmlib.experiments import Experiment, _real, yardstick
 from lddmmlib.experiments.labels import mean, with_interval
 from lddmmlib.faces import painters, synthetic
 

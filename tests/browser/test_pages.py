@@ -19,6 +19,7 @@ WRITTEN = [f"book/{p.stem}" for p in sorted((ROOT / "book").glob("*.md"))]
 CHAPTERS = [f"notebooks/{p.stem}" for p in chapters.paths()]
 PAGES = [*WRITTEN, *CHAPTERS]
 MOST = 2_500_000  # bytes of one page
+READY = "document.querySelectorAll('.sw-root:not([data-sw=ready])').length === 0"  # its widgets live
 
 
 class Links(HTMLParser):
@@ -88,6 +89,35 @@ def test_no_widget_waits_for_a_kernel(built):
 
 @pytest.mark.book
 @pytest.mark.parametrize("name", CHAPTERS)
+def test_figures_have_numbers_captions_and_a_way_to_be_enlarged(name):
+    """Numbered by chapter and in order, as in the student's copy; equations too."""
+    page = (BOOK / f"{name}.html").read_text(encoding="utf-8")
+    copy = json.loads((BOOK / f"{name}.ipynb").read_text(encoding="utf-8"))
+    text = "\n".join("".join(cell["source"]) for cell in copy["cells"])
+    number = int(name.split("/")[1][:2])
+    figures = re.findall(r'class="caption-number">Figure ([\d.]+)', page)
+    assert figures == [f"{number}.{i + 1}" for i in range(page.count('<figure class="align-'))]
+    assert figures == re.findall(r"^\*\*Figure ([\d.]+)\*\* ", text, re.M)
+    assert len(figures) == len(re.findall(r'<figure [^>]*>\s*<a class="enlarge[^>]*href="\.\./_images/', page))
+    equations = re.findall(r'class="eqno">\(([\d.]+)\)', page)
+    assert equations == re.findall(r"\\tag\{([\d.]+)\}", text) == [f"{number}.{i + 1}" for i in range(len(equations))]
+
+
+@pytest.mark.book
+def test_papers_and_terms_are_linked():
+    text = (BOOK / "book" / "bibliography.html").read_text(encoding="utf-8")
+    entries = re.findall(r'<div class="citation"(.*?)</div>', text, re.S)
+    assert len(entries) > 20
+    assert not [entry[:200] for entry in entries if 'href="http' not in entry]
+    for name in CHAPTERS:
+        page = (BOOK / f"{name}.html").read_text(encoding="utf-8")
+        terms = re.findall(r'glossary\.html#(term-[\w-]+)"', page)
+        assert terms, name
+        assert len(terms) == len(set(terms)), f"{name}: a term is linked twice"
+
+
+@pytest.mark.book
+@pytest.mark.parametrize("name", CHAPTERS)
 def test_download_button_gives_a_notebook(name):
     text = (BOOK / f"{name}.html").read_text(encoding="utf-8")
     hrefs = [urlsplit(h).path for h in Links(text).links]
@@ -120,7 +150,8 @@ def test_pages_fit_their_window(pages, site, name, width):
     page = pages(viewport={"width": width, "height": 800})
     page.goto(f"{site}{name}.html")
     page.wait_for_function("!window.MathJax?.startup?.promise || MathJax.startup.promise.then(() => true)")
-    page.wait_for_function("document.querySelectorAll('.sw-root:not([data-sw=ready])').length === 0")
+    page.wait_for_function(READY)
+    page.evaluate("document.querySelectorAll('details').forEach(fold => { fold.open = true; })")
     wide = page.evaluate("document.documentElement.scrollWidth")
     assert wide <= width, f"{wide} pixels wide on a window of {width}"
     formulas, rendered = page.evaluate(
@@ -128,6 +159,95 @@ def test_pages_fit_their_window(pages, site, name, width):
     )
     assert rendered >= formulas
     assert not page.locator("mjx-merror").count()
+
+
+FORMULAS = "document.querySelectorAll('mjx-container').length >= document.querySelectorAll('.math').length"
+
+
+def opened(pages, address, width, height, until):
+    """The page in a window of this size, once the condition holds."""
+    page = pages(viewport={"width": width, "height": height})
+    page.goto(address)
+    page.wait_for_function(until)
+    return page
+
+
+WIDER = """() => {
+  document.querySelectorAll("details").forEach(fold => { fold.open = true; });
+  const boxes = ".bd-article :is(div.math mjx-container, pre, table, .output):not(.sw-root *, :has(.sw-root))";
+  return [...document.querySelectorAll(boxes)]
+    .filter(box => box.clientWidth && box.scrollWidth > box.clientWidth + 1)
+    .map(box => `${box.scrollWidth} in ${box.clientWidth}: ${box.closest("[id]").id} ${box.innerText.slice(0, 60)}`);
+}"""
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", PAGES)
+def test_equations_code_and_results_fit_their_boxes(pages, site, name):
+    """On a window of 1280 pixels nobody must scroll a box sideways, not even one behind a fold."""
+    assert not opened(pages, f"{site}{name}.html", 1280, 800, FORMULAS).evaluate(WIDER)
+
+
+@pytest.mark.browser
+def test_an_equation_too_wide_for_a_phone_says_so_and_scrolls_alone(pages, site):
+    page = opened(pages, f"{site}notebooks/11_flows_and_shooting.html", 390, 844, FORMULAS)
+    wide = page.evaluate(
+        """[...document.querySelectorAll('div.math mjx-container')].filter(e => e.scrollWidth > e.clientWidth + 1)
+        .map(e => { e.scrollLeft = 50; return [e.scrollLeft, getComputedStyle(e).backgroundImage, scrollX]; })"""
+    )
+    assert wide, "an equation of this chapter is wider than a phone"
+    assert all(left == 50 and "gradient" in hint and x == 0 for left, hint, x in wide)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_the_wheel_over_a_widget_scrolls_the_page(pages, site, name, width):
+    """With its first turn: a widget that had a scroller of its own, however short, would swallow that."""
+    page = opened(pages, f"{site}{name}.html", width, 800, READY)
+    for widget in page.locator(".sw-root").all():
+        widget.evaluate("w => scrollTo({top: w.getBoundingClientRect().top + scrollY - 200, behavior: 'instant'})")
+        box, before = widget.bounding_box(), page.evaluate("scrollY")
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + min(box["height"], 400) / 2)
+        page.mouse.wheel(0, 100)
+        page.wait_for_function(f"scrollY > {before} + 50")
+
+
+STAYS = """stays => {
+  const controls = stays.lastElementChild.querySelectorAll("input, select, button, output");
+  ([...controls].at(-1) ?? stays.lastElementChild).scrollIntoView({ block: "end", behavior: "instant" });
+  const picture = stays.querySelector(".sw-stage").getBoundingClientRect();
+  return [picture.top, picture.bottom, innerHeight];
+}"""
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_a_picture_stays_in_sight_of_its_last_control_on_a_phone(pages, site, name):
+    page = opened(pages, f"{site}{name}.html", 390, 844, READY)
+    for stays in page.locator(".sw-stays").all():
+        top, bottom, height = stays.evaluate(STAYS)
+        assert 0 <= top < bottom <= height, f"the picture is from {top:.0f} to {bottom:.0f} of {height} pixels"
+
+
+@pytest.mark.browser
+def test_what_answers_a_prediction_comes_when_asked_for(page, site):
+    page.goto(f"{site}notebooks/11_flows_and_shooting.html")
+    answer = page.get_by_text("The chin moves further")
+    assert not answer.is_visible()
+    page.get_by_text("Show what happens").first.click()
+    assert answer.is_visible()
+    assert page.get_by_text("arrow at the chin").last.is_visible(), "what was printed is behind the same fold"
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_buttons_are_no_larger_than_the_text(pages, site, theme):
+    page = pages(color_scheme=theme)
+    page.goto(f"{site}notebooks/02_measuring_error.html")
+    size = "e => parseFloat(getComputedStyle(e).fontSize)"
+    text = page.locator("article p").first.evaluate(size)
+    assert page.locator(".bd-header-article a.btn").first.evaluate(size) <= text
 
 
 @pytest.mark.browser
@@ -138,7 +258,7 @@ def test_pages_live_from_disk(pages, name):
     page = pages()
     page.goto((BOOK / f"{name}.html").as_uri())
     page.wait_for_function("document.querySelectorAll('mjx-container').length > 0")
-    page.wait_for_function("document.querySelectorAll('.sw-root:not([data-sw=ready])').length === 0")
+    page.wait_for_function(READY)
 
 
 @pytest.mark.browser

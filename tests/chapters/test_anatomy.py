@@ -1,6 +1,7 @@
 """Every chapter has the same anatomy, its numbers come from code, and its last table leads to real code and tests."""
 
 import importlib
+import itertools
 import re
 import sys
 from pathlib import Path
@@ -122,6 +123,34 @@ def test_three_exercises(chapter):
     ]
     assert [k for k in kinds if k] == ["stub", "self-check", "solution"] * 3
     assert all("assert" in c.source for c in tagged(cells, "solution")), "a solution asserts that it is right"
+
+
+def unfolded(source):
+    """What a page shows of a Markdown cell before anything is unfolded; the exercises themselves do not count."""
+    source = re.sub(r"^:{3,}\{(?:dropdown|exercise)\}.*\n(?:.|\n)*?^:{3,}$", "", source, flags=re.M)
+    return source.split("## Quiz")[0].strip()
+
+
+def test_conclusions_of_exercises_are_folded(chapter):
+    """After a solution nothing is told in the open: who has not tried yet would read it."""
+    cells = chapter[1].cells
+    solutions = [i for i, c in enumerate(cells) if "solution" in c.metadata.get("tags", [])]
+    assert len(solutions) == 3
+    for i in solutions:
+        after = list(itertools.takewhile(lambda c: c.cell_type == "markdown", cells[i + 1 :]))
+        quiz = next((k for k, c in enumerate(after) if "## Quiz" in c.source), len(after))
+        told = [words for c in after[: quiz + 1] if (words := unfolded(c.source))]
+        assert not told
+
+
+def test_answers_to_predictions_wait_to_be_asked_for(chapter):
+    """Behind one fold: cells tagged `reveal`, and the words right after them under "What happens"."""
+    cells = section(chapter[1], "Predict first")
+    for i, cell in enumerate(cells):
+        if "reveal" in cell.metadata.get("tags", []) and "reveal" not in cells[i + 1].metadata.get("tags", []):
+            assert cells[i + 1].source.startswith(":::{dropdown} What happens\n"), cells[i + 1].source
+        if cell.source.startswith("Decide, then look"):
+            assert "reveal" in str([c.metadata.get("tags") for c in cells[i + 1 : i + 3]])
 
 
 def test_quiz_of_four_with_reasons(chapter):

@@ -117,6 +117,7 @@ FACE = [10, 10, 2, 30, 10, 2, 20, 30, 2]
         (FACE, {"size": (40, 60)}, "images of another size", "needed an image of 40 x 60 px .*; take the image that"),
         (FACE, {"size": (0, 0)}, "images of another size", "needed an image of 0 x 0 px"),
         (FACE, {"size": ("60", 40)}, "images of another size", "needed an image of '60' x 40 px"),
+        (FACE, {"size": ([60], 40)}, "images of another size", r"needed an image of \[60\] x 40 px"),
         (FACE, {"num_keypoints": 2}, "other numbers of landmarks", "num_keypoints = 2 landmarks with v > 0, got 3"),
         (FACE, {"bbox": [70, 5, 20, 20]}, "boxes outside their image", "box x 70, y 5, w 20, h 20 of .* .60 x 40."),
         (FACE, {"bbox": [-50, 5, 70, 20]}, "boxes outside their image", "box x -50"),

@@ -7,7 +7,7 @@ import torch
 from scipy import ndimage
 
 from lddmmlib.data import crops
-from lddmmlib.experiments import yardstick
+from lddmmlib.experiments import _real, yardstick
 
 SHOWN = torch.tensor([[40.3, 50.7], [90.8, 45.2], [66.1, 80.4], [45.5, 110.9], [95.2, 104.6]], dtype=torch.float64)
 

@@ -152,5 +152,8 @@ def test_the_landmarks_of_the_fit_are_knots():
     assert len(surface.RING) == 56
 
 
-def test_the_record_of_the_fit_belongs_to_this_code():
-    assert _record.status("geometry_fit", recording.EXPERIMENT) == "present"
+def test_the_fit_is_recorded_with_all_that_it_reads():
+    assert _record.status("geometry_fit", recording.EXPERIMENT) != "missing"
+    read = _record.code(recording.EXPERIMENT)
+    assert {"data_scripts/heads/fitting.py", "lddmmlib/faces/geometry/contour.py"} <= read.keys()
+    assert "lddmmlib/faces/geometry/heads.npz" not in read  # it is what the fit writes

@@ -32,7 +32,7 @@ def test_the_interval_of_a_vector_has_one_row_a_component():
 
 def test_agreement_tells_offset_from_spread():
     d = torch.tensor([3.0, -4.0], dtype=torch.float64) + 0.5 * normal(4000, 2)
-    told = {k: v["value"] for k, v in annotations._agreement(d).items()}
+    told = {k: v["value"] for k, v in labels._agreement(d).items()}
     np.testing.assert_allclose(told["offset"], [3, -4], atol=0.05)
     np.testing.assert_allclose(told["spread"], 0.5 * 2**0.5, atol=0.02)
     np.testing.assert_allclose([told["mean"], told["median"]], [5.025, 5.025], atol=0.03)
@@ -48,7 +48,7 @@ def test_agreement_is_measured_in_each_faces_own_frame(monkeypatch):
     def photographed(x):
         return torch.view_as_real(torch.view_as_complex(x) * b + c)
 
-    monkeypatch.setattr(annotations, "annotated_twice", lambda: (photographed(many), photographed(few)))
+    monkeypatch.setattr(labels, "annotated_twice", lambda: (photographed(many), photographed(few)))
     got = labels.annotator_agreement()
     for told in (*got["same_points"].values(), *got["same_by_meaning"].values()):
         np.testing.assert_allclose(told["offset"]["value"], [3, -4], atol=1e-9)
@@ -106,14 +106,14 @@ def test_pupils_make_an_error_some_1_4_times_larger_than_corners():
     for by in ("box", "similarity"):  # 1.404 on the test set of 300-W
         assert got["pupil_over_corner_nme"][by] == pytest.approx(1.404, abs=0.03)
     nme = got["nme_percent"]
-    assert all(nme["similarity"][n]["value"] < nme["box"][n]["value"] for n in annotations.NORMALISERS)
+    assert all(nme["similarity"][n]["value"] < nme["box"][n]["value"] for n in labels.NORMALISERS)
 
 
 @real
 @pytest.mark.real
 def test_two_annotators_agree_best_on_what_both_schemes_mark():
     got = labels.annotator_agreement()
-    names = [schemes.get("cofw-29").names[i] for i in annotations.SAME_IN_29]
+    names = [schemes.get("cofw-29").names[i] for i in labels.SAME_IN_29]
     assert list(got["same_points"]) == names
     assert len(got["same_by_meaning"]) == 11
     together = got["same_points_together"]["mean"]

@@ -8,6 +8,17 @@ def normal(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
+class Says(torch.nn.Module):
+    """A network that gives one answer."""
+
+    def __init__(self, answer):
+        super().__init__()
+        self.answer = answer
+
+    def forward(self, images):
+        return self.answer
+
+
 def seen(k, seed, informed):
     """Views whose own features, or pooled ones, tell the place within the cell."""
     u = 4 + 8 * torch.rand(k, 3, 2, generator=torch.Generator().manual_seed(seed))
@@ -62,8 +73,8 @@ def test_the_loss_is_the_librarys_with_each_correction():
     pair = torch.utils.data.default_collate([data.draw(i, tool.np.random.default_rng(i)) for i in range(2)])
     batch = tool.subpixel.both(pair)
     maps, deltas = model(batch.image.float() / 255)
-    alone = tool.subpixel.plain_loss(lambda _: maps, batch, tool.SIGMA, "round")
-    each = [tool.subpixel.correction_loss(lambda _, d=d: (maps, d), batch, tool.SIGMA, "dynamic" in name)
+    alone = tool.subpixel.plain_loss(Says(maps), batch, tool.SIGMA, "round")
+    each = [tool.subpixel.correction_loss(Says((maps, d)), batch, tool.SIGMA, "dynamic" in name)
             for name, d in deltas.items()]  # fmt: skip
     torch.testing.assert_close(tool.loss(model, pair), sum(each) - 2 * alone)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from lddmmlib.experiments import yardstick
+from lddmmlib.experiments import _real, yardstick
 from lddmmlib.faces import schemes, statistics
 
 MEAN = statistics.real_300w().mean

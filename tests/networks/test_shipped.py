@@ -7,7 +7,7 @@ import torch
 
 from lddmmlib import metrics
 from lddmmlib.data.augment import Crops
-from lddmmlib.experiments import _record
+from lddmmlib.experiments import _real, _record
 from lddmmlib.faces import synthetic
 from lddmmlib.networks import HRNetV2, shipped
 
@@ -54,10 +54,10 @@ def test_it_scores_on_photographs_what_its_card_says(net):
     """Half precision costs nothing that one can see."""
     from lddmmlib.experiments import realism
 
-    faces = realism.cut(_real.photographs(measuring=True), net.size)
-    pred, truth = realism.found(net.net, faces, "cpu")
+    faces = realism.crop_all(_real.photographs(measuring=True), net.size)
+    pred, truth = realism.predict_all(net.net, faces, "cpu")
     told = net.card["error_percent_of_corner_distance"]["photographs"]["raw"]["all"]
-    assert realism.told(pred, truth)["all"] == pytest.approx(told, rel=0.005)
+    assert realism.summarise(pred, truth)["all"] == pytest.approx(told, rel=0.005)
 
 
 def test_there_and_back(tmp_path):

@@ -72,7 +72,7 @@ def test_the_budget(js, tau):
 
 def twins_added(coefs, first, second):
     """Coefficients with those of each second twin added to its first: how twins share is decided by the last bit."""
-    coefs = np.array(coefs)
+    coefs = np.asarray(coefs).copy()
     coefs[:, first] += coefs[:, second]
     return np.delete(coefs, second, 1)
 
