@@ -51,7 +51,14 @@ def digest(matrix: Matrix) -> str:
 def tasks(name: str, matrix: Matrix, scale: str, seeds: int | None = None) -> list[Task]:
     """All runs that a scale asks for, the first seeds of all networks first."""
     size = matrix.sizes[scale]
-    return [Task(name, matrix, scale, network, s) for s in range(seeds or size.seeds) for network in size.networks]
+    groups = (dict.fromkeys(size.networks, size.seeds), dict(size.later))
+    return [
+        Task(name, matrix, scale, network, s)
+        for group in groups
+        for s in range(seeds or max(group.values(), default=0))
+        for network, count in group.items()
+        if s < (seeds or count)
+    ]
 
 
 def is_recorded(task: Task, results: Path | None = None) -> bool:
@@ -151,12 +158,12 @@ def judge(name: str, matrix: Matrix, scale: str, results: Path | None = None) ->
 
 
 def stacked(runs: Mapping[str, list[Run]]) -> dict[str, np.ndarray]:
-    """ "What, network, how" -> errors (seeds, images), of as many seeds as every network has."""
-    seeds, errors = min(map(len, runs.values())), {}
+    """ "What, network, how" -> errors (seeds, images), of all seeds that a network has."""
+    errors = {}
     for network, some in runs.items():
         for name in some[0].errors:
             what, comma, how = name.partition(", ")
-            errors[f"{what}, {network}{comma}{how}"] = np.stack([run.errors[name].numpy() for run in some[:seeds]])
+            errors[f"{what}, {network}{comma}{how}"] = np.stack([run.errors[name].numpy() for run in some])
     return errors
 
 
@@ -182,10 +189,15 @@ def status(name: str, matrix: Matrix, scale: str, results: Path | None = None) -
 
 
 def missing(everything: Mapping[str, object], scale: str, results: Path | None = None) -> Iterator[Task]:
-    """All runs that are not recorded, most wanted first: headline claims, then by seed and by network."""
+    """All runs that are not recorded, most wanted first: headline claims, what comes later, then by seed and network."""
+
+    def rank(task: Task) -> tuple:  # a stable sort keeps the order of networks
+        return not HEADLINE & set(task.matrix.claims), task.network in task.matrix.sizes[scale].later, task.seed
+
+
     sized = [(n, m) for n, m in everything.items() if isinstance(m, Matrix) and scale in m.sizes]
     wanted = [task for name, matrix in sized for task in tasks(name, matrix, scale)]
-    for task in sorted(wanted, key=lambda t: (not HEADLINE & set(t.matrix.claims), t.seed)):  # keeps networks in order
+    for task in sorted(wanted, key=rank):
         if not is_recorded(task, results):
             yield task
 

@@ -10,7 +10,6 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from lddmmlib.experiments import _verdicts
 
@@ -79,10 +78,9 @@ def judge(errors: Mapping[str, np.ndarray]) -> dict[str, dict[str, dict]]:
     told: dict[str, dict[str, dict]] = {}
     for name, claim in claims().items():
         for kind, data in KINDS.items():
-            keys = {what: [f"{data}, {run}, {way}" for run, way in pair]
-                    for what, pair in (claim.primary | claim.exploratory).items()}  # fmt: skip
-            pairs = {what: tuple(torch.from_numpy(np.array(errors[k], dtype=np.float64)) for k in both)
-                     for what, both in keys.items() if all(k in errors for k in both)}  # fmt: skip
+            pairs = {what: _verdicts.paired(errors, *(f"{data}, {run}, {way}" for run, way in pair))
+                     for what, pair in (claim.primary | claim.exploratory).items()}  # fmt: skip
+            pairs = {what: both for what, both in pairs.items() if both}
             within = {what: bound for what, bound in claim.within.items() if what in pairs}
             rows = _verdicts.judge(pairs, within=within, primary=claim.primary.keys() & pairs.keys())
             told.setdefault(name, {})[kind] = {what: each.row() for what, each in rows.items()}

@@ -171,6 +171,20 @@ def judge(
     return {name: told[name]._replace(verdict="reported") if name in few else told[name] for name in pairs}
 
 
+def paired(errors: Mapping[str, np.ndarray], ours: str, rival: str) -> tuple[Tensor, Tensor] | None:
+    """The errors of a comparison, of as many seeds as both have; None where either was not measured.
+
+    >>> two = paired({"a": np.ones((5, 9)), "b": np.zeros((3, 9))}, "a", "b")
+    >>> two[0].shape, two[1].shape
+    (torch.Size([3, 9]), torch.Size([3, 9]))
+    """
+    if ours not in errors or rival not in errors:
+        return None
+    a, b = (torch.from_numpy(np.array(errors[name], dtype=np.float64)) for name in (ours, rival))
+    seeds = min(len(a), len(b))
+    return (a[:seeds], b[:seeds]) if a.ndim == 2 else (a, b)
+
+
 def _holm(family: Mapping[str, Estimate], within: Mapping[str, float]) -> dict[str, Comparison]:
     """The comparisons of one family, each with its interval at Holm's level."""
     # The distance from where the verdict changes: from no difference, or from the nearer bound.

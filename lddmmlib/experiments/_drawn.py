@@ -1,0 +1,94 @@
+"""Drawn faces as crops that are marked in several annotation schemes at once, drawn once for all runs.
+
+A crop is cut by the landmarks of the 68 points, whatever scheme a network learns, so that all networks see the same
+pictures. Augmented crops are drawn once as well, several of each face: every network and seed learns from the same
+views.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from lddmmlib.data import crops
+from lddmmlib.data.augment import RECIPE, Recipe, augment
+from lddmmlib.experiments import _record
+from lddmmlib.faces import geometry, schemes, synthetic
+
+FRAME = "300w-68"  # the scheme whose landmarks frame a crop
+
+
+class Marked(NamedTuple):
+    """Crops with their landmarks in each scheme. A `DataLoader` stacks single ones as they are."""
+
+    image: Tensor  #: (k, 3, side, side) uint8
+    points: dict[str, Tensor]  #: scheme -> (k, n, 2), px of the crop, float32
+
+
+class Views(Dataset):
+    """A dataset of the crops one by one, for `training.fit`."""
+
+    def __init__(self, marked: Marked) -> None:
+        self.marked = marked
+
+    def __len__(self) -> int:
+        return len(self.marked.image)
+
+    def __getitem__(self, index: int) -> Marked:
+        return Marked(self.marked.image[index], {name: x[index] for name, x in self.marked.points.items()})
+
+
+def faces(
+    indices: Sequence[int], split: str, names: Sequence[str], drawn: int, side: int, views: int = 0,
+    how: Recipe = RECIPE
+) -> Marked:  # fmt: skip
+    """Crops of drawn faces.
+
+    Args:
+        indices: of the faces in the split.
+        split: one of `synthetic.SPLITS`.
+        names: the schemes.
+        drawn: px a side of the pictures.
+        side: px a side of the crops.
+        views: random views of each face, the first views of all faces first; 0: the canonical crop alone.
+        how: the augmentation of the views.
+    """
+    pool = synthetic.Faces(max(indices) + 1, split, drawn, pool=_record.RUNS / "pool")
+    made: list[tuple[Tensor, dict[str, Tensor]]] = []
+    for view in range(max(views, 1)):
+        for i in indices:
+            face, head = pool[i], synthetic.sitting(i, split).framed(drawn)
+            affine = crops.frame(crops.box(face.landmarks), side)
+            if views:
+                rng = np.random.default_rng([view, i])
+                crop = augment(face.image, face.landmarks, face.visible, affine, side, FRAME, rng, how)
+            else:
+                crop = crops.crop(face.image, face.landmarks, face.visible, side, affine)
+            made.append((crop.image, {name: _moved(head, name, crop.affine) for name in names}))
+    points = {name: torch.stack([p[name] for _, p in made]) for name in names}
+    return Marked(torch.stack([image for image, _ in made]), points)
+
+
+def _moved(head: geometry.Face3D, name: str, affine: Tensor) -> Tensor:
+    """The landmarks of a scheme in a crop, float32."""
+    points = crops.apply(affine, geometry.landmarks(head, name)[0])
+    flipped = affine[:, :2].det() < 0
+    return (points[list(schemes.get(name).flip)] if flipped else points).float()
+
+
+def kept(path: Path, make) -> Marked:
+    """What ``make`` draws, from the file where there is one."""
+    if not path.exists():
+        marked: Marked = make()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{np.random.default_rng().integers(1 << 30)}.part")
+        torch.save({"image": marked.image, "points": marked.points}, part)
+        part.replace(path)
+    found: Mapping = torch.load(path)
+    return Marked(found["image"], found["points"])
