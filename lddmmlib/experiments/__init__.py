@@ -61,7 +61,7 @@ class Size(NamedTuple):
 
     networks: tuple[str, ...]  # in the order in which they matter
     seeds: int
-    later: Mapping[str, int] = {}  # noqa: RUF012  (networks that come after all of those -> their seeds)
+    later: Mapping[str, int] = {}  # networks that come after all of those -> their seeds
 
 
 class Matrix(NamedTuple):

@@ -189,11 +189,10 @@ def status(name: str, matrix: Matrix, scale: str, results: Path | None = None) -
 
 
 def missing(everything: Mapping[str, object], scale: str, results: Path | None = None) -> Iterator[Task]:
-    """All runs that are not recorded, most wanted first: headline claims, what comes later, then by seed and network."""
+    """All runs that are not recorded, most wanted first: headline claims, then seed by seed, then what comes later."""
 
     def rank(task: Task) -> tuple:  # a stable sort keeps the order of networks
         return not HEADLINE & set(task.matrix.claims), task.network in task.matrix.sizes[scale].later, task.seed
-
 
     sized = [(n, m) for n, m in everything.items() if isinstance(m, Matrix) and scale in m.sizes]
     wanted = [task for name, matrix in sized for task in tasks(name, matrix, scale)]
