@@ -16,8 +16,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from lddmmlib._shapes import Bool, Float
 from lddmmlib.data import crops
 from lddmmlib.data.augment import RECIPE, Recipe, augment
+from lddmmlib.data.crops import Crop
 from lddmmlib.experiments import _record
 from lddmmlib.faces import geometry, schemes, synthetic
 
@@ -32,16 +34,28 @@ class Marked(NamedTuple):
 
 
 class Views(Dataset):
-    """A dataset of the crops one by one, for `training.fit`."""
+    """The crops one by one, for `training.fit`, with the landmarks of one scheme.
 
-    def __init__(self, marked: Marked) -> None:
-        self.marked = marked
+    Args:
+        marked: the crops.
+        scheme: the landmarks that are shown.
+        kept: of these the labelled ones, the others are NaN; None: all.
+    """
+
+    def __init__(self, marked: Marked, scheme: str, kept: Sequence[int] | None = None) -> None:
+        self.images, points = marked.image, marked.points[scheme]
+        labelled = torch.zeros(points.shape[1], dtype=torch.bool)
+        labelled[list(range(len(labelled)) if kept is None else kept)] = True
+        self.points = points.where(labelled[:, None], torch.nan)
 
     def __len__(self) -> int:
-        return len(self.marked.image)
+        return len(self.images)
 
-    def __getitem__(self, index: int) -> Marked:
-        return Marked(self.marked.image[index], {name: x[index] for name, x in self.marked.points.items()})
+    def __getitem__(self, index: int) -> Crop:
+        image, points = self.images[index], self.points[index]
+        inside = ((points > -0.5) & (points < image.shape[-1] - 0.5)).all(-1)
+        still = torch.eye(2, 3, dtype=torch.float64)
+        return Crop(image=image, landmarks=points, visible=~points.isnan().any(-1), inside=inside, affine=still)
 
 
 def faces(
@@ -80,6 +94,26 @@ def _moved(head: geometry.Face3D, name: str, affine: Tensor) -> Tensor:
     points = crops.apply(affine, geometry.landmarks(head, name)[0])
     flipped = affine[:, :2].det() < 0
     return (points[list(schemes.get(name).flip)] if flipped else points).float()
+
+
+def flagged(count: int, split: str, drawn: int, flag: str) -> list[int]:
+    """Which of the first faces of a split have one of WFLW's attributes."""
+    pool = synthetic.Faces(count, split, drawn, pool=_record.RUNS / "pool")
+    return [i for i in range(count) if pool[i].attributes[flag]]
+
+
+def crossing(lines: Float[Tensor, "*batch c m 2"]) -> Bool[Tensor, "*batch c c"]:
+    """Whether polyline i crosses polyline j: a segment of one has the ends of the other's on both sides, and is on both
+    sides of it. What only touches does not cross; i = j: the line crosses itself."""
+    a, b = lines[..., :-1, :], lines[..., 1:, :]
+
+    def side(p: Tensor) -> Tensor:
+        """On which side of segment (i, k) the point p_jl lies: (..., i, k, j, l)."""
+        u, v = (b - a)[..., :, :, None, None, :], p[..., None, None, :, :, :] - a[..., :, :, None, None, :]
+        return (u[..., 0] * v[..., 1] - u[..., 1] * v[..., 0]).sign()
+
+    parted = side(a) * side(b) < 0
+    return (parted & parted.transpose(-4, -2).transpose(-3, -1)).any(-1).any(-2)
 
 
 def kept(path: Path, make) -> Marked:
