@@ -177,7 +177,7 @@ def test_halves_and_thirds(scheme, half, third):
         (lambda: curve_sets.get("68"), "scheme: needed one of '300w-68'"),
         (lambda: curve_sets.widths(normal(98, 2), "300w-68"), "mean: needed (68, 2), the landmarks of 300w-68, got (98"
                                                               ", 2); it looks like one of wflw-98"),
-        (lambda: curve_sets.mean_shape(normal(5, 68, 2), "300w-68"), "mean: needed (68, 2), the landmarks of 300w-68, got"),
+        (lambda: curve_sets.mean_shape(normal(5, 68, 2), "300w-68"), "mean: needed (68, 2), the landmarks of 300w"),
         (lambda: curve_sets.widths(torch.ones(68, 2), "300w-68"), "mean: needed points that differ"),
         (lambda: curve_sets.fraction("300w-68", 0.0), "share: needed a number > 0"),
         (lambda: curve_sets.fraction("300w-68", 1.5), "share: needed a number in [0, 1]"),
