@@ -1,0 +1,83 @@
+"""Estimators of momenta: paper A's heads for HRNetV2 and for a stacked hourglass, of the published width or lean.
+
+    HRNetV2(head=MomentaHead(68, (18, 36, 72, 144)))        images -> momenta (b, 68, 2)
+    HourglassMomenta(StackedHourglass(68), momenta=68)      likewise, from the features of all stacks
+
+Both say `head`, the part that a frozen trunk leaves to be trained. DAN, whose stages each give momenta, is
+`methods.lddmm_face.DANFace`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from lddmmlib import _checks
+from lddmmlib.networks.heads import Bottleneck, CoordinateHead, conv
+from lddmmlib.networks.hourglass import StackedHourglass
+
+
+class MomentaHead(CoordinateHead):
+    """Momenta, read off the mean over the image as in HRNet's classification network.
+
+    The sizes are free: the published ones widen a lean trunk far beyond its own width, so that the head holds nearly
+    all weights. Four times the trunk's width keeps each branch as wide as its bottleneck has it.
+
+    Args:
+        momenta: k, the number of landmarks that have one.
+        widths: channels of each branch, the first the largest map.
+        pyramid: branch i is half the size of branch i - 1 (HRNet); False: all of one size, side by side (hourglass).
+        first: channels that the first branch is widened to, a multiple of 4; the others have 2, 4, 8 times as many.
+        hidden: channels before the mean.
+
+    Branches (b, c_i, h_i, w_i) -> (b, k, 2), px. Parameters of HRNetV2-W18 with the published head: 19,528,668 for 68
+    momenta, 19,643,412 for 96, 20,045,016 for 194. Of `HRNetV2(width=8, modules=(1, 1, 1), blocks=2)`, for 68: with
+    the published head 10.55 million, with ``first=32, hidden=256`` 1.31 million.
+
+    Paper A, section 4, the momenta estimator: "an average pooling layer and a fully-connected layer".
+
+    >>> head = MomentaHead(5, (4, 8), first=16, hidden=16)
+    >>> head([torch.zeros(2, 4, 16, 12), torch.zeros(2, 8, 8, 6)]).shape
+    torch.Size([2, 5, 2])
+    """
+
+    def __init__(
+        self, momenta: int, widths: Sequence[int], pyramid: bool = True, first: int = 128, hidden: int = 2048
+    ) -> None:
+        _checks.whole(momenta, "momenta")
+        _checks.whole(hidden, "hidden")
+        _checks.whole(first, "first", 4)
+        _checks.need(first % 4 == 0, "first", "a multiple of 4, as a bottleneck is", first)
+        super().__init__(torch.zeros(momenta, 2), widths, pyramid, hidden)
+        if pyramid and first != 128:
+            wider = [first * 2**i for i in range(len(widths))]
+            self.widen = nn.ModuleList(Bottleneck(i, o // 4) for i, o in zip(widths, wider, strict=True))
+            self.down = nn.ModuleList(conv(o, 2 * o, stride=2, bias=True) for o in wider[:-1])
+            self.mix = conv(wider[-1], hidden, 1, bias=True)
+
+
+class HourglassMomenta(nn.Module):
+    """Images (b, 3, h, w) -> momenta (b, k, 2), from the features of all stacks side by side.
+
+    Args:
+        net: the hourglass, fresh or trained on heatmaps; the maps of its last stack are not read.
+        momenta: k.
+        hidden: channels before the mean.
+
+    Paper A, section 4.1.
+
+    >>> net = HourglassMomenta(StackedHourglass(5, blocks=1, channels=16, depth=2), momenta=5, hidden=32)
+    >>> net(torch.rand(2, 3, 64, 64)).shape
+    torch.Size([2, 5, 2])
+    """
+
+    def __init__(self, net: StackedHourglass, momenta: int, hidden: int = 2048) -> None:
+        super().__init__()
+        self.net = net
+        net.scores[-1].requires_grad_(False)
+        self.head = MomentaHead(momenta, [score.in_channels for score in net.scores], pyramid=False, hidden=hidden)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head([features for features, _ in self.net.features(images)])
