@@ -169,6 +169,7 @@ def to_pixels(u, stride, alignment="centre"):
 
 lit = heatmaps.encode(to_pixels(spots, 4), SIZE, 2.0, stride=4)
 assert torch.allclose(lit, maps)
+assert torch.equal(to_pixels(spots, 4), heatmaps.to_pixels(spots, stride=4))
 covered = torch.arange(4 * 9, 4 * 9 + 4).double()  # the pixels under cell 9
 assert to_pixels(9, 4) == covered.mean()
 
@@ -934,7 +935,7 @@ assert costs[3] > costs[5] > costs[9]
 # | Equation | Function | Test |
 # |---|---|---|
 # | {eq}`eq-encode` | `heatmaps.encode` | `tests/test_heatmaps.py::test_encode_is_the_gaussian_cell_by_cell` |
-# | {eq}`eq-cell` | `heatmaps.encode`, `heatmaps.decode` | `tests/test_heatmaps.py::test_a_cell_lies_over_the_middle_of_its_pixels` |
+# | {eq}`eq-cell` | `heatmaps.to_pixels`, `heatmaps.to_cells` | `tests/test_heatmaps.py::test_cells_and_pixels_are_each_others_inverse`, `tests/test_heatmaps.py::test_a_cell_lies_over_the_middle_of_its_pixels` |
 # | {eq}`eq-rounding` | `heatmaps.encode`, `heatmaps.decode` | `tests/test_heatmaps.py::test_mean_errors_are_the_closed_forms` |
 # | {eq}`eq-taylor` | `heatmaps.decode` | `tests/test_heatmaps.py::test_taylor_is_exact_on_clean_maps` |
 # | {eq}`eq-local-soft` | `heatmaps.decode` | `tests/test_heatmaps.py::test_local_soft_is_the_sum_cell_by_cell` |

@@ -66,11 +66,13 @@ def test_the_density_sums_to_one():
     )
 
 
-@pytest.mark.parametrize(("rounding", "whole"), [("round", math.floor), ("floor", math.floor)])
-def test_rounded_points_are_whole_cells(rounding, whole):
+@pytest.mark.parametrize("rounding", ["round", "floor"])
+def test_rounded_points_are_whole_cells(rounding):
     points = torch.tensor([[2.4, 3.6], [2.5, 3.5], [-0.4, 0.6]], dtype=torch.float64)  # halves go up, not to even
     shift = 0.5 if rounding == "round" else 0.0
-    want = torch.tensor([[whole(x + shift) for x in p] for p in points.tolist()], dtype=torch.float64)
+    want = torch.tensor([[math.floor(x + shift) for x in p] for p in points.tolist()], dtype=torch.float64)
+    assert torch.equal(heatmaps.quantise(points, rounding), want)
+    assert torch.equal(heatmaps.quantise(points, "none"), points)
     close(heatmaps.encode(points, SIZE, 2.0, rounding), heatmaps.encode(want, SIZE, 2.0), 0)
 
 
@@ -237,6 +239,21 @@ def test_strides_come_back_exactly(alignment, stride):
     maps = heatmaps.encode(points, SIZE, 2.0, stride=stride, alignment=alignment)
     close(maps, heatmaps.encode(cells, SIZE, 2.0))
     close(heatmaps.decode(maps, "taylor", stride=stride, alignment=alignment), points, 1e-9)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 4, 4.5])
+def test_cells_and_pixels_are_each_others_inverse(stride):
+    """By the middle of the pixels that a cell covers, or by x = s u; `encode` and `decode` convert alike."""
+    cells = inside()
+    for alignment in heatmaps.ALIGNMENTS:
+        pixels = heatmaps.to_pixels(cells, stride, alignment)
+        close(heatmaps.to_cells(pixels, stride, alignment), cells, 1e-12)
+        close(heatmaps.encode(pixels, SIZE, 2.0, "floor", stride=stride, alignment=alignment),
+              heatmaps.encode(cells, SIZE, 2.0, "floor"), 0)  # fmt: skip
+    close(heatmaps.to_pixels(cells, stride, "corner"), stride * cells, 0)
+    for u in range(3):
+        covered = stride * u - 0.5, stride * (u + 1) - 0.5  # px, from edge to edge
+        assert heatmaps.to_pixels(torch.tensor(float(u)), stride).item() == sum(covered) / 2
 
 
 def test_a_cell_lies_over_the_middle_of_its_pixels():
