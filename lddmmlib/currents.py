@@ -7,21 +7,17 @@ the scale σ_W: wiggles much finer cancel, and a curve run backwards is the nega
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
 from lddmmlib import _checks
 from lddmmlib._engine.pairs import GaussianSum, to_rows
 from lddmmlib._shapes import Float
-from lddmmlib.curves import Curves, PointsLike, comparable, points_of, widths
+from lddmmlib.curves import Curves, PointsLike, Sigma, comparable, points_of, widths
 
 
 @_checks.full_precision
-def norm2(
-    curve: Float[Tensor, "*batch n 2"] | Curves, sigma: float | Sequence[float] | Tensor, closed: bool = False
-) -> Tensor:
+def norm2(curve: Float[Tensor, "*batch n 2"] | Curves, sigma: Sigma, closed: bool = False) -> Tensor:
     """||μ||²_W* = Σ_i Σ_j k_W(c_i, c_j) τ_i·τ_j, the squared norm of a curve as a current.
 
     curve: (..., n, 2), or Curves. sigma: σ_W in the unit of the points; of Curves one number or one a curve.
@@ -37,7 +33,7 @@ def norm2(
 
 
 @_checks.full_precision
-def distance2(a: PointsLike, b: PointsLike, sigma: float | Sequence[float] | Tensor, closed: bool = False) -> Tensor:
+def distance2(a: PointsLike, b: PointsLike, sigma: Sigma, closed: bool = False) -> Tensor:
     """D_c = ||Σ_i τ_a,i δ_{c_a,i} - Σ_j τ_b,j δ_{c_b,j}||²_W*, the squared distance of two curves as currents.
 
     a: (..., n, 2), b: (..., m, 2), or both Curves, of as many curves; lengths may differ, direction counts. sigma,
@@ -99,9 +95,7 @@ def _same_curves(z: PointsLike, y: Curves) -> Tensor:
     return y.points
 
 
-def _diracs(
-    curve: PointsLike, sigma: float | Sequence[float] | Tensor, closed: bool, name: str
-) -> tuple[Tensor, Tensor]:
+def _diracs(curve: PointsLike, sigma: Sigma, closed: bool, name: str) -> tuple[Tensor, Tensor]:
     """Centres, in units of σ, and tangents."""
     _checks.kind(closed, "closed", bool)
     if isinstance(curve, Curves):

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from lddmmlib import _checks
 
+__all__ = ["Curves"]
+
 
 @dataclass(frozen=True, eq=False)
 class Curves:
@@ -108,6 +110,7 @@ class Curves:
 
 
 PointsLike = Tensor | Curves  # one coupled group of points, or several curves
+Sigma = float | Sequence[float] | Tensor  # one width, or one a curve
 
 
 def with_points(like: PointsLike, x: Tensor) -> PointsLike:
@@ -140,12 +143,12 @@ def comparable(**two: PointsLike) -> None:
     _checks.alike(**{first: points_of(a), second: points_of(b)})
 
 
-def several(sigma: float | Sequence[float] | Tensor) -> bool:
+def several(sigma: Sigma) -> bool:
     """Whether there is one σ a curve; a tensor without axes is a number."""
     return sigma.ndim > 0 if isinstance(sigma, Tensor) else isinstance(sigma, Sequence) and not isinstance(sigma, str)
 
 
-def widths(sigma: float | Sequence[float] | Tensor, like: PointsLike, name: str = "sigma") -> float | Tensor:
+def widths(sigma: Sigma, like: PointsLike, name: str = "sigma") -> float | Tensor:
     """σ as a number; of Curves, where it is one a curve, as (curves, 1, 1)."""
     if not several(sigma):
         _checks.positive(sigma, name)

@@ -17,7 +17,7 @@ The layer of paper A: `flow(Curves(points, slices, coupled=False), alpha, sigma,
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -26,14 +26,13 @@ from torch import Tensor
 
 from lddmmlib import _checks
 from lddmmlib._engine import integrate
-from lddmmlib._engine.integrate import METHODS, REACH, State
+from lddmmlib._engine.integrate import METHODS, REACH, State, Units, units_of
 from lddmmlib._engine.pairs import GaussianSum, to_rows
 from lddmmlib._shapes import Float
-from lddmmlib.curves import Curves, PointsLike, points_of, several, widths, with_points
+from lddmmlib.curves import PointsLike, Sigma, points_of, with_points
 from lddmmlib.kernels import gaussian
 
 MOST_STEPS = 10_000  # that `min_steps` tries: a geodesic that needs more is one that no step size tames
-Sigma = float | Sequence[float] | Tensor
 
 
 class Flow(NamedTuple):
@@ -167,11 +166,11 @@ def hamiltonian(x: PointsLike, p: Float[Tensor, "*batch n 2"], sigma: Sigma) -> 
     >>> hamiltonian(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]), 2.0).item()
     12.5
     """
-    frame = frame_of(x, sigma, "x")
-    _like(p, frame.x, "p")
-    q, r = frame.points(frame.x), frame.momenta(p)
-    norm2 = frame.sigma**2 * (r * GaussianSum.apply(q, q, r))
-    return norm2.sum((-1, -2) if frame.curves is None else (-1, -2, -3)) / 2
+    units = units_of(x, sigma, "x")
+    _like(p, units.x, "p")
+    q, r = units.points(units.x), units.momenta(p)
+    norm2 = units.sigma**2 * (r * GaussianSum.apply(q, q, r))
+    return norm2.sum((-1, -2) if units.curves is None else (-1, -2, -3)) / 2
 
 
 @_checks.full_precision
@@ -256,11 +255,11 @@ def transport(flow: Flow, points: PointsLike) -> Tensor:
     True
     """
     _checks.kind(flow, "flow", Flow)
-    frame = frame_of(flow.x0, flow.sigma)
-    z = frame.passengers(points, "flow.x0")
-    for step in _maps(flow, frame):
+    units = units_of(flow.x0, flow.sigma)
+    z = units.passengers(points, "flow.x0")
+    for step in _maps(flow, units):
         z = step(z)
-    return frame.back(z, points)
+    return units.back(z, points)
 
 
 @_checks.full_precision
@@ -278,11 +277,11 @@ def inverse(flow: Flow, points: PointsLike) -> Tensor:
     True
     """
     _checks.kind(flow, "flow", Flow)
-    frame = frame_of(flow.x0, flow.sigma)
-    z = frame.passengers(points, "flow.x0")
-    for step in reversed(_maps(flow, frame)):
+    units = units_of(flow.x0, flow.sigma)
+    z = units.passengers(points, "flow.x0")
+    for step in reversed(_maps(flow, units)):
         z = _undo(step, z)
-    return frame.back(z, points)
+    return units.back(z, points)
 
 
 @_checks.full_precision
@@ -341,13 +340,13 @@ def certified(flow: Flow) -> bool:
     (False, True)
     """
     _checks.kind(flow, "flow", Flow)
-    frame = frame_of(flow.x0, flow.sigma)
+    units = units_of(flow.x0, flow.sigma)
     h, reach = 1 / flow.steps, REACH[flow.method]
     with torch.no_grad():
-        r = frame.momenta(flow.momenta)
+        r = units.momenta(flow.momenta)
         if not flow.geodesic:
             return bool((h * _slope_by_sum(r) < reach).all())
-        states, slopes = torch.cat([frame.points(flow.path), r], -2)[:-1], []
+        states, slopes = torch.cat([units.points(flow.path), r], -2)[:-1], []
 
         def watched(s: Tensor) -> State:
             slopes.append(_slope_by_norm(*s.split(2, -2)))
@@ -386,12 +385,12 @@ def min_steps(
     """
     _checks.one_of(method, "method", METHODS)
     _checks.kind(geodesic, "geodesic", bool)
-    frame = frame_of(x0, sigma)
-    _like(alpha, frame.x, "alpha")
+    units = units_of(x0, sigma)
+    _like(alpha, units.x, "alpha")
     if not alpha.numel():
         return 1
     with torch.no_grad():
-        q, r = frame.points(frame.x), frame.momenta(alpha)
+        q, r = units.points(units.x), units.momenta(alpha)
         slope = (_slope_by_norm(q, r) if geodesic else _slope_by_sum(r)).max().item()
         steps = math.floor(min(slope / REACH[method], 1e15)) + 1
         if not geodesic:
@@ -418,51 +417,6 @@ def _slope_by_norm(q: Tensor, r: Tensor) -> Tensor:
     return (2 * (norm2 + 4 * torch.finfo(r.dtype).eps * total.square())).sqrt()
 
 
-# --- from the caller's unit to σ = 1 and back -----------------------------------------
-
-
-class Frame(NamedTuple):
-    """q = (x - centre) / σ and r = p / σ, in rows (..., 2, n); `curves` that flow alone are padded into a batch."""
-
-    x: Tensor
-    curves: Curves | None
-    centre: Tensor
-    sigma: float | Tensor
-
-    def points(self, x: Tensor) -> Tensor:
-        return to_rows(((x if self.curves is None else self.curves.pad(x)) - self.centre) / self.sigma)
-
-    def momenta(self, p: Tensor) -> Tensor:
-        return to_rows((p if self.curves is None else self.curves.pad(p) * self.curves.mask()) / self.sigma)
-
-    def passengers(self, points: PointsLike, name: str = "x0") -> Tensor:
-        z = points_of(points)
-        _checks.alike(**{name: self.x, "points": z})
-        if self.curves is None:
-            return to_rows((z - self.centre) / self.sigma)
-        if not isinstance(points, Curves) or len(points.slices) != len(self.curves.slices):
-            wanted = f"Curves of {len(self.curves.slices)} curves, like x0: each flows alone, so who rides with which?"
-            got = f"{len(points.slices)} curves" if isinstance(points, Curves) else "a tensor"
-            raise ValueError(f"points: needed {wanted}; got {got}")
-        return to_rows((points.pad(z) - self.centre) / self.sigma)
-
-    def back(self, q: Tensor, like: PointsLike | None) -> Tensor:
-        x = q.mT * self.sigma + self.centre
-        return x if self.curves is None else like.unpad(x)
-
-
-def frame_of(x0: PointsLike, sigma: Sigma, name: str = "x0", sigma_name: str = "sigma") -> Frame:
-    x = points_of(x0)
-    _checks.points(x, name)
-    alone = isinstance(x0, Curves) and not x0.coupled
-    if not alone and several(sigma):
-        mend = "one a curve goes with coupled=False"
-        raise ValueError(f"{sigma_name}: needed one number for one flow, got {_checks.said(sigma)}; {mend}")
-    padded = x0.pad(x) if alone else x
-    # Any centre does: a flow does not know where it is. Near 0, single precision is at its finest.
-    return Frame(x, x0 if alone else None, padded.detach().mean(-2, keepdim=True), widths(sigma, x0, sigma_name))
-
-
 # --- the loop ------------------------------------------------------------------------
 
 
@@ -479,22 +433,22 @@ def _run(
     """momenta: (1 or steps, ..., n, 2), called ``name`` by the caller."""
     _checks.one_of(method, "method", METHODS)
     _checks.whole(steps, "steps")
-    frame = frame_of(x0, sigma)
-    _alike(momenta, frame.x, name)
-    q, r = frame.points(frame.x), frame.momenta(momenta)
-    passengers = () if points is None else (frame.passengers(points),)
+    units = units_of(x0, sigma)
+    _alike(momenta, units.x, name)
+    q, r = units.points(units.x), units.momenta(momenta)
+    passengers = () if points is None else (units.passengers(points),)
     path = [(torch.cat([q, r[0]], -2) if geodesic else q, *passengers)]
     for k in range(steps):
         v = integrate.geodesic if geodesic else integrate.driven(r[k % len(r)])
         path.append(integrate.step(method, v, path[-1], 1 / steps))
     states = torch.stack([s for s, *_ in path])
     if geodesic:
-        momenta = states[..., 2:, :].mT * frame.sigma
-        momenta = momenta if frame.curves is None else x0.unpad(momenta)
+        momenta = states[..., 2:, :].mT * units.sigma
+        momenta = momenta if units.curves is None else x0.unpad(momenta)
     return Flow(
-        end=frame.back(path[-1][0][..., :2, :], x0),
-        points=None if points is None else frame.back(path[-1][1], points),
-        path=frame.back(states[..., :2, :], x0),
+        end=units.back(path[-1][0][..., :2, :], x0),
+        points=None if points is None else units.back(path[-1][1], points),
+        path=units.back(states[..., :2, :], x0),
         momenta=momenta if geodesic else momenta.expand(steps, *momenta.shape[1:]),
         x0=x0, sigma=sigma, steps=steps, method=method, geodesic=geodesic,
     )  # fmt: skip
@@ -514,9 +468,9 @@ def _alike(momenta: Tensor, x: Tensor, name: str) -> None:
         raise ValueError(f"{name}: needed {wanted}; got {got}; expand or convert one to the other")
 
 
-def _maps(flow: Flow, frame: Frame) -> list[Callable[[Tensor], Tensor]]:
+def _maps(flow: Flow, units: Units) -> list[Callable[[Tensor], Tensor]]:
     """What each step of a flow does to passengers."""
-    q, r = frame.points(flow.path), frame.momenta(flow.momenta)
+    q, r = units.points(flow.path), units.momenta(flow.momenta)
     states = torch.cat([q, r], -2) if flow.geodesic else q
 
     def step(z: Tensor, k: int) -> Tensor:

@@ -1,7 +1,7 @@
 """Inexact matching: the flow that carries a template near a target at little cost, and statistics of such flows.
 
 The unknowns are momenta at the template. Close points have momenta that do nearly the same, so the plain problem is
-badly scaled. The search is over z, with p0 = (K + 0.001 I)^(-1/2) z: there the energy is nearly |z|².
+badly units_of. The search is over z, with p0 = (K + 0.001 I)^(-1/2) z: there the energy is nearly |z|².
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from lddmmlib import _checks, currents, flows
+from lddmmlib._engine.integrate import units_of
 from lddmmlib._engine.lbfgs import minimise
 from lddmmlib._shapes import Float
-from lddmmlib.curves import Curves, PointsLike, comparable, points_of, widths, with_points
-from lddmmlib.flows import Flow, Sigma
+from lddmmlib.curves import Curves, PointsLike, Sigma, comparable, points_of, several, widths, with_points
+from lddmmlib.flows import Flow
 from lddmmlib.kernels import gaussian
 
 MODELS = {"shoot": flows.shoot, "flow": flows.flow}
@@ -221,7 +222,7 @@ def match(
     _checks.whole(max_iter, "max_iter")
     _checks.whole(steps, "steps")
     _checks.kind(landmarks, "landmarks", bool)
-    flows.frame_of(template, sigma_v, "template", "sigma_v")
+    units_of(template, sigma_v, "template", "sigma_v")
     _targets("target", target, sigma_w, nan=sigma_w is None and not isinstance(template, Curves))
     _checks.same(template=points_of(template), target=points_of(target))
     x, y = points_of(template), points_of(target)
@@ -269,7 +270,7 @@ def mean(
     (True, True)
     """
     x = points_of(shapes)
-    flows.frame_of(shapes, sigma_v, "shapes", "sigma_v")
+    units_of(shapes, sigma_v, "shapes", "sigma_v")
     if x.ndim != 3:
         raise ValueError(f"shapes: needed (shapes, n, 2), got {tuple(x.shape)}; flatten the batch axes into one")
     _checks.some(x, "shapes")
@@ -302,7 +303,7 @@ def modes(template: PointsLike, momenta: Float[Tensor, "shapes n 2"], sigma_v: S
     >>> [round(each, 4) for each in modes(template, p, 1.0).deviations.tolist()]  # 2, -2: variance 8 over n - 1
     [2.8284]
     """
-    flows.frame_of(template, sigma_v, "template", "sigma_v")
+    units_of(template, sigma_v, "template", "sigma_v")
     _checks.points(momenta, "momenta")
     if momenta.ndim != 3 or len(momenta) < 2:
         raise ValueError(f"momenta: needed (shapes, n, 2) of two shapes at least, got {tuple(momenta.shape)}")
@@ -333,7 +334,7 @@ def _weights(beta: float, gamma: float) -> None:
 
 def _targets(name: str, target: PointsLike, sigma_w: Sigma | None, nan: bool) -> None:
     _checks.points(points_of(target), name, nan=nan)
-    if sigma_w is not None and not currents.several(sigma_w):
+    if sigma_w is not None and not several(sigma_w):
         _checks.positive(sigma_w, "sigma_w")
 
 
@@ -345,7 +346,7 @@ def _pair(
         target = target if isinstance(target, Curves) else template.at(target)
         if sigma_w is None:
             half = widths(sigma_v, template, "sigma_v") / 2
-            sigma_w = half.flatten() if currents.several(half) else half
+            sigma_w = half.flatten() if several(half) else half
     elif sigma_w is not None:
         template = Curves(template, [slice(None)])
         target = target if isinstance(target, Curves) else Curves(target, [slice(None)])
@@ -363,16 +364,29 @@ def _pair(
 def _gram(x0: PointsLike, sigma: Sigma) -> Tensor:
     """k_V between the points, (..., n, n); 0 between curves that flow alone."""
     x = points_of(x0)
-    scale = flows.frame_of(x0, sigma).sigma
+    scale = units_of(x0, sigma).sigma
     if not isinstance(x0, Curves) or x0.coupled:
         return gaussian(x, x, scale)
     curve = x0.unpad(torch.arange(len(x0.slices), device=x.device)[:, None, None].expand(*x0.mask().shape))
-    scale = scale.flatten()[curve] if currents.several(scale) else scale
+    scale = scale.flatten()[curve] if several(scale) else scale
     return gaussian(x / scale, x / scale, 1.0) * (curve == curve.mT)
 
 
-def whitening(x0: PointsLike, sigma: Sigma) -> Tensor:
-    """(K + 0.001 I)^(-1/2)."""
+@_checks.full_precision
+def whitening(x0: PointsLike, sigma: Sigma) -> Float[Tensor, "*batch n n"]:
+    """The matrix L = (K + 0.001 I)^(-1/2), with K the kernel matrix of the points: momenta L z cost about |z|².
+
+    Args:
+        x0: (..., n, 2), or Curves; between curves that flow alone K is 0.
+        sigma: σ_V, in the unit of the points; one a curve where curves flow alone.
+
+    Returns:
+        (..., n, n), symmetric.
+
+    >>> whitening(torch.tensor([[0.0, 0.0], [100.0, 0.0]]), 1.0).round(decimals=4)  # far apart: K is the identity
+    tensor([[0.9995, 0.0000],
+            [0.0000, 0.9995]])
+    """
     K = _gram(x0, sigma)
     values, vectors = torch.linalg.eigh(K + RIDGE * torch.eye(K.shape[-1], dtype=K.dtype, device=K.device))
     return (vectors * values.rsqrt()[..., None, :]) @ vectors.mT

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from lddmmlib import _checks
-from lddmmlib._engine.pairs import GaussianSum, concatenated, gaussian_block, row_blocks, weighted_offsets
+from lddmmlib._engine.pairs import GaussianSum, concatenated, gaussian_block, row_blocks, to_rows, weighted_offsets
+from lddmmlib.curves import Curves, PointsLike, Sigma, points_of, several, widths
 
 State = tuple[Tensor, ...]  # coordinates, or (coordinates, momenta) in one; then passengers
 METHODS = {  # where each stage starts, as a part of the step along the slope before it; the weights of the slopes
@@ -90,3 +92,45 @@ def geodesic(s: Tensor, *passengers: Tensor) -> State:
 def driven(alpha: Tensor) -> Callable[..., State]:
     """The velocity of q and of the passengers under given momenta."""
     return lambda q, *passengers: tuple(GaussianSum.apply(z, q, alpha) for z in (q, *passengers))
+
+
+class Units(NamedTuple):
+    """q = (x - centre) / σ and r = p / σ, in rows (..., 2, n); `curves` that flow alone are padded into a batch."""
+
+    x: Tensor
+    curves: Curves | None
+    centre: Tensor
+    sigma: float | Tensor
+
+    def points(self, x: Tensor) -> Tensor:
+        return to_rows(((x if self.curves is None else self.curves.pad(x)) - self.centre) / self.sigma)
+
+    def momenta(self, p: Tensor) -> Tensor:
+        return to_rows((p if self.curves is None else self.curves.pad(p) * self.curves.mask()) / self.sigma)
+
+    def passengers(self, points: PointsLike, name: str = "x0") -> Tensor:
+        z = points_of(points)
+        _checks.alike(**{name: self.x, "points": z})
+        if self.curves is None:
+            return to_rows((z - self.centre) / self.sigma)
+        if not isinstance(points, Curves) or len(points.slices) != len(self.curves.slices):
+            wanted = f"Curves of {len(self.curves.slices)} curves, like x0: each flows alone, so who rides with which?"
+            got = f"{len(points.slices)} curves" if isinstance(points, Curves) else "a tensor"
+            raise ValueError(f"points: needed {wanted}; got {got}")
+        return to_rows((points.pad(z) - self.centre) / self.sigma)
+
+    def back(self, q: Tensor, like: PointsLike | None) -> Tensor:
+        x = q.mT * self.sigma + self.centre
+        return x if self.curves is None else like.unpad(x)
+
+
+def units_of(x0: PointsLike, sigma: Sigma, name: str = "x0", sigma_name: str = "sigma") -> Units:
+    x = points_of(x0)
+    _checks.points(x, name)
+    alone = isinstance(x0, Curves) and not x0.coupled
+    if not alone and several(sigma):
+        mend = "one a curve goes with coupled=False"
+        raise ValueError(f"{sigma_name}: needed one number for one flow, got {_checks.said(sigma)}; {mend}")
+    padded = x0.pad(x) if alone else x
+    # Any centre does: a flow does not know where it is. Near 0, single precision is at its finest.
+    return Units(x, x0 if alone else None, padded.detach().mean(-2, keepdim=True), widths(sigma, x0, sigma_name))

@@ -7,15 +7,17 @@ are then f @ K with f's rows contiguous, which BLAS does in a fraction of the ti
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from lddmmlib import _checks
 
 AT_ONCE = 2**17  # kernel values held at a time: half a megabyte in single precision, for the cache of a core
 LOG2_E = 1 / math.log(2)
+Radial = Callable[[Tensor], Tensor]  # of squared distances
 
 
 def to_rows(x: Tensor) -> Tensor:
@@ -51,13 +53,52 @@ class GaussianSum(_checks.Derived):
         return concatenated(da), sum(db[1:], db[0]), sum(df[1:], df[0])
 
 
+class RadialSum(_checks.Derived):
+    """Σ_k ω_k φ(|y_i - z_k|) without keeping φ: the gradient evaluates it again, some points at a time.
+
+    phi and slope give φ(r) and φ'(r)/r from r².
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def setup_context(ctx, inputs: tuple, output: Tensor) -> None:
+        *tensors, ctx.phi, ctx.slope = inputs
+        ctx.save_for_backward(*tensors)
+
+    @staticmethod
+    def forward(y: Tensor, z: Tensor, omega: Tensor, phi: Radial, slope: Radial) -> Tensor:
+        return concatenated([omega @ phi(squared_distances(z, y_i)) for (y_i,) in row_blocks(z, y)])
+
+    @staticmethod
+    @once_differentiable
+    @_checks.full_precision
+    def backward(ctx, g: Tensor) -> tuple[Tensor | None, ...]:
+        """By S_ki = φ'/r g_i·ω_k: dy_i = Σ_k S_ki (y_i - z_k), dz_k = Σ_i S_ki (z_k - y_i), dω_k = Σ_i φ_ki g_i."""
+        y, z, omega = ctx.saved_tensors
+        dy, dz, domega = [], [], []
+        for y_i, g_i in row_blocks(z, y, g):
+            r2 = squared_distances(z, y_i)
+            S = ctx.slope(r2) * (omega.mT @ g_i)
+            if ctx.needs_input_grad[0]:
+                dy.append(weighted_offsets(S, y_i, z))
+            dz.append(weighted_offsets(S.mT, z, y_i))
+            domega.append(g_i @ ctx.phi(r2).mT)
+        return concatenated(dy) if dy else None, sum(dz[1:], dz[0]), sum(domega[1:], domega[0]), None, None
+
+
+def squared_distances(z: Tensor, y: Tensor) -> Tensor:
+    """|z_k - y_i|², (..., n, m), from differences: in |z|² - 2 z·y + |y|² what is small would be lost."""
+    dx, dy = (z[..., k, :, None] - y[..., k, None, :] for k in (0, 1))
+    return dx.square_().addcmul_(dy, dy)
+
+
 def gaussian_block(b: Tensor, a: Tensor) -> Tensor:
     """exp(-|b_j - a_i|²), (..., m, n). From differences, not |b|² - 2 b·a + |a|²: as quick, and nothing cancels.
 
     As a power of 2, in which torch is up to four times as fast as in one of e.
     """
-    x, y = (b[..., k, :, None] - a[..., k, None, :] for k in (0, 1))
-    return x.square_().addcmul_(y, y).mul_(-LOG2_E).exp2_()
+    return squared_distances(b, a).mul_(-LOG2_E).exp2_()
 
 
 def weighted_offsets(w: Tensor, a: Tensor, b: Tensor) -> Tensor:
