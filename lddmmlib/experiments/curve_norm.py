@@ -7,7 +7,6 @@ squared curve distances per cent squared.
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -17,23 +16,20 @@ from lddmmlib.curves import Curves
 from lddmmlib.experiments import Experiment
 from lddmmlib.experiments._real import SHAPES, real_shapes
 from lddmmlib.experiments.labels import with_interval
-from lddmmlib.faces import statistics
+from lddmmlib.faces import curve_sets, statistics
 
 # The 12 curves of LDDMM-Face's released code on 68 points: consecutive and open, eyes and lips too.
-NAMES = ("left jaw", "right jaw", "left brow", "right brow", "nose bridge", "nose base", "left eye", "right eye")
-NAMES += ("outer lip, upper", "outer lip, lower", "inner lip, upper", "inner lip, lower")
-ENDS = (0, 9, 17, 22, 27, 31, 36, 42, 48, 55, 60, 65, 68)
+CURVES = curve_sets.get("300w-68")
 
 
 def curves(points: Tensor) -> Curves:
     """Faces (..., 68, 2) as the 12 curves."""
-    return Curves(points, [slice(a, b) for a, b in pairwise(ENDS)], coupled=False)
+    return Curves(points, list(CURVES.values()), coupled=False)
 
 
 def sigma_w(face: Curves) -> Tensor:
     """Half of σ_V = (Δx + Δy) / 2, the extent of each curve: (curves,). Paper A, section 4."""
-    extents = [face.points[list(i)].amax(0) - face.points[list(i)].amin(0) for i in face.indices]
-    return torch.stack(extents).mean(-1) / 2
+    return curve_sets.widths(face.points, "300w-68") / 2
 
 
 def nearest_term(z: Curves, y: Curves) -> Tensor:
@@ -87,7 +83,7 @@ def curve_figures(template: Curves, shapes: Tensor) -> dict:
     }
     return {
         "count": len(shapes),
-        "curves": list(NAMES),
+        "curves": list(CURVES),
         "sigma_w_percent": width.tolist(),
         "norm2_of_mean": {"own": currents.norm2(template, width).tolist(), "first": _norm2(template, width[0].item())},
         "distance2_to_mean": {"own": with_interval(own), "first": with_interval(first)},

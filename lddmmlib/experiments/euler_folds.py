@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -13,14 +12,11 @@ from lddmmlib._shapes import Float
 from lddmmlib.experiments import Experiment
 from lddmmlib.experiments._real import SHAPES, real_shapes
 from lddmmlib.experiments.labels import in_box, with_interval
-from lddmmlib.faces import schemes, statistics
+from lddmmlib.faces import curve_sets, schemes, statistics
 from lddmmlib.kernels import gaussian
 
-# The twelve curves that LDDMM-Face's released code makes of 68 points: where each begins, and the end.
-STARTS = (0, 9, 17, 22, 27, 31, 36, 42, 48, 55, 60, 65, 68)
-NAMES = ("left jaw", "right jaw", "left brow", "right brow", "nose bridge", "nose base", "left eye", "right eye")
-NAMES += ("outer lip, upper", "outer lip, lower", "inner lip, upper", "inner lip, lower")
-CURVES = {name: slice(*ends) for name, ends in zip(NAMES, pairwise(STARTS), strict=True)}
+# The twelve curves that LDDMM-Face's released code makes of 68 points.
+CURVES = {name: slice(i[0], i[-1] + 1) for name, i in curve_sets.get("300w-68").items()}
 LIMIT = 2 * math.sqrt(math.e / 2)  # of two Euler steps, in σ_V: farther, and a lone landmark folds the plane
 LEVELS = (0.5, 0.95, 0.99, 1.0)
 FEW = 6  # points: of longer curves K is nearly singular, and momenta for an exact fit are not found
@@ -28,7 +24,7 @@ FEW = 6  # points: of longer curves K is nearly singular, and momenta for an exa
 
 def widths(mean: Float[Tensor, "68 2"]) -> Float[Tensor, " 12"]:
     """σ_V of each curve by paper A's rule, (Δx + Δy) / 2 of its extent in the mean shape; in the unit of the points."""
-    return torch.stack([(mean[c].amax(0) - mean[c].amin(0)).mean() for c in CURVES.values()])
+    return curve_sets.widths(mean, "300w-68")
 
 
 def farthest(shapes: Float[Tensor, "k 68 2"], mean: Float[Tensor, "68 2"]) -> Float[Tensor, "k 12"]:

@@ -413,7 +413,7 @@ def predict(model: nn.Module, batch: Crop, to: str | Curves | None = None) -> Fl
 
 
 def registered(
-    mean: Float[Tensor, "m 2"], scheme: str, onto: Float[Tensor, "n 2"], onto_scheme: str, how: str = "affine"
+    mean: Float[Tensor, "m 2"], scheme: str, onto: Float[Tensor, "n 2"], onto_scheme: str, register: str = "affine"
 ) -> Float[Tensor, "m 2"]:
     """Bring the mean face of one scheme onto that of another: the affine map that fits the places of both best.
 
@@ -423,8 +423,8 @@ def registered(
         mean: (m, 2), of ``scheme``, in any frame.
         scheme, onto_scheme: the names of both.
         onto: (n, 2), of ``onto_scheme``.
-        how: "affine", as in the paper; "match": then by the geodesic flow that carries these places onto those, with
-            all landmarks as passengers.
+        register: "affine", as in the paper; "match": then by the geodesic flow that carries these places onto those,
+            with all landmarks as passengers.
 
     Returns:
         (m, 2) in the frame of ``onto``.
@@ -440,7 +440,7 @@ def registered(
     >>> torch.allclose(registered(turned, "300w-68", mean, "300w-68"), mean)
     True
     """
-    _checks.one_of(how, "how", ("affine", "match"))
+    _checks.one_of(register, "register", ("affine", "match"))
     curve_sets.mean_shape(mean, scheme)
     fewer = len(mean) <= len(onto)
     p = mean if fewer else schemes.convert(mean, scheme, onto_scheme)
@@ -454,7 +454,7 @@ def registered(
         raise ValueError(f"mean: needed three places that both tell, not on a line, got {got}; choose other schemes")
     A = torch.linalg.lstsq(X, q).solution
     placed = torch.cat([mean.double() - centre, ones.new_ones(len(mean), 1)], -1) @ A
-    if how == "match":
+    if register == "match":
         unit = (q.amax(0) - q.amin(0)).max() / FACE  # `matching` weighs lengths for a face of some hundreds of px
         placed = unit * matching.match(X @ A / unit, q / unit, FACE / 5, gamma=1e-3, points=placed / unit).points
     return placed.to(mean)

@@ -19,6 +19,7 @@ import lddmmlib
 from lddmmlib import flows, kernels, matching
 from lddmmlib._engine.lbfgs import minimise
 from lddmmlib.curves import Curves
+from lddmmlib.faces import curve_sets
 
 try:
     os.environ.setdefault("PYKEOPS_VERBOSE", "0")
@@ -28,10 +29,7 @@ except ImportError:
 
 STEPS, SIGMA = 10, 60.0
 AIMS = {68: 1.2, 194: 2.0, 1000: 10.0}  # both ways, against plain autograd
-# The twelve curves of 300W in the released layer of paper A.
-SLICES = [slice(a, b) for a, b in zip(
-    (0, 9, 17, 22, 27, 31, 36, 42, 48, 55, 60, 65), (9, 17, 22, 27, 31, 36, 42, 48, 55, 60, 65, 68), strict=True
-)]  # fmt: skip
+SLICES = [slice(i[0], i[-1] + 1) for i in curve_sets.get("300w-68").values()]  # paper A's twelve curves
 
 
 def rk2(field, state, steps=STEPS):

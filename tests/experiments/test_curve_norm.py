@@ -22,7 +22,7 @@ def template():
 
 
 def test_the_curves_are_twelve_and_the_width_is_half_the_mean_of_the_extents(template):
-    assert len(template.indices) == len(run.NAMES) == 12
+    assert len(template.indices) == len(run.CURVES) == 12
     x = template.points[17:22].numpy()  # the left brow
     assert run.sigma_w(template)[2] == pytest.approx(np.ptp(x, axis=0).mean() / 2)
 
