@@ -148,6 +148,30 @@ def encode(
     return along_y[..., :, None] * along_x[..., None, :]
 
 
+def encode_by_loops(point: Float[Tensor, " 2"], size: tuple[int, int], sigma: float) -> Float[Tensor, "h w"]:
+    """Draw the map of one landmark cell by cell: the version to read of `encode`, without rounding, H = 1.
+
+    Args:
+        point: (u, v), in cells.
+        size: (h, w) of the map.
+        sigma: width of the Gaussian, cells.
+
+    Returns:
+        (h, w), h_ij = exp(-((j - u)² + (i - v)²) / 2σ²).
+
+    Paper C, equation 1 around the place of equation 3.
+
+    >>> encode_by_loops(torch.tensor([1.0, 0.5]), (2, 3), sigma=1.0)
+    tensor([[0.5353, 0.8825, 0.5353],
+            [0.5353, 0.8825, 0.5353]])
+    """
+    (u, v), h = point.tolist(), point.new_zeros(size)
+    for i in range(size[0]):
+        for j in range(size[1]):
+            h[i, j] = math.exp(-((j - u) ** 2 + (i - v) ** 2) / (2 * sigma**2))
+    return h
+
+
 def height(sigma: float, peak: str = "one") -> float:
     """The height H of a map's peak: 1, or 1/(2πσ²) by the density.
 
@@ -217,6 +241,32 @@ def decode(
         cell = _soft(maps, tau) if method == "soft" else _barycentre(maps)
     cell = cell.to(maps.dtype).masked_fill(_empty(maps, value)[..., None], torch.nan)
     return to_pixels(cell, stride, alignment)
+
+
+def decode_by_loops(h: Float[Tensor, "h w"], d: int = 5, tau: float = 10.0) -> Float[Tensor, " 2"]:
+    """Find the landmark of one map cell by cell: the version to read of `decode` by the local soft-argmax.
+
+    Args:
+        h: the map, (h, w).
+        d: side of the window, odd, cells.
+        tau: τ, by which the map is multiplied before the softmax.
+
+    Returns:
+        (x, y), in cells: the largest value's cell ŷ, and Δ = Σ_mn w_mn (m, n) over the window.
+
+    Paper C, equations 4 and 5.
+
+    >>> decode_by_loops(encode_by_loops(torch.tensor([9.3, 7.8]), (16, 20), sigma=2.0)).round(decimals=3)
+    tensor([9.2920, 7.8060])
+    """
+    i, j = divmod(h.argmax().item(), h.shape[1])
+    total = x = y = 0.0
+    for m in range(-(d // 2), d // 2 + 1):
+        for n in range(-(d // 2), d // 2 + 1):
+            if 0 <= i + m < h.shape[0] and 0 <= j + n < h.shape[1]:
+                w = math.exp(tau * (h[i + m, j + n] - h[i, j]))  # any constant cancels; with this one none is too large
+                total, x, y = total + w, x + w * n, y + w * m
+    return h.new_tensor([j + x / total, i + y / total])
 
 
 @_checks.full_precision

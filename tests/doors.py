@@ -25,7 +25,9 @@ MODULES = [kernels, currents, flows, matching, lars, heatmaps, optimal_transport
 APART = {
     "phi", "slope", "check", "between",  # parts that modules share, behind the doors
     "height", "softmax_width", "real_300w",  # numbers and files alone
-    "shoot_by_equations", "sinkhorn_by_iterating", "w1_by_linear_program",  # versions to read: they refuse nothing
+    "shoot_by_equations", "sinkhorn_by_iterating", "w1_by_linear_program", "encode_by_loops", "decode_by_loops",
+    "norm2_by_loops", "match_by_descending", "fit_by_solving", "evaluate_by_loops", "warp_by_pixels",
+    # ... versions to read: they refuse nothing
     "both", "siamese_loss", "correction_loss", "corrected_landmarks", "network_input", "stacks", "heatmaps_of",
     "stride", "target", "l2_loss", "l2_of_stacks", "cross_entropy_loss", "soft_argmax_loss", "landmarks_from",
     "predict",

@@ -52,6 +52,10 @@ ELSEWHERE_TOLD = {  # public, without a case: why
     "flows.certified": "part of min_steps", "matching.loss": "discrepancy over a length",
     "flows.shoot_by_equations": "a version to read", "optimal_transport.sinkhorn_by_iterating": "a version to read",
     "optimal_transport.w1_by_linear_program": "a version to read, by SciPy",
+    "heatmaps.encode_by_loops": "a version to read", "heatmaps.decode_by_loops": "a version to read",
+    "currents.norm2_by_loops": "a version to read", "matching.match_by_descending": "a version to read",
+    "polyharmonic.fit_by_solving": "a version to read", "polyharmonic.evaluate_by_loops": "a version to read",
+    "polyharmonic.warp_by_pixels": "a version to read",
 }  # fmt: skip
 
 

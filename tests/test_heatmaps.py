@@ -1,9 +1,7 @@
 """Encoders and decoders against closed forms, brute force, SciPy, and each other."""
 
-import importlib.util
 import math
 from inspect import unwrap
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,10 +9,7 @@ import torch
 from scipy import ndimage, stats
 
 from lddmmlib import heatmaps
-
-_spec = importlib.util.spec_from_file_location("quantisation", Path(__file__).parent / "oracles" / "quantisation.py")
-oracles = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(oracles)
+from tests.oracles import quantisation as oracles
 
 NAN = float("nan")
 SIZE = (40, 56)  # not square: who swaps an axis is found out
@@ -58,6 +53,12 @@ def test_encode_is_the_gaussian_cell_by_cell(peak):
             for j in range(7):
                 value = factor * math.exp(-((j - x) ** 2 + (i - y) ** 2) / (2 * sigma**2))
                 assert math.isclose(maps[k, i, j], value, rel_tol=1e-12)
+
+
+@pytest.mark.parametrize("place", [[20.3, 11.8], [0.0, 39.0], [-2.5, 41.0]])
+def test_encode_agrees_with_the_version_to_read(place):
+    point = torch.tensor(place, dtype=torch.float64)
+    close(heatmaps.encode(point[None], SIZE, 1.7)[0], heatmaps.encode_by_loops(point, SIZE, 1.7))
 
 
 def test_the_density_sums_to_one():
@@ -167,6 +168,16 @@ def test_local_soft_is_the_sum_cell_by_cell(window, tau):
     maps = torch.cat([noisy(6) - 0.5, heatmaps.encode(border, SIZE, 2.0)])
     want = torch.tensor([oracles.local_soft_argmax(m.tolist(), window, tau) for m in maps], dtype=torch.float64)
     close(heatmaps.decode(maps, "local_soft", window, tau), want, 1e-11)
+
+
+@pytest.mark.parametrize("tau", [1.0, 10.0, 1000.0])
+def test_decode_agrees_with_the_version_to_read(tau):
+    """At the border, where the window loses cells, and on maps that are no Gaussians, too."""
+    corner = heatmaps.encode(torch.tensor([[0.4, 38.7]], dtype=torch.float64), SIZE, 2.0)
+    maps = torch.cat([noisy(6), corner])
+    for window in (3, 5):
+        want = torch.stack([heatmaps.decode_by_loops(h, window, tau) for h in maps])
+        close(heatmaps.decode(maps, "local_soft", window, tau), want, 1e-10)
 
 
 def test_soft_is_a_local_one_whose_window_holds_the_map():
