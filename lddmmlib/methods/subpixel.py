@@ -1,18 +1,19 @@
-"""Sub-pixel heatmap regression (paper C): targets that are not rounded, windows that read them, two views that agree.
+"""Sub-pixel heatmap regression (paper C): targets without rounding, decoding in a window, consistency of two views.
 
-A network Φ learns a Gaussian for each landmark by the pixel-wise L2 loss, with its centre where the landmark is (eq. 3)
-and not on the nearest cell (eq. 2): `heatmaps.encode(rounding="none")`. At test `heatmaps.decode("local_soft")` reads
-the maps (eq. 4-5). In training, two views T_0, T_1 of one face have to give the same maps (eq. 6), once these are
-brought back to the face's own frame:
+A network Φ learns a Gaussian for each landmark by the pixel-wise L2 loss, centred at the landmark (eq. 3)
+instead of the nearest cell (eq. 2): `heatmaps.encode(rounding="none")`. At test time `heatmaps.decode("local_soft")`
+decodes the maps (eq. 4-5). In training, two views T_0, T_1 of one face must give the same maps (eq. 6), after both are
+mapped back to the face's own frame:
 
     Ĥ = T_0⁻¹ Φ(T_0 X) + T_1⁻¹ Φ(T_1 X).
 
 **Scale.** The paper does not say what Ĥ is compared with. A sum of two maps of height 1 has height 2, so its target is
-2h. Here it is their mean that is compared with h: the same loss over 4, the same minimum, of the scale of the loss
-that its rivals have, so that one rate serves all. Where one view alone shows a cell, the mean is that view's map;
-where none does, the cell does not count.
+2h. Here their mean is compared with h: the same loss divided by 4, with the same minimum, on the scale of its rivals'
+losses, so that one learning rate suits all. Where only one view covers a cell, the mean is the map of that view;
+where none does, the cell is ignored.
 
-**Frame.** h has the width σ in the face's own frame. A view that enlarges by k has to draw Gaussians k σ wide.
+**Frame.** h has the width σ in the face's own frame. In a view enlarged by k the network must draw Gaussians of
+width k σ.
 
 Rivals of the paper's Table 1: `Corrected`, a learned correction of whole cells, and `soft_loss`, a global soft-argmax.
 """
@@ -40,16 +41,25 @@ RECIPE = STILL._replace(turn=30.0, turned=1.0, scale=(0.85, 1.15), flipped=0.5, 
 
 
 class Pair(NamedTuple):
-    """Two views of one face. A `DataLoader` stacks pairs as they are."""
+    """Two views of one face. A `DataLoader` stacks pairs without a collate function.
+
+    >>> from lddmmlib.faces import synthetic
+    >>> views = Views(Crops(synthetic.Faces(1, "studio", size=64), "300w-68", size=32, how=RECIPE))
+    >>> views.draw(0, np.random.default_rng(0)).landmarks.shape
+    torch.Size([68, 2])
+    """
 
     first: Crop
     second: Crop
-    landmarks: Float[Tensor, "n 2"]  #: px of the canonical crop, the frame that both come back to
-    moves: Float[Tensor, "2 2 3"]  #: T_0 and T_1: canonical crop -> view, px; a determinant below 0 is a flip
+    landmarks: Float[Tensor, "n 2"]  #: px of the canonical crop, the frame to which both are mapped back
+    moves: Float[Tensor, "2 2 3"]  #: T_0 and T_1: canonical crop -> view, px; a negative determinant is a flip
 
 
 class Views(Dataset):
-    """Two random views of each face, for `training.fit`: ``draw(i, rng)``, each cut from the photograph directly.
+    """Two random views of each face, for `training.fit`: `draw(i, rng)`, each resampled from the photograph directly.
+
+    Args:
+        data: the faces and their augmentation.
 
     >>> from lddmmlib.faces import synthetic
     >>> views = Views(Crops(synthetic.Faces(2, "studio", size=64), "300w-68", size=32, how=RECIPE))
@@ -65,7 +75,12 @@ class Views(Dataset):
         return len(self.data)
 
     def draw(self, index: int, rng: np.random.Generator) -> Pair:
-        """The views of face ``index`` as the generator will have them."""
+        """Two random views of a face.
+
+        Args:
+            index: the face.
+            rng: the source of randomness.
+        """
         data = self.data
         image, landmarks, visible, *_ = data.faces[index]
         still = crops.frame(crops.box(landmarks), data.size, data.margin)
@@ -75,7 +90,14 @@ class Views(Dataset):
 
 
 def both(pair: Pair) -> Crop:
-    """The views of a batch of pairs as one batch of crops, all first ones first."""
+    """The views of a batch of pairs as one batch of crops, all first views first.
+
+    >>> from lddmmlib.faces import synthetic
+    >>> views = Views(Crops(synthetic.Faces(1, "studio", size=64), "300w-68", size=32, how=RECIPE))
+    >>> pair = torch.utils.data.default_collate([views.draw(0, np.random.default_rng(0))])
+    >>> both(pair).image.shape
+    torch.Size([2, 3, 32, 32])
+    """
     return Crop(*(torch.cat(parts) for parts in zip(pair.first, pair.second, strict=True)))
 
 
@@ -87,17 +109,28 @@ def brought_back(
     stride: float = 1,
     alignment: str = "centre",
 ) -> tuple[Float[Tensor, "b n h w"], Bool[Tensor, "b h w"]]:
-    """T⁻¹ of eq. 6: what a view's map says at each cell u of the face's own frame, h(A u), A the move in cells.
+    """The maps of a view in the face's own frame, T⁻¹ of eq. 6: at each cell u of the frame h(A u), A the move in
+    cells.
 
-    By the exact affine map; in a flipped view left eyes are right ones, so channels are permuted. Between cells the
-    maps are continued by the cubic spline through them, which takes a Gaussian of σ = 2 there and back within
-    0.005 cells. (A line between two cells makes it flatter by up to 1/(4σ²); PyTorch's bicubic, whose weights for a
-    quarter of the way have their mean at 0.297, moves it.) Linear in the maps, and differentiable.
+    The maps are resampled by the exact affine map; in a flipped view left eyes are right ones, so channels are
+    permuted. Between cells the maps are interpolated by a cubic spline, which moves a Gaussian of σ = 2 there and back
+    within 0.005 cells. (Linear interpolation flattens it by up to 1/(4σ²); PyTorch's bicubic one, whose weights at a
+    quarter have their mean at 0.297, moves it.) Linear in the maps, and differentiable.
 
-    maps: (b, n, h, w) of the views. moves: (b, 2, 3), px of the frame -> px of the view, as in a `Pair`. flip: which
-    landmark each becomes in the mirror (`schemes.get(...).flip`). stride, alignment: see `heatmaps`.
-    Returns the maps in the frame, zero where the view does not reach, and the cells (b, h, w) where it does.
-    Raises ValueError for flip of another length than n. Paper C, equation 6.
+    Args:
+        maps: (b, n, h, w), of the views.
+        moves: (b, 2, 3), px of the frame -> px of the view, as in a `Pair`.
+        flip: the landmark that each becomes in the mirror (`schemes.get(...).flip`).
+        stride: px a cell, see `heatmaps`.
+        alignment: see `heatmaps`.
+
+    Returns:
+        The maps in the frame (b, n, h, w), zero outside the view, and a mask (b, h, w) of the cells inside the view.
+
+    Raises:
+        ValueError: flip has another length than n.
+
+    Paper C, equation 6.
 
     >>> view = heatmaps.encode(torch.tensor([[[5.3, 4.1]]]), (10, 10), sigma=2.0)
     >>> right = torch.tensor([[[1.0, 0.0, 0.5], [0.0, 1.0, 0.0]]])  # in the view all is half a cell further right
@@ -118,7 +151,7 @@ def brought_back(
     if len(flip) != maps.shape[1]:
         raise ValueError(f"flip: needed the scheme of the {maps.shape[1]} maps, got one of {len(flip)} landmarks")
     (h, w), origin = maps.shape[-2:], (stride - 1) / 2 if alignment == "centre" else 0.0
-    # Cells of the frame -> its pixels -> pixels of the view -> the view's cells.
+    # Cells of the frame -> pixels of the frame -> pixels of the view -> cells of the view.
     pixels = moves.new_tensor([[stride, 0, origin], [0, stride, origin]]).expand_as(moves)
     A = crops.then(crops.then(pixels, moves), crops.inverse(pixels))
     y, x = torch.meshgrid(*(torch.arange(k, dtype=A.dtype, device=A.device) for k in (h, w)), indexing="ij")
@@ -130,10 +163,10 @@ def brought_back(
 
 
 def _spline(maps: Tensor, at: Tensor) -> Tensor:
-    """The cubic B-spline through all cells, 0 outside, at the places (b, h, w, 2): (b, n, h, w).
+    """The cubic B-spline through all cells, 0 outside, at the positions (b, h, w, 2): (b, n, h, w).
 
-    Its coefficients c solve (c_(k-1) + 4 c_k + c_(k+1)) / 6 = h_k, along each axis. Of the four weights of an axis the
-    outer two pairs are each read by one bilinear sample between their cells.
+    Its coefficients c solve (c_(k-1) + 4 c_k + c_(k+1)) / 6 = h_k along each axis. The four weights of an axis form two
+    pairs; each pair is read by one bilinear sample between its two cells.
     """
     for axis in (-2, -1):
         one = torch.eye(maps.shape[axis], dtype=torch.float64, device=maps.device)
@@ -154,7 +187,14 @@ def _spline(maps: Tensor, at: Tensor) -> Tensor:
 
 
 def stacks(model: nn.Module, images: Tensor) -> list[Tensor]:
-    """The maps (b, n, h, w) of every stack, the last is read; images (b, 3, ...) uint8. In single precision at least.
+    """The maps of every stack of a network, in single precision at least; the last stack is used for prediction.
+
+    Args:
+        model: from images (b, 3, h, w) in [0, 1] to maps or a list of maps.
+        images: (b, 3, h, w) uint8.
+
+    Returns:
+        A list of maps (b, n, h', w').
 
     >>> images = torch.full((1, 3, 2, 2), 255, dtype=torch.uint8)
     >>> [maps.amax().item() for maps in stacks(nn.Identity(), images)]
@@ -168,9 +208,16 @@ def stacks(model: nn.Module, images: Tensor) -> list[Tensor]:
 def heatmap_loss(
     maps: Float[Tensor, "b n h w"], target: Float[Tensor, "b n h w"], seen: Bool[Tensor, "b h w"] | None = None
 ) -> Float[Tensor, ""]:
-    """Pixel-wise L2: Σ_ij (ĥ_ij - h_ij)², the mean over landmarks; a sum over cells, so of one scale for any size.
+    """The pixel-wise L2 loss Σ_ij (ĥ_ij - h_ij)², summed over cells and averaged over landmarks.
 
-    A landmark whose target is zeros alone, a missing one, is left out, and so are cells that are not ``seen``.
+    As a sum over cells it has one scale for maps of any size. A landmark whose target is all zeros is missing and is
+    ignored, and so are cells that are not `seen`.
+
+    Args:
+        maps: ĥ, (b, n, h, w).
+        target: h, (b, n, h, w).
+        seen: (b, h, w), True for the cells that count; None for all.
+
     Paper C, section 5.1.
 
     >>> target = torch.zeros(1, 2, 3, 3)
@@ -197,8 +244,26 @@ def heatmap_loss(
 
 
 def plain_loss(model: nn.Module, batch: Crop, sigma: float = 2.0, rounding: str = "none") -> Float[Tensor, ""]:
-    """The L2 loss of a batch of crops, summed over stacks. Of ``both(pair)`` it is the control of `siamese_loss`: as
-    many views, as much computation, and no agreement asked for. ``sigma`` in cells. Paper C, section 5.1."""
+    """The L2 loss of a batch of crops, summed over stacks.
+
+    With `both(pair)` as the batch it is the control of `siamese_loss`: as many views and as much computation, without
+    the consistency.
+
+    Args:
+        model: from images to maps or a list of maps.
+        batch: the crops.
+        sigma: width of the targets, cells.
+        rounding: as in `heatmaps.encode`.
+
+    Paper C, section 5.1.
+
+    >>> from lddmmlib.faces import synthetic
+    >>> faces = Crops(synthetic.Faces(1, "studio", size=64), "300w-68", size=64)
+    >>> batch = torch.utils.data.default_collate([faces[0]])
+    >>> model = StackedHourglass(blocks=1, channels=16, depth=2)
+    >>> plain_loss(model, batch).item() > 0
+    True
+    """
     return _of_stacks(stacks(model, batch.image), batch, sigma, rounding)
 
 
@@ -207,9 +272,24 @@ def _of_stacks(found: list[Tensor], batch: Crop, sigma: float, rounding: str) ->
 
 
 def siamese_loss(model: nn.Module, pair: Pair, flip: Sequence[int], sigma: float = 2.0) -> Float[Tensor, ""]:
-    """The L2 loss of the mean of both views' maps, brought back, against h in the face's own frame; summed over stacks.
+    """The L2 loss between h and the mean of both views' maps in the face's own frame, summed over stacks.
 
-    Both views go through the network as one batch. Paper C, equation 6, over 4: see the module on scale.
+    Both views pass through the network in one batch.
+
+    Args:
+        model: from images to maps or a list of maps.
+        pair: a batch of pairs.
+        flip: the landmark that each becomes in the mirror (`schemes.get(...).flip`).
+        sigma: width of the targets, cells.
+
+    Paper C, equation 6, divided by 4: see the module on scale.
+
+    >>> from lddmmlib.faces import schemes, synthetic
+    >>> views = Views(Crops(synthetic.Faces(1, "studio", size=64), "300w-68", size=64, how=RECIPE))
+    >>> pair = torch.utils.data.default_collate([views.draw(0, np.random.default_rng(0))])
+    >>> model = StackedHourglass(blocks=1, channels=16, depth=2)
+    >>> siamese_loss(model, pair, schemes.get("300w-68").flip).item() > 0
+    True
     """
     images, value = torch.cat([pair.first.image, pair.second.image]), 0.0
     moves = pair.moves.transpose(0, 1).flatten(0, 1)  # (b, view, 2, 3) -> (view b, 2, 3)
@@ -222,15 +302,44 @@ def siamese_loss(model: nn.Module, pair: Pair, flip: Sequence[int], sigma: float
 
 
 def target(landmarks: Tensor, maps: Tensor, images: Tensor, sigma: float, rounding: str = "none") -> Tensor:
-    """h for maps of these images, whose stride is the quotient of their sides."""
+    """The target h for maps of the given images, whose stride is the quotient of their sides.
+
+    Args:
+        landmarks: (b, n, 2), px of the images.
+        maps: (b, n, h, w), which give the size of the target.
+        images: (b, 3, ., .), which give the stride.
+        sigma: width of the Gaussians, cells.
+        rounding: as in `heatmaps.encode`.
+
+    Returns:
+        (b, n, h, w).
+
+    >>> maps, images = torch.zeros(1, 1, 5, 5), torch.zeros(1, 3, 20, 20)
+    >>> target(torch.tensor([[[9.5, 9.5]]]), maps, images, sigma=1.0)[0, 0, 2, 2].item()
+    1.0
+    """
     size, stride = tuple(maps.shape[-2:]), images.shape[-1] / maps.shape[-1]
     return heatmaps.encode(landmarks.float(), size, sigma, rounding, stride=stride)
 
 
 def soft_loss(model: nn.Module, batch: Crop) -> Float[Tensor, ""]:
-    """Global soft-argmax: the distance, in cells, of the mean under softmax(maps) from the landmark; no Gaussian.
+    """The loss of the global soft-argmax: the distance, in cells, between the mean under softmax(maps) and the
+    landmark.
 
-    Landmarks beyond the crop are left out: no mean reaches them. Paper C, section 4.1, after Luvizon et al., 2019.
+    It uses no Gaussian target. Landmarks outside the crop are ignored, because no mean reaches them.
+
+    Args:
+        model: from images to maps or a list of maps.
+        batch: the crops.
+
+    Paper C, section 4.1, after Luvizon et al., 2019.
+
+    >>> from lddmmlib.faces import synthetic
+    >>> faces = Crops(synthetic.Faces(1, "studio", size=64), "300w-68", size=64)
+    >>> batch = torch.utils.data.default_collate([faces[0]])
+    >>> model = StackedHourglass(blocks=1, channels=16, depth=2)
+    >>> soft_loss(model, batch).item() > 0
+    True
     """
     value = 0.0
     for maps in stacks(model, batch.image):
@@ -241,10 +350,13 @@ def soft_loss(model: nn.Module, batch: Crop) -> Float[Tensor, ""]:
 
 
 class Corrected(nn.Module):
-    """An hourglass that also says, in cells, what its largest values lack: Δ = W · mean over cells of features + b.
+    """An hourglass with a learned correction of the maximum, in cells: Δ = W · (mean of the features over cells) + b.
 
     The paper's rival, after DeepCut: "a global pooling operation followed by a fully connected layer ... trained
-    jointly using an l2 loss". Images -> (maps of every stack, Δ (b, n, 2)). Section 4.1 and Table 1.
+    jointly using an l2 loss". It maps images to (maps of every stack, Δ (b, n, 2)). Section 4.1 and Table 1.
+
+    Args:
+        net: the hourglass.
 
     >>> model = Corrected(StackedHourglass(5, blocks=1, channels=16, depth=2))
     >>> model(torch.rand(2, 3, 64, 64))[1].shape
@@ -262,10 +374,25 @@ class Corrected(nn.Module):
 
 
 def correction_loss(model: nn.Module, batch: Crop, sigma: float = 2.0, dynamic: bool = False) -> Float[Tensor, ""]:
-    """The L2 loss with rounded targets, and |Δ - δ|², the mean over landmarks on the crop.
+    """The L2 loss with rounded targets, plus |Δ - δ|² averaged over the landmarks on the crop.
 
-    Static: δ = u - round(u), what the encoder takes away. Dynamic: δ = u - argmax ĥ, what the network as it is lacks.
+    Static: δ = u - round(u), the rounding error of the encoder. Dynamic: δ = u - argmax ĥ, the current error of the
+    network.
+
+    Args:
+        model: a `Corrected` network.
+        batch: the crops.
+        sigma: width of the targets, cells.
+        dynamic: whether δ is dynamic.
+
     Paper C, section 4.1 and Table 1.
+
+    >>> from lddmmlib.faces import synthetic
+    >>> faces = Crops(synthetic.Faces(1, "studio", size=64), "300w-68", size=64)
+    >>> batch = torch.utils.data.default_collate([faces[0]])
+    >>> model = StackedHourglass(blocks=1, channels=16, depth=2)
+    >>> correction_loss(Corrected(model), batch).item() > 0
+    True
     """
     maps, delta = model(batch.image.float() / 255)
     maps, stride = [each.float() for each in maps], batch.image.shape[-1] / maps[-1].shape[-1]
@@ -276,8 +403,17 @@ def correction_loss(model: nn.Module, batch: Crop, sigma: float = 2.0, dynamic: 
 
 
 def decoded(output: Any, side: int, method: str = "local_soft", **how: float) -> Float[Tensor, "b n 2"]:
-    """Landmarks, px, from what a network says of images of this side: its last stack's maps, decoded, or, of a
-    `Corrected` one, the largest value and Δ. how: what else `heatmaps.decode` takes.
+    """Landmarks from the output of a network: the decoded maps of its last stack, or for a `Corrected` one the maximum
+    + Δ.
+
+    Args:
+        output: maps, a list of maps, or the output of a `Corrected` network.
+        side: side of the images, px.
+        method: as in `heatmaps.decode`.
+        how: other arguments of `heatmaps.decode`.
+
+    Returns:
+        (b, n, 2), px.
 
     >>> maps = heatmaps.encode(torch.tensor([[[9.3, 7.8]]]), (16, 16), sigma=2.0)
     >>> decoded([maps], side=64)
@@ -293,5 +429,21 @@ def decoded(output: Any, side: int, method: str = "local_soft", **how: float) ->
 
 
 def predict(model: nn.Module, batch: Crop, **how: Any) -> Float[Tensor, "b n 2"]:
-    """`decoded` landmarks, px of the crops, as `training.evaluate` asks for them."""
+    """Landmarks of a batch of crops, in the form that `training.evaluate` requires.
+
+    Args:
+        model: from images to maps, a list of maps, or the output of a `Corrected` network.
+        batch: the crops.
+        how: arguments of `decoded`.
+
+    Returns:
+        (b, n, 2), px of the crops.
+
+    >>> from lddmmlib.faces import synthetic
+    >>> faces = Crops(synthetic.Faces(1, "studio", size=64), "300w-68", size=64)
+    >>> batch = torch.utils.data.default_collate([faces[0]])
+    >>> model = StackedHourglass(blocks=1, channels=16, depth=2)
+    >>> predict(model, batch, method="argmax").shape
+    torch.Size([1, 68, 2])
+    """
     return decoded(model(batch.image.float() / 255), batch.image.shape[-1], **how)

@@ -22,11 +22,12 @@ class CropLandmarker(nn.Module):
     """A landmarker of crops: a network whose maps are decoded as the mean under their softmax. `pretrained` returns
     one.
 
-    Attributes:
-        net: the trained `HRNetV2`.
-        card: its training data, errors and limits.
-        size: the side of the crops that it was trained on, px.
-        scheme: the name of the scheme of its landmarks.
+    It has the arguments as attributes, and `scheme`, the name of the scheme of its landmarks, and `size`, the side of
+    the crops that it was trained on, px.
+
+    Args:
+        net: the trained network.
+        card: its `scheme` and `size`, and more about its training data, errors and limits.
 
     >>> net = HRNetV2(landmarks=19, width=8, modules=(1, 1, 1), blocks=1)
     >>> CropLandmarker(net, {"size": 32, "scheme": "aflw-19"}).eval().size
