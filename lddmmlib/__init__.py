@@ -2,7 +2,8 @@
 
 The floor plan, lowest floor first. A module imports only from floors below its own, or from its left on the same line.
 
-0  trusted tools        `_checks`, `_shapes`
+0  trusted tools        `_checks` `_shapes` · `curves` (a face as curves) · `_engine` (what only makes the
+                        mathematics fast: nothing there is needed to understand a paper)
 1  mathematics          `kernels` `currents` `flows` `matching` (LDDMM, paper A) · `lars` (paper B) · `heatmaps`
                         (paper C) · `optimal_transport` (paper E) · `polyharmonic` (paper D)
 2  faces and data       `faces` (annotation schemes, statistics, drawn faces) · `data` (annotation files, crops,

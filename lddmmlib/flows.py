@@ -17,7 +17,7 @@ The layer of paper A: `flow(Curves(points, slices, coupled=False), alpha, sigma,
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -25,14 +25,14 @@ import torch
 from torch import Tensor
 
 from lddmmlib import _checks
+from lddmmlib._engine import integrate
+from lddmmlib._engine.integrate import METHODS, REACH, State, Units, units_of
+from lddmmlib._engine.pairs import GaussianSum, to_rows
 from lddmmlib._shapes import Float
-from lddmmlib.currents import Curve, Curves, several, widths
-from lddmmlib.kernels import Product, blocks, gaussian, join, pull, rows, unit
+from lddmmlib.curves import PointsLike, Sigma, points_of, with_points
+from lddmmlib.kernels import gaussian
 
-METHODS = {"euler": 1, "rk2": 2, "rk4": 4}  # and their orders
 MOST_STEPS = 10_000  # that `min_steps` tries: a geodesic that needs more is one that no step size tames
-Sigma = float | Sequence[float] | Tensor
-State = tuple[Tensor, ...]
 
 
 class Flow(NamedTuple):
@@ -47,7 +47,7 @@ class Flow(NamedTuple):
     points: Tensor | None
     path: Tensor
     momenta: Tensor
-    x0: Curve
+    x0: PointsLike
     sigma: Sigma
     steps: int
     method: str
@@ -75,17 +75,17 @@ def velocity(
     _checks.positive(sigma, "sigma")
     _checks.alike(points=points, x=x)
     _like(alpha, x, "alpha")
-    return Product.apply(rows(points / sigma), rows(x / sigma), rows(alpha)).mT
+    return GaussianSum.apply(to_rows(points / sigma), to_rows(x / sigma), to_rows(alpha)).mT
 
 
 @_checks.full_precision
 def flow(
-    x0: Curve,
+    x0: PointsLike,
     alpha: Float[Tensor, "*batch n 2"],
     sigma: Sigma,
     steps: int = 10,
     method: str = "rk2",
-    points: Curve | None = None,
+    points: PointsLike | None = None,
 ) -> Flow:
     """x_i(1) = x_i(0) + ∫_0^1 Σ_j k_V(x_j(t), x_i(t)) α_j dt, with momenta constant in time.
 
@@ -108,7 +108,11 @@ def flow(
 
 @_checks.full_precision
 def flow_path(
-    x0: Curve, alpha_t: Float[Tensor, "T *batch n 2"], sigma: Sigma, method: str = "rk2", points: Curve | None = None
+    x0: PointsLike,
+    alpha_t: Float[Tensor, "T *batch n 2"],
+    sigma: Sigma,
+    method: str = "rk2",
+    points: PointsLike | None = None,
 ) -> Flow:
     """x_i(1) = x_i(0) + ∫_0^1 Σ_j k_V(x_j(t), x_i(t)) α_j(t) dt, with α(t) piecewise constant.
 
@@ -129,12 +133,12 @@ def flow_path(
 
 @_checks.full_precision
 def shoot(
-    x0: Curve,
+    x0: PointsLike,
     p0: Float[Tensor, "*batch n 2"],
     sigma: Sigma,
     steps: int = 10,
     method: str = "rk2",
-    points: Curve | None = None,
+    points: PointsLike | None = None,
 ) -> Flow:
     """The geodesic from x0 with initial momenta p0: dx/dt = ∂H/∂p, dp/dt = -∂H/∂x, for t from 0 to 1.
 
@@ -153,7 +157,7 @@ def shoot(
 
 
 @_checks.full_precision
-def hamiltonian(x: Curve, p: Float[Tensor, "*batch n 2"], sigma: Sigma) -> Float[Tensor, "*batch"]:
+def hamiltonian(x: PointsLike, p: Float[Tensor, "*batch n 2"], sigma: Sigma) -> Float[Tensor, "*batch"]:
     """H(x, p) = ½ Σ_i Σ_j k_V(x_i, x_j) p_i·p_j = ½ ||v||²_V, the energy of the velocity field.
 
     x, p, sigma: as in `shoot`. Returns (...,) in the unit of the points squared, summed over curves that flow each
@@ -162,11 +166,11 @@ def hamiltonian(x: Curve, p: Float[Tensor, "*batch n 2"], sigma: Sigma) -> Float
     >>> hamiltonian(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]), 2.0).item()
     12.5
     """
-    frame = frame_of(x, sigma, "x")
-    _like(p, frame.x, "p")
-    q, r = frame.points(frame.x), frame.momenta(p)
-    norm2 = frame.sigma**2 * (r * Product.apply(q, q, r))
-    return norm2.sum((-1, -2) if frame.curves is None else (-1, -2, -3)) / 2
+    units = units_of(x, sigma, "x")
+    _like(p, units.x, "p")
+    q, r = units.points(units.x), units.momenta(p)
+    norm2 = units.sigma**2 * (r * GaussianSum.apply(q, q, r))
+    return norm2.sum((-1, -2) if units.curves is None else (-1, -2, -3)) / 2
 
 
 @_checks.full_precision
@@ -230,7 +234,7 @@ def energy(flow: Flow) -> Float[Tensor, "*batch"]:
     """
 
     def at(k: int, alpha: Tensor) -> Tensor:
-        return hamiltonian(_at(flow.x0, flow.path[k]), alpha, flow.sigma)
+        return hamiltonian(with_points(flow.x0, flow.path[k]), alpha, flow.sigma)
 
     _checks.kind(flow, "flow", Flow)
     if flow.geodesic:
@@ -239,7 +243,7 @@ def energy(flow: Flow) -> Float[Tensor, "*batch"]:
 
 
 @_checks.full_precision
-def transport(flow: Flow, points: Curve) -> Tensor:
+def transport(flow: Flow, points: PointsLike) -> Tensor:
     """a_k(1) = a_k(0) + ∫_0^1 Σ_j k_V(x_j(t), a_k(t)) α_j(t) dt, the flow's map φ_1 at any points a.
 
     points: (..., m, 2); where curves flow alone, Curves that say with which each rides. Returns (..., m, 2): what
@@ -251,15 +255,15 @@ def transport(flow: Flow, points: Curve) -> Tensor:
     True
     """
     _checks.kind(flow, "flow", Flow)
-    frame = frame_of(flow.x0, flow.sigma)
-    z = frame.passengers(points, "flow.x0")
-    for step in _maps(flow, frame):
+    units = units_of(flow.x0, flow.sigma)
+    z = units.passengers(points, "flow.x0")
+    for step in _maps(flow, units):
         z = step(z)
-    return frame.back(z, points)
+    return units.back(z, points)
 
 
 @_checks.full_precision
-def inverse(flow: Flow, points: Curve) -> Tensor:
+def inverse(flow: Flow, points: PointsLike) -> Tensor:
     """φ_1^{-1} at any points y: where a passenger that ends there began.
 
     points: (..., m, 2), or Curves, as in `transport`. Each step z -> z + h Φ(z) is undone by the fixed-point iteration
@@ -273,16 +277,16 @@ def inverse(flow: Flow, points: Curve) -> Tensor:
     True
     """
     _checks.kind(flow, "flow", Flow)
-    frame = frame_of(flow.x0, flow.sigma)
-    z = frame.passengers(points, "flow.x0")
-    for step in reversed(_maps(flow, frame)):
+    units = units_of(flow.x0, flow.sigma)
+    z = units.passengers(points, "flow.x0")
+    for step in reversed(_maps(flow, units)):
         z = _undo(step, z)
-    return frame.back(z, points)
+    return units.back(z, points)
 
 
 @_checks.full_precision
 @_checks.with_gradients
-def jacobian(flow: Flow, points: Curve) -> Float[Tensor, "*batch m"]:
+def jacobian(flow: Flow, points: PointsLike) -> Float[Tensor, "*batch m"]:
     """det Dφ_1 at any points: how much area grows there, negative where the steps folded the plane.
 
     points: as in `transport`. Returns (..., m), the determinant of the derivative of the map that was computed.
@@ -293,17 +297,17 @@ def jacobian(flow: Flow, points: Curve) -> Float[Tensor, "*batch m"]:
     tensor([1., 1.])
     """
     _checks.kind(flow, "flow", Flow)
-    z = _points(points)
+    z = points_of(points)
     _checks.points(z, "points")
     keep = torch.is_grad_enabled() and (z.requires_grad or flow.path.requires_grad)
     # An end depends on its own start alone, so the sum over points gives every point's row at once.
     with torch.enable_grad():
         try:
             z = z if z.requires_grad else z.detach().requires_grad_()
-            end = transport(flow, _at(points, z))
+            end = transport(flow, with_points(points, z))
             x, y = (torch.autograd.grad(e.sum(), z, create_graph=keep, retain_graph=True)[0] for e in end.unbind(-1))
         except RuntimeError:  # inside torch.func, whose own way takes thrice the time
-            end, pull_back = torch.func.vjp(lambda z: transport(flow, _at(points, z)), z)
+            end, pull_back = torch.func.vjp(lambda z: transport(flow, with_points(points, z)), z)
             (x,), (y,) = (pull_back(each.expand_as(end)) for each in torch.eye(2).to(z))
     return x[..., 0] * y[..., 1] - x[..., 1] * y[..., 0]
 
@@ -336,25 +340,25 @@ def certified(flow: Flow) -> bool:
     (False, True)
     """
     _checks.kind(flow, "flow", Flow)
-    frame = frame_of(flow.x0, flow.sigma)
+    units = units_of(flow.x0, flow.sigma)
     h, reach = 1 / flow.steps, REACH[flow.method]
     with torch.no_grad():
-        r = frame.momenta(flow.momenta)
+        r = units.momenta(flow.momenta)
         if not flow.geodesic:
             return bool((h * _slope_by_sum(r) < reach).all())
-        states, slopes = torch.cat([frame.points(flow.path), r], -2)[:-1], []
+        states, slopes = torch.cat([units.points(flow.path), r], -2)[:-1], []
 
         def watched(s: Tensor) -> State:
             slopes.append(_slope_by_norm(*s.split(2, -2)))
-            return _geodesic(s)
+            return integrate.geodesic(s)
 
-        STEPS[flow.method](watched, (states,), h)  # all steps at once: each starts from what was computed
+        integrate.step(flow.method, watched, (states,), h)  # all steps at once: each starts from what was computed
         return all(bool((h * slope < reach).all()) for slope in slopes)
 
 
 @_checks.full_precision
 def min_steps(
-    x0: Curve, alpha: Float[Tensor, "*batch n 2"], sigma: Sigma, method: str = "rk2", geodesic: bool = False
+    x0: PointsLike, alpha: Float[Tensor, "*batch n 2"], sigma: Sigma, method: str = "rk2", geodesic: bool = False
 ) -> int:
     """Number of steps of ``method`` that certainly keep the computed map one-to-one: `certified` says so of them.
 
@@ -381,12 +385,12 @@ def min_steps(
     """
     _checks.one_of(method, "method", METHODS)
     _checks.kind(geodesic, "geodesic", bool)
-    frame = frame_of(x0, sigma)
-    _like(alpha, frame.x, "alpha")
+    units = units_of(x0, sigma)
+    _like(alpha, units.x, "alpha")
     if not alpha.numel():
         return 1
     with torch.no_grad():
-        q, r = frame.points(frame.x), frame.momenta(alpha)
+        q, r = units.points(units.x), units.momenta(alpha)
         slope = (_slope_by_norm(q, r) if geodesic else _slope_by_sum(r)).max().item()
         steps = math.floor(min(slope / REACH[method], 1e15)) + 1
         if not geodesic:
@@ -409,183 +413,42 @@ def _slope_by_sum(r: Tensor) -> Tensor:
 def _slope_by_norm(q: Tensor, r: Tensor) -> Tensor:
     """√2 ||v||_V, for σ = 1, and room for rounding: of large momenta that nearly cancel it leaves no digit of v."""
     total = torch.linalg.vector_norm(r, dim=-2).sum(-1)
-    norm2 = (r * Product.apply(q, q, r)).sum((-1, -2)).clamp(min=0)
+    norm2 = (r * GaussianSum.apply(q, q, r)).sum((-1, -2)).clamp(min=0)
     return (2 * (norm2 + 4 * torch.finfo(r.dtype).eps * total.square())).sqrt()
-
-
-# --- the right-hand sides, for σ = 1 -------------------------------------------------
-
-
-class Hamilton(_checks.Derived):
-    """`hamilton` of s = (q, p), (..., 4, n) in rows, for σ = 1: a kernel evaluation each way, and no matrix kept.
-
-    Both equations come from one sum over six rows, Σ_j k_ij (p, p_x q, p_y q)_j = (v, u_x, u_y)_i:
-
-        Σ_j k_ij (p_i·p_j) (q_i - q_j) = (p_i·v_i) q_i - p_x,i u_x,i - p_y,i u_y,i.
-    """
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def setup_context(ctx, inputs: tuple[Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
-
-    @staticmethod
-    def forward(s: Tensor) -> Tensor:
-        q, p = s.split(2, -2)
-        p_x, p_y = p.split(1, -2)
-        F = torch.cat([p, p_x * q, p_y * q], -2)
-        v, u_x, u_y = join([F @ unit(q, q_i) for (q_i,) in blocks(q, q)]).split(2, -2)
-        return torch.cat([v, 2 * (_dot(p, v) * q - p_x * u_x - p_y * u_y)], -2)
-
-    @staticmethod
-    @_checks.full_precision
-    def backward(ctx, g: Tensor) -> Tensor:
-        """L = Σ_i a_i·dq_i + b_i·dp_i, g = (a, b), is Σ_ij k_ij G_i·F_j where G = ∂L/∂(v, u), and q and p stand before
-        the sums as well; those, and the derivative by F, are the same sums of F and of G."""
-        (s,) = ctx.saved_tensors
-        (q, p), (a, b) = s.split(2, -2), g.split(2, -2)
-        p_x, p_y = p.split(1, -2)
-        b, c = 2 * b, 2 * _dot(q, b)
-        F, G = torch.cat([p, p_x * q, p_y * q], -2), torch.cat([a + c * p, -p_x * b, -p_y * b], -2)
-        FG, GF = torch.cat([F, G], -2), torch.cat([G, F], -2)
-        parts = []
-        for q_i, GF_i in blocks(q, q, GF):
-            K = unit(q, q_i)
-            parts.append(torch.cat([-2 * pull(K * (FG.mT @ GF_i), q_i, q), FG @ K], -2))
-        dq, v, u_x, u_y, dp, d_x, d_y = join(parts).split(2, -2)
-        dq = dq + _dot(p, v) * b + p_x * d_x + p_y * d_y
-        dp = dp + c * v + torch.cat([_dot(q, d_x) - _dot(b, u_x), _dot(q, d_y) - _dot(b, u_y)], -2)
-        return torch.cat([dq, dp], -2)
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    return (a * b).sum(-2, keepdim=True)
-
-
-def _geodesic(s: Tensor, *passengers: Tensor) -> State:
-    """The velocity of (q, p) and of the passengers."""
-    return Hamilton.apply(s), *(Product.apply(z, *s.split(2, -2)) for z in passengers)
-
-
-def _driven(alpha: Tensor) -> Callable[..., State]:
-    """The velocity of q and of the passengers under given momenta."""
-    return lambda q, *passengers: tuple(Product.apply(z, q, alpha) for z in (q, *passengers))
-
-
-# --- one step in time ----------------------------------------------------------------
-
-
-def _euler(v: Callable[..., State], s: State, h: float) -> State:
-    return _add(s, h, v(*s))
-
-
-def _rk2(v: Callable[..., State], s: State, h: float) -> State:
-    return _add(s, h, v(*_add(s, h / 2, v(*s))))
-
-
-def _rk4(v: Callable[..., State], s: State, h: float) -> State:
-    k1 = v(*s)
-    k2 = v(*_add(s, h / 2, k1))
-    k3 = v(*_add(s, h / 2, k2))
-    k4 = v(*_add(s, h, k3))
-    return _add(_add(_add(_add(s, h / 6, k1), h / 3, k2), h / 3, k3), h / 6, k4)
-
-
-STEPS = {"euler": _euler, "rk2": _rk2, "rk4": _rk4}
-# The u > 0 with u + ... + u^order / order! = 1: below it a step's increment is a contraction.
-REACH = {"euler": 1.0, "rk2": math.sqrt(3) - 1, "rk4": 0.6939}
-
-
-def _add(s: State, h: float, k: State) -> State:
-    return tuple(torch.add(a, b, alpha=h) for a, b in zip(s, k, strict=True))
-
-
-# --- from the caller's unit to σ = 1 and back -----------------------------------------
-
-
-class Frame(NamedTuple):
-    """q = (x - centre) / σ and r = p / σ, in rows (..., 2, n); `curves` that flow alone are padded into a batch."""
-
-    x: Tensor
-    curves: Curves | None
-    centre: Tensor
-    sigma: float | Tensor
-
-    def points(self, x: Tensor) -> Tensor:
-        return rows(((x if self.curves is None else self.curves.pad(x)) - self.centre) / self.sigma)
-
-    def momenta(self, p: Tensor) -> Tensor:
-        return rows((p if self.curves is None else self.curves.pad(p) * self.curves.mask()) / self.sigma)
-
-    def passengers(self, points: Curve, name: str = "x0") -> Tensor:
-        z = _points(points)
-        _checks.alike(**{name: self.x, "points": z})
-        if self.curves is None:
-            return rows((z - self.centre) / self.sigma)
-        if not isinstance(points, Curves) or len(points.slices) != len(self.curves.slices):
-            wanted = f"Curves of {len(self.curves.slices)} curves, like x0: each flows alone, so who rides with which?"
-            got = f"{len(points.slices)} curves" if isinstance(points, Curves) else "a tensor"
-            raise ValueError(f"points: needed {wanted}; got {got}")
-        return rows((points.pad(z) - self.centre) / self.sigma)
-
-    def back(self, q: Tensor, like: Curve | None) -> Tensor:
-        x = q.mT * self.sigma + self.centre
-        return x if self.curves is None else like.unpad(x)
-
-
-def frame_of(x0: Curve, sigma: Sigma, name: str = "x0", sigma_name: str = "sigma") -> Frame:
-    x = _points(x0)
-    _checks.points(x, name)
-    alone = isinstance(x0, Curves) and not x0.coupled
-    if not alone and several(sigma):
-        mend = "one a curve goes with coupled=False"
-        raise ValueError(f"{sigma_name}: needed one number for one flow, got {_checks.said(sigma)}; {mend}")
-    padded = x0.pad(x) if alone else x
-    # Any centre does: a flow does not know where it is. Near 0, single precision is at its finest.
-    return Frame(x, x0 if alone else None, padded.detach().mean(-2, keepdim=True), widths(sigma, x0, sigma_name))
-
-
-def _points(x: Curve) -> Tensor:
-    return x.points if isinstance(x, Curves) else x
-
-
-def _at(like: Curve, x: Tensor) -> Curve:
-    return like.at(x) if isinstance(like, Curves) else x
 
 
 # --- the loop ------------------------------------------------------------------------
 
 
 def _run(
-    x0: Curve,
+    x0: PointsLike,
     momenta: Tensor,
     sigma: Sigma,
     steps: int,
     method: str,
-    points: Curve | None,
+    points: PointsLike | None,
     name: str,
     geodesic: bool = False,
 ) -> Flow:
     """momenta: (1 or steps, ..., n, 2), called ``name`` by the caller."""
     _checks.one_of(method, "method", METHODS)
     _checks.whole(steps, "steps")
-    frame = frame_of(x0, sigma)
-    _alike(momenta, frame.x, name)
-    q, r = frame.points(frame.x), frame.momenta(momenta)
-    passengers = () if points is None else (frame.passengers(points),)
+    units = units_of(x0, sigma)
+    _alike(momenta, units.x, name)
+    q, r = units.points(units.x), units.momenta(momenta)
+    passengers = () if points is None else (units.passengers(points),)
     path = [(torch.cat([q, r[0]], -2) if geodesic else q, *passengers)]
     for k in range(steps):
-        v = _geodesic if geodesic else _driven(r[k % len(r)])
-        path.append(STEPS[method](v, path[-1], 1 / steps))
+        v = integrate.geodesic if geodesic else integrate.driven(r[k % len(r)])
+        path.append(integrate.step(method, v, path[-1], 1 / steps))
     states = torch.stack([s for s, *_ in path])
     if geodesic:
-        momenta = states[..., 2:, :].mT * frame.sigma
-        momenta = momenta if frame.curves is None else x0.unpad(momenta)
+        momenta = states[..., 2:, :].mT * units.sigma
+        momenta = momenta if units.curves is None else x0.unpad(momenta)
     return Flow(
-        end=frame.back(path[-1][0][..., :2, :], x0),
-        points=None if points is None else frame.back(path[-1][1], points),
-        path=frame.back(states[..., :2, :], x0),
+        end=units.back(path[-1][0][..., :2, :], x0),
+        points=None if points is None else units.back(path[-1][1], points),
+        path=units.back(states[..., :2, :], x0),
         momenta=momenta if geodesic else momenta.expand(steps, *momenta.shape[1:]),
         x0=x0, sigma=sigma, steps=steps, method=method, geodesic=geodesic,
     )  # fmt: skip
@@ -605,14 +468,14 @@ def _alike(momenta: Tensor, x: Tensor, name: str) -> None:
         raise ValueError(f"{name}: needed {wanted}; got {got}; expand or convert one to the other")
 
 
-def _maps(flow: Flow, frame: Frame) -> list[Callable[[Tensor], Tensor]]:
+def _maps(flow: Flow, units: Units) -> list[Callable[[Tensor], Tensor]]:
     """What each step of a flow does to passengers."""
-    q, r = frame.points(flow.path), frame.momenta(flow.momenta)
+    q, r = units.points(flow.path), units.momenta(flow.momenta)
     states = torch.cat([q, r], -2) if flow.geodesic else q
 
     def step(z: Tensor, k: int) -> Tensor:
-        v = _geodesic if flow.geodesic else _driven(r[k])
-        return STEPS[flow.method](v, (states[k], z), 1 / flow.steps)[1]
+        v = integrate.geodesic if flow.geodesic else integrate.driven(r[k])
+        return integrate.step(flow.method, v, (states[k], z), 1 / flow.steps)[1]
 
     return [partial(step, k=k) for k in range(flow.steps)]
 

@@ -8,17 +8,12 @@ A second derivative (`create_graph=True`) does keep the matrix.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 
 from lddmmlib import _checks
+from lddmmlib._engine.pairs import GaussianSum, to_rows
 from lddmmlib._shapes import Float
-
-AT_ONCE = 2**17  # kernel values held at a time: half a megabyte in single precision, for the cache of a core
-LOG2_E = 1 / math.log(2)
 
 
 @_checks.full_precision
@@ -66,67 +61,4 @@ def product(
         wanted = f"{tuple(b.shape[:-1])} rows of {b.dtype} on {b.device}, like b"
         raise ValueError(f"f: needed {wanted}; got shape {tuple(f.shape)} of {f.dtype} on {f.device}")
     _checks.finite(f, "f")
-    return Product.apply(rows(a / sigma), rows(b / sigma), rows(f)).mT
-
-
-# Below, points and vectors lie in rows, (..., 2, n) and (..., k, n), and σ = 1: whoever calls divides by it. Sums over
-# points are then f @ K with f's rows contiguous, which BLAS does in a fraction of the time of K @ f for few columns.
-
-
-def rows(x: Tensor) -> Tensor:
-    """(..., n, k) -> (..., k, n)."""
-    return x.mT.contiguous()
-
-
-class Product(_checks.Derived):
-    """Σ_j k(a_i, b_j) f_j."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(a: Tensor, b: Tensor, f: Tensor) -> Tensor:
-        return join([f @ unit(b, a_i) for (a_i,) in blocks(b, a)])
-
-    @staticmethod
-    def setup_context(ctx, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
-
-    @staticmethod
-    @_checks.full_precision
-    def backward(ctx, g: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """By C_ij = k_ij g_i·f_j: da_i = -2 Σ_j C_ij (a_i - b_j), db_j = -2 Σ_i C_ij (b_j - a_i), df = Σ_i k_ij g_i."""
-        a, b, f = ctx.saved_tensors
-        da, db, df = [], [], []
-        for a_i, g_i in blocks(b, a, g):
-            K = unit(b, a_i)
-            C = K * (f.mT @ g_i)
-            da.append(-2 * pull(C, a_i, b))
-            db.append(-2 * pull(C.mT, b, a_i))
-            df.append(g_i @ K.mT)
-        return join(da), sum(db[1:], db[0]), sum(df[1:], df[0])
-
-
-def unit(b: Tensor, a: Tensor) -> Tensor:
-    """exp(-|b_j - a_i|²), (..., m, n). From differences, not |b|² - 2 b·a + |a|²: as quick, and nothing cancels.
-
-    As a power of 2, in which torch is up to four times as fast as in one of e.
-    """
-    x, y = (b[..., k, :, None] - a[..., k, None, :] for k in (0, 1))
-    return x.square_().addcmul_(y, y).mul_(-LOG2_E).exp2_()
-
-
-def pull(w: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """Σ_j w_ji (a_i - b_j)."""
-    return w.sum(-2, keepdim=True) * a - b @ w
-
-
-def blocks(b: Tensor, *rows: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """The same few points of each, so many at a time that with all of b they make AT_ONCE pairs."""
-    at_once = max(1, AT_ONCE // max(1, b[..., 0, :].numel()))
-    if at_once >= rows[0].shape[-1]:
-        return iter([rows])
-    return zip(*(x.split(at_once, -1) for x in rows), strict=True)
-
-
-def join(parts: list[Tensor]) -> Tensor:
-    return torch.cat(parts, -1) if len(parts) > 1 else parts[0]
+    return GaussianSum.apply(to_rows(a / sigma), to_rows(b / sigma), to_rows(f)).mT

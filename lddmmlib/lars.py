@@ -24,18 +24,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from lddmmlib import _checks
+from lddmmlib._engine.sweep import PIVOT, STOP, follow
 from lddmmlib._shapes import Float
-
-Array = Tensor | np.ndarray
-STOP = 1e-12  # the path ends where λ falls below this share of its first value
-DELICATE = 1e-5  # a join below this share costs six digits: from then on each knot is refined,
-RENEW = 16  # and the tableau renewed once in so many knots
-PIVOT = 1e-10  # a column joins only if the others explain less than 1 - PIVOT of its square
 
 
 class Path(NamedTuple):
@@ -79,7 +73,7 @@ def path(gram: Float[Tensor, "p p"], xy: Float[Tensor, "p ..."]) -> Path:
     """
     _check(gram, xy)
     columns = xy.reshape(len(xy), -1)
-    lambdas, coefs, n_knots = _follow(gram, columns)
+    lambdas, coefs, n_knots = follow(gram, columns)
     if xy.ndim == 1:
         return Path(lambdas[:, 0], coefs[:, :, 0], int(n_knots[0]))
     return Path(lambdas, coefs, n_knots)
@@ -100,7 +94,7 @@ def budget(gram: Float[Tensor, "p p"], xy: Float[Tensor, "p ..."], tau: float | 
     _check(gram, xy)
     columns = xy.reshape(len(xy), -1)
     limit = _budgets(tau, columns)
-    lambdas, coefs, n_knots = _follow(gram, columns, limit)
+    lambdas, coefs, n_knots = follow(gram, columns, limit)
     last, each = n_knots - 1, torch.arange(columns.shape[1], device=xy.device)
     before = (last - 1).clamp(min=0)
     h, low = coefs[last, :, each], coefs[before, :, each]  # (t, p): the two ends of the segment
@@ -152,135 +146,6 @@ def path_by_solving(gram: Float[Tensor, "p p"], xy: Float[Tensor, " p"]) -> Path
         lambdas.append(lam)
         coefs.append(h)
     return Path(gram.new_tensor(lambdas), torch.stack(coefs), len(lambdas))
-
-
-def _follow(gram: Tensor, xy: Tensor, tau: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-    """All knots of all targets (p, t), each until |h|₁ ≥ tau: lambdas (k, t), coefs (k, p, t), n_knots (t,)."""
-    pivot = PIVOT if gram.dtype == torch.float64 else 1e-5  # a Gram in single precision is not known better
-    sweep = _Sweep(gram.detach().double(), xy.detach().double().T, pivot)
-    running, knots, most = torch.arange(xy.shape[1], device=xy.device), [], 50 * len(xy) + 50
-    limit = torch.inf if tau is None else sweep.array(tau.double())
-    with np.errstate(divide="ignore", invalid="ignore"):  # of quotients that are not asked for
-        while True:
-            lam, h = sweep.knot()
-            knots.append((running, lam, h))
-            goes_on = lam > 0 if tau is None else (lam > 0) & (abs(h).sum(-1) < limit)
-            if not goes_on.all():
-                if not goes_on.any():
-                    break
-                running, limit = running[goes_on], limit if tau is None else limit[goes_on]
-                sweep.keep(goes_on)
-            sweep.pivot()
-            if len(knots) > most:
-                raise RuntimeError(f"path: {len(knots)} knots and no end: tied columns; change one of them a little")
-    return _padded(knots, xy)
-
-
-def _padded(knots: list[tuple], xy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Per step (which targets, λ, h) as tensors, NaN where a target has ended."""
-    (p, t), (targets, lam, h) = xy.shape, zip(*knots, strict=True)
-    join = np.concatenate if isinstance(h[0], np.ndarray) else torch.concatenate
-    lambdas = torch.as_tensor(join([x.reshape(-1) for x in lam])).to(xy)
-    coefs = torch.as_tensor(join([x.reshape(-1, p) for x in h])).to(xy)
-    if targets[-1] is not targets[0]:
-        each, step = torch.cat(targets), torch.tensor([k for k, x in enumerate(targets) for _ in range(len(x))])
-        lambdas = xy.new_full((len(knots), t), torch.nan).index_put_((step.to(each), each), lambdas)
-        coefs = xy.new_full((len(knots), t, p), torch.nan).index_put_((step.to(each), each), coefs)
-    lambdas = lambdas.reshape(-1, t)
-    return lambdas, coefs.reshape(-1, t, p).mT, (~lambdas.isnan()).sum(0)
-
-
-class _Sweep:
-    """Where t targets stand on their paths. Each has a symmetric tableau, the Gram swept on its active set A:
-
-        on A  -G_AA⁻¹,   between A and the others  G_AA⁻¹ G_A·,   on the others the Schur complement,
-
-    so that one product with s and Xᵀy, both 0 off A, gives -d and -u on A, a and G_·A u off A, while its diagonal
-    says which columns are left to join. A join or a drop of k is one update of rank 1 (Beaton's sweep operator).
-
-    It is written in what NumPy and PyTorch have in common. One target alone has no axis of targets and lives in NumPy,
-    whose calls cost a third of PyTorch's; several live in PyTorch, as does whatever is on another device.
-    """
-
-    def __init__(self, gram: Tensor, xy: Tensor, pivot: float):
-        one, zero, least = torch.ones_like(xy), torch.zeros_like(xy), pivot * gram.diagonal().expand_as(xy)
-        # What is known of a variable: s, Xᵀy (0 off A); 1, Xᵀy (0 on A); sides to meet λ on; the least pivot to join.
-        joined = [torch.stack([s * one, xy, zero, zero, -s * one, zero, zero - torch.inf], 1) for s in (1, -1)]
-        off = torch.stack([zero, zero, one, xy, one, -one, least], 1)  # (t, 7, p)
-        alone = len(xy) == 1 and xy.device.type == "cpu"
-        self.xp = np if alone else torch
-        self.array = (lambda x: x[0].numpy()) if alone else torch.as_tensor
-        self.state, self.kinds = self.array(off.clone()), [self.array(x) for x in (*joined, off)]
-        self.kinds = self.xp.stack(self.kinds)  # on A with s = 1, with s = -1; off A
-        self.tensor = gram.expand(len(xy), *gram.shape).clone()
-        self.gram, self.delicate = (gram.numpy() if alone else gram), 0
-        self.size = self.gram.diagonal()
-        self.table = self.array(self.tensor)  # the same memory
-        self.each = () if alone else (torch.arange(len(xy), device=xy.device),)
-        self.lam, self.stop = self.array(torch.full_like(xy[:, 0], torch.inf)), self.array(STOP * xy.abs().amax(1))
-
-    def knot(self) -> tuple[Array, Array]:
-        """The next knot, λ (t,) and h (t, p)."""
-        xp, state, p = self.xp, self.state, self.table.shape[-1]
-        ab = state[..., :2, :] @ self.table
-        ab = self._refined(ab) if self.delicate else ab
-        a, b, sides = ab[..., 0, :], ab[..., 1, :], state[..., 4:6, :]
-        left = self.table.diagonal(0, -2, -1) > state[..., 6, :]
-        # Off A: (σ r) / (1 - σ a) for σ = 1 and -1. On A the same line reads s u / (s d), the λ at which h_j is 0.
-        above = sides * (state[..., 3, :] - b)[..., None, :]
-        below = state[..., 2:3, :] - sides * a[..., None, :]
-        at = xp.where((below > 0) & left[..., None, :], above / below, -1.0).reshape(*left.shape[:-1], 2 * p)
-        self.event = at.argmax(-1)
-        highest = at[*self.each, self.event]
-        goes_on = highest > self.stop
-        self.lam = xp.where(goes_on, xp.minimum(highest, self.lam), 0.0)
-        edge = xp.where(goes_on, highest, xp.inf)[..., None]
-        stays = (state[..., 0, :] != 0) & (at[..., :p] < edge)  # who drops is exactly 0
-        return self.lam, xp.where(stays, self.lam[..., None] * a - b, 0.0)
-
-    def _refined(self, ab: Array, rounds: int = 2) -> Array:
-        """(a, b) by the Gram itself, the tableau only correcting what is left of (s, Xᵀy) on A."""
-        on, right = self.state[..., :1, :] != 0, self.state[..., :2, :]
-        v = -ab * on
-        for _ in range(rounds):
-            v = v - ((right - v @ self.gram) * on) @ self.table * on
-        return self.xp.where(on, -v, v @ self.gram)
-
-    def pivot(self) -> None:
-        """Sweep each tableau on its variable of the last knot, which so joins or drops."""
-        i, p = self.each, self.table.shape[-1]
-        k, side = self.event % p, self.event // p  # 0 where c_k = λ, 1 where c_k = -λ
-        row = self.table[*i, k] + 0.0
-        pivot = row[*i, k]
-        new = row / pivot[..., None]
-        self.tensor.addcmul_(torch.as_tensor(row[..., None]), torch.as_tensor(new[..., None, :]), value=-1)
-        joins = pivot > 0  # off A it is a Schur complement, on A minus the diagonal of an inverse
-        new = self.xp.where(joins[..., None], new, -new)
-        new[*i, k] = -1 / pivot
-        self.table[*i, k] = new
-        self.table[*i, :, k] = new
-        self.state[*i, :, k] = self.kinds[self.xp.where(joins, side, 2), *i, :, k]
-        self.delicate += int(self.delicate > 0 or (joins & (pivot < DELICATE * self.size[k])).any())
-        if self.delicate % RENEW == 1:
-            self._renew()
-
-    def _renew(self) -> None:
-        """The tableaus anew from the Gram and the active sets, without the rounding of all updates before."""
-        gram, on = torch.as_tensor(self.gram), torch.as_tensor(self.state[..., 0, :] != 0)
-        rows, columns = on[..., :, None], on[..., None, :]
-        one = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-        factor = torch.linalg.cholesky(torch.where(rows & columns, gram, one))
-        half = torch.linalg.solve_triangular(factor, gram * rows, upper=False)  # its square is what A explains
-        beside = torch.linalg.solve_triangular(factor.mT, half, upper=True)
-        off = torch.where(rows, beside, torch.where(columns, beside.mT, gram - half.mT @ half))
-        inverse = torch.cholesky_inverse(factor)
-        self.tensor.copy_(torch.where(rows & columns, -inverse, off))
-
-    def keep(self, some: Tensor) -> None:
-        """Go on with some of the targets."""
-        self.tensor, self.state, self.kinds = self.tensor[some], self.state[some], self.kinds[:, some]
-        self.lam, self.stop, self.event = self.lam[some], self.stop[some], self.event[some]
-        self.table, self.each = self.tensor, (self.each[0][: len(self.lam)],)
 
 
 def _gap(gram: Tensor, xy: Tensor, h: Tensor, tau: Tensor) -> float:

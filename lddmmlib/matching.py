@@ -1,27 +1,26 @@
 """Inexact matching: the flow that carries a template near a target at little cost, and statistics of such flows.
 
 The unknowns are momenta at the template. Close points have momenta that do nearly the same, so the plain problem is
-badly scaled. The search is over z, with p0 = (K + 0.001 I)^(-1/2) z: there the energy is nearly |z|².
+badly units_of. The search is over z, with p0 = (K + 0.001 I)^(-1/2) z: there the energy is nearly |z|².
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from lddmmlib import _checks, currents, flows
+from lddmmlib._engine.integrate import units_of
+from lddmmlib._engine.lbfgs import minimise
 from lddmmlib._shapes import Float
-from lddmmlib.currents import Curve, Curves, comparable, widths
-from lddmmlib.flows import Flow, Sigma
+from lddmmlib.curves import Curves, PointsLike, Sigma, comparable, points_of, several, widths, with_points
+from lddmmlib.flows import Flow
 from lddmmlib.kernels import gaussian
 
 MODELS = {"shoot": flows.shoot, "flow": flows.flow}
 RIDGE = 1e-3  # added to K before its inverse root: points that coincide do no harm
-WINDOW = 10  # the steps over which a fall of J is measured
-MEMORY = 10  # the steps whose curvature L-BFGS remembers
 
 
 class Match(NamedTuple):
@@ -65,7 +64,7 @@ class Modes(NamedTuple):
 
 @_checks.full_precision
 def discrepancy(
-    z: Curve, y: Curve, sigma_w: Sigma | None, beta: float = 0.1, landmarks: bool = True
+    z: PointsLike, y: PointsLike, sigma_w: Sigma | None, beta: float = 0.1, landmarks: bool = True
 ) -> Float[Tensor, "*batch"]:
     """D = β D_c + D_l, how far the deformed z is from the target y; of Curves, D = Σ_p (β D_c^p + D_l^p) over curves p.
 
@@ -146,7 +145,12 @@ def loss(
 
 @_checks.full_precision
 def objective(
-    flow: Flow, target: Curve, sigma_w: Sigma | None, beta: float = 0.1, gamma: float = 0.01, landmarks: bool = True
+    flow: Flow,
+    target: PointsLike,
+    sigma_w: Sigma | None,
+    beta: float = 0.1,
+    gamma: float = 0.01,
+    landmarks: bool = True,
 ) -> Float[Tensor, "*batch"]:
     """J = γ ∫_0^1 ||v_t||²_V dt + D(φ_1 · C, S), what a matching makes small.
 
@@ -160,10 +164,10 @@ def objective(
     _checks.kind(flow, "flow", Flow)
     _weights(beta, gamma)
     _targets("target", target, sigma_w, nan=sigma_w is None)
-    _checks.same(**{"flow.end": flow.end, "target": _points(target)})
-    _checks.batch(flow.end.shape[:-2], **{"flow.end": flow.end, "target": _points(target)})
-    if landmarks and _points(target).shape != flow.end.shape:
-        got = f"{tuple(flow.end.shape)} and {tuple(_points(target).shape)}"
+    _checks.same(**{"flow.end": flow.end, "target": points_of(target)})
+    _checks.batch(flow.end.shape[:-2], **{"flow.end": flow.end, "target": points_of(target)})
+    if landmarks and points_of(target).shape != flow.end.shape:
+        got = f"{tuple(flow.end.shape)} and {tuple(points_of(target).shape)}"
         raise ValueError(f"flow.end, target: needed the same points, got {got}; landmarks=False matches curves alone")
     end = flow.x0.at(flow.end) if isinstance(flow.x0, Curves) else flow.end
     return gamma * flows.energy(flow) + discrepancy(end, target, sigma_w, beta, landmarks)
@@ -172,14 +176,14 @@ def objective(
 @_checks.full_precision
 @_checks.with_gradients
 def match(
-    template: Curve,
-    target: Curve,
+    template: PointsLike,
+    target: PointsLike,
     sigma_v: Sigma,
     sigma_w: Sigma | None = None,
     beta: float = 0.1,
     gamma: float = 0.01,
     model: str = "shoot",
-    points: Curve | None = None,
+    points: PointsLike | None = None,
     *,
     landmarks: bool = True,
     steps: int = 10,
@@ -218,31 +222,31 @@ def match(
     _checks.whole(max_iter, "max_iter")
     _checks.whole(steps, "steps")
     _checks.kind(landmarks, "landmarks", bool)
-    flows.frame_of(template, sigma_v, "template", "sigma_v")
+    units_of(template, sigma_v, "template", "sigma_v")
     _targets("target", target, sigma_w, nan=sigma_w is None and not isinstance(template, Curves))
-    _checks.same(template=_points(template), target=_points(target))
-    x, y = _points(template), _points(target)
+    _checks.same(template=points_of(template), target=points_of(target))
+    x, y = points_of(template), points_of(target)
     if x.ndim > 2:
         _checks.batch(x.shape[:-2], template=x, target=y)
     if points is not None:
-        _checks.points(_points(points), "points")
-        _checks.same(template=x, points=_points(points))
-        if _points(points).ndim > 2:
-            _checks.batch(y.shape[:-2], target=y, points=_points(points))
+        _checks.points(points_of(points), "points")
+        _checks.same(template=x, points=points_of(points))
+        if points_of(points).ndim > 2:
+            _checks.batch(y.shape[:-2], target=y, points=points_of(points))
     template, target, sigma_w, points = _pair(template, target, sigma_v, sigma_w, points)
     if sigma_w is None and not landmarks:
         raise ValueError("landmarks: needed True, or curves to match by; give sigma_w, or Curves")
-    if landmarks and _points(target).shape != _points(template).shape:
-        got = f"{tuple(_points(template).shape)} and {tuple(_points(target).shape)}"
+    if landmarks and points_of(target).shape != points_of(template).shape:
+        got = f"{tuple(points_of(template).shape)} and {tuple(points_of(target).shape)}"
         raise ValueError(f"template, target: needed the same points, got {got}; landmarks=False matches curves alone")
-    L, shape = _whitener(template, sigma_v), _points(template).shape
+    L, shape = whitening(template, sigma_v), points_of(template).shape
 
     def J(z: Tensor) -> Tensor:
         flow = MODELS[model](template, L @ z.reshape(shape), sigma_v, steps)
         return objective(flow, target, sigma_w, beta, gamma, landmarks).reshape(-1)
 
-    start = torch.zeros_like(_points(template)).reshape(shape[:-2].numel(), 2 * shape[-2])
-    z, *report = _lbfgs(J, start, tol, max_iter, _noise(template, beta))
+    start = torch.zeros_like(points_of(template)).reshape(shape[:-2].numel(), 2 * shape[-2])
+    z, *report = minimise(J, start, tol, max_iter, _noise(template, beta))
     momenta = L @ z.reshape(shape)
     flow = MODELS[model](template, momenta, sigma_v, steps, points=points)
     return Match(momenta, flow.end, flow.points, *(x.reshape(shape[:-2]) for x in report))
@@ -250,7 +254,7 @@ def match(
 
 @_checks.full_precision
 def mean(
-    shapes: Curve, sigma_v: Sigma, sigma_w: Sigma | None = None, beta: float = 0.1, gamma: float = 0.01,
+    shapes: PointsLike, sigma_v: Sigma, sigma_w: Sigma | None = None, beta: float = 0.1, gamma: float = 0.01,
     *, steps: int = 10, tol: float = 0.05, max_iter: int = 10,
 ) -> Mean:  # fmt: skip
     """The Karcher mean: the template from which Σ_b p0_b = 0, with p0_b the geodesic's momenta to shape b.
@@ -265,8 +269,8 @@ def mean(
     >>> two.converged, (two.template - square - 0.1).abs().max().item() < 0.01
     (True, True)
     """
-    x = _points(shapes)
-    flows.frame_of(shapes, sigma_v, "shapes", "sigma_v")
+    x = points_of(shapes)
+    units_of(shapes, sigma_v, "shapes", "sigma_v")
     if x.ndim != 3:
         raise ValueError(f"shapes: needed (shapes, n, 2), got {tuple(x.shape)}; flatten the batch axes into one")
     _checks.some(x, "shapes")
@@ -275,9 +279,9 @@ def mean(
     template = x.mean(0)
     for n_iter in range(1, max_iter + 1):
         if n_iter > 1:
-            template = flows.shoot(_at(shapes, template), p.mean(0), sigma_v, steps).end
-        found = match(_at(shapes, template), shapes, sigma_v, sigma_w, beta, gamma, steps=steps)
-        K, p = _gram(_at(shapes, template), sigma_v), found.momenta
+            template = flows.shoot(with_points(shapes, template), p.mean(0), sigma_v, steps).end
+        found = match(with_points(shapes, template), shapes, sigma_v, sigma_w, beta, gamma, steps=steps)
+        K, p = _gram(with_points(shapes, template), sigma_v), found.momenta
         centre = p.mean(0, keepdim=True)
         size2 = _inner(p, p, K).diagonal().mean()
         residual = (_inner(centre, centre, K) / size2).sqrt().nan_to_num(0).item()
@@ -287,7 +291,7 @@ def mean(
 
 
 @_checks.full_precision
-def modes(template: Curve, momenta: Float[Tensor, "shapes n 2"], sigma_v: Sigma, k: int | None = None) -> Modes:
+def modes(template: PointsLike, momenta: Float[Tensor, "shapes n 2"], sigma_v: Sigma, k: int | None = None) -> Modes:
     """Principal geodesic modes: the eigenvectors of the covariance, by <p, p'>_V = Σ_ij k_ij p_i·p'_j.
 
     template: (n, 2), or Curves. momenta: (shapes, n, 2), of matches from it. k: how many, None for all that are.
@@ -299,11 +303,11 @@ def modes(template: Curve, momenta: Float[Tensor, "shapes n 2"], sigma_v: Sigma,
     >>> [round(each, 4) for each in modes(template, p, 1.0).deviations.tolist()]  # 2, -2: variance 8 over n - 1
     [2.8284]
     """
-    flows.frame_of(template, sigma_v, "template", "sigma_v")
+    units_of(template, sigma_v, "template", "sigma_v")
     _checks.points(momenta, "momenta")
     if momenta.ndim != 3 or len(momenta) < 2:
         raise ValueError(f"momenta: needed (shapes, n, 2) of two shapes at least, got {tuple(momenta.shape)}")
-    x = _points(template)
+    x = points_of(template)
     _checks.same(template=x, momenta=momenta)
     if momenta.shape[1:] != x.shape:
         raise ValueError(f"template, momenta: needed the same points, got {tuple(x.shape)} and {tuple(momenta.shape)}")
@@ -323,69 +327,74 @@ def modes(template: Curve, momenta: Float[Tensor, "shapes n 2"], sigma_v: Sigma,
 # --- parts ---------------------------------------------------------------------------
 
 
-def _points(x: Curve) -> Tensor:
-    return x.points if isinstance(x, Curves) else x
-
-
-def _at(like: Curve, x: Tensor) -> Curve:
-    return like.at(x) if isinstance(like, Curves) else x
-
-
 def _weights(beta: float, gamma: float) -> None:
     _checks.number(gamma, "gamma", 0, 1)
     _checks.number(beta, "beta", 0)
 
 
-def _targets(name: str, target: Curve, sigma_w: Sigma | None, nan: bool) -> None:
-    _checks.points(_points(target), name, nan=nan)
-    if sigma_w is not None and not currents.several(sigma_w):
+def _targets(name: str, target: PointsLike, sigma_w: Sigma | None, nan: bool) -> None:
+    _checks.points(points_of(target), name, nan=nan)
+    if sigma_w is not None and not several(sigma_w):
         _checks.positive(sigma_w, "sigma_w")
 
 
 def _pair(
-    template: Curve, target: Curve, sigma_v: Sigma, sigma_w: Sigma | None, points: Curve | None
-) -> tuple[Curve, Curve, Sigma | None, Curve | None]:
+    template: PointsLike, target: PointsLike, sigma_v: Sigma, sigma_w: Sigma | None, points: PointsLike | None
+) -> tuple[PointsLike, PointsLike, Sigma | None, PointsLike | None]:
     """Template and target as Curves where curves are to be matched, with one batch; σ_W by the paper's rule."""
     if isinstance(template, Curves):
         target = target if isinstance(target, Curves) else template.at(target)
         if sigma_w is None:
             half = widths(sigma_v, template, "sigma_v") / 2
-            sigma_w = half.flatten() if currents.several(half) else half
+            sigma_w = half.flatten() if several(half) else half
     elif sigma_w is not None:
         template = Curves(template, [slice(None)])
         target = target if isinstance(target, Curves) else Curves(target, [slice(None)])
-    batch = _points(target).shape[:-2]
+    batch = points_of(target).shape[:-2]
 
-    def spread(x: Curve | None) -> Curve | None:
+    def spread(x: PointsLike | None) -> PointsLike | None:
         if x is None:
             return None
-        each = _points(x).detach()
-        return _at(x, each if each.ndim > 2 else each.expand(*batch, *each.shape))
+        each = points_of(x).detach()
+        return with_points(x, each if each.ndim > 2 else each.expand(*batch, *each.shape))
 
     return spread(template), target, sigma_w, spread(points)
 
 
-def _gram(x0: Curve, sigma: Sigma) -> Tensor:
+def _gram(x0: PointsLike, sigma: Sigma) -> Tensor:
     """k_V between the points, (..., n, n); 0 between curves that flow alone."""
-    x = _points(x0)
-    scale = flows.frame_of(x0, sigma).sigma
+    x = points_of(x0)
+    scale = units_of(x0, sigma).sigma
     if not isinstance(x0, Curves) or x0.coupled:
         return gaussian(x, x, scale)
     curve = x0.unpad(torch.arange(len(x0.slices), device=x.device)[:, None, None].expand(*x0.mask().shape))
-    scale = scale.flatten()[curve] if currents.several(scale) else scale
+    scale = scale.flatten()[curve] if several(scale) else scale
     return gaussian(x / scale, x / scale, 1.0) * (curve == curve.mT)
 
 
-def _whitener(x0: Curve, sigma: Sigma) -> Tensor:
-    """(K + 0.001 I)^(-1/2)."""
+@_checks.full_precision
+def whitening(x0: PointsLike, sigma: Sigma) -> Float[Tensor, "*batch n n"]:
+    """The matrix L = (K + 0.001 I)^(-1/2), with K the kernel matrix of the points: momenta L z cost about |z|².
+
+    Args:
+        x0: (..., n, 2), or Curves; between curves that flow alone K is 0.
+        sigma: σ_V, in the unit of the points; one a curve where curves flow alone.
+
+    Returns:
+        (..., n, n), symmetric.
+
+    >>> whitening(torch.tensor([[0.0, 0.0], [100.0, 0.0]]), 1.0).round(decimals=4)  # far apart: K is the identity
+    tensor([[0.9995, 0.0000],
+            [0.0000, 0.9995]])
+    """
     K = _gram(x0, sigma)
     values, vectors = torch.linalg.eigh(K + RIDGE * torch.eye(K.shape[-1], dtype=K.dtype, device=K.device))
     return (vectors * values.rsqrt()[..., None, :]) @ vectors.mT
 
 
-def _noise(template: Curve, beta: float) -> float:
+def _noise(template: PointsLike, beta: float) -> float:
     """What rounding does to J: its terms are of the order of a length, one a curve, and of β times its square."""
-    x, curves = _points(template), len(template.slices) if isinstance(template, Curves) else 1
+    x, curves = points_of(template), len(template.slices) if isinstance(template, Curves) else 1
     extent = (x - x.mean(-2, keepdim=True)).abs().max().item() if x.numel() else 0.0
     return 4 * torch.finfo(x.dtype).eps * (curves * extent + beta * extent**2)
 
@@ -393,67 +402,3 @@ def _noise(template: Curve, beta: float) -> float:
 def _inner(p: Tensor, q: Tensor, K: Tensor) -> Tensor:
     """<p_b, q_c>_V for all b, c."""
     return p.flatten(1) @ (K @ q).flatten(1).mT
-
-
-# --- L-BFGS, many problems at once ---------------------------------------------------
-
-
-def _lbfgs(
-    J: Callable[[Tensor], Tensor], z: Tensor, tol: float, max_iter: int, noise: float = 0.0
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Minimise each J_b, known up to noise, over row b of z (B, D): z, J, evaluations, residual, converged.
-
-    A bisection between steps too long (Armijo fails) and too short (Wolfe fails) suits the kinks of |z_i - y_i|: see
-    Lewis and Overton, Mathematical Programming 141 (2013).
-    """
-
-    def evaluate(z: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.enable_grad():
-            z = z.detach().requires_grad_()
-            value = J(z)
-            return value.detach(), torch.autograd.grad(value.sum(), z)[0]
-
-    value, g = evaluate(z)
-    tiny = torch.finfo(z.dtype).tiny
-    S = Y = z.new_zeros(MEMORY, *z.shape)
-    fall = value.new_full((WINDOW + 1, len(z)), torch.inf)
-    d, t = -g, value / g.square().sum(-1).clamp(min=tiny)
-    low, high = torch.zeros_like(t), torch.full_like(t, torch.inf)
-    n_iter, residual = torch.ones_like(t, dtype=torch.long), torch.where(value > noise, torch.inf, 0.0)
-    for _ in range(max_iter - 1):
-        going = residual > tol
-        if not going.any():
-            break
-        at = z + t[:, None] * d
-        there, g_there = evaluate(at)
-        slope = (g * d).sum(-1)
-        long = ~(there <= value + 1e-4 * t * slope + noise)
-        short = ~long & ((g_there * d).sum(-1) < 0.9 * slope)
-        done = going & ~long & ~short
-        row = done[:, None]
-        S = torch.where(row, torch.cat([S[1:], (at - z)[None]]), S)
-        Y = torch.where(row, torch.cat([Y[1:], (g_there - g)[None]]), Y)
-        z, g, value = torch.where(row, at, z), torch.where(row, g_there, g), torch.where(done, there, value)
-        fall = torch.where(done, torch.cat([fall[1:], value[None]]), fall)
-        share = ((fall[0] - value) / value.clamp(min=tiny)).clamp(min=0)
-        residual = torch.where(done, torch.where(value > noise, share, 0.0), residual)
-        n_iter = n_iter + going
-        low, high = torch.where(short, t, low), torch.where(long, t, high)
-        t = torch.where(done, 1.0, torch.where(high < torch.inf, (low + high) / 2, 2 * t))
-        low, high = low.masked_fill(done, 0.0), high.masked_fill(done, torch.inf)
-        d = torch.where(row, -_curved(g, S, Y), d)
-    return z, value, n_iter, residual, residual <= tol
-
-
-def _curved(g: Tensor, S: Tensor, Y: Tensor) -> Tensor:
-    """The inverse Hessian that the steps S and the changes Y of gradient tell of, times g: the two-loop recursion."""
-    sy = (S * Y).sum(-1)
-    rho = torch.where(sy > 0, 1 / sy, 0.0)
-    a = torch.zeros_like(sy)
-    for i in reversed(range(len(S))):
-        a[i] = rho[i] * (S[i] * g).sum(-1)
-        g = g - a[i][:, None] * Y[i]
-    g = g * torch.where(sy[-1] > 0, sy[-1] / Y[-1].square().sum(-1), 1.0)[:, None]
-    for i in range(len(S)):
-        g = g + (a[i] - rho[i] * (Y[i] * g).sum(-1))[:, None] * S[i]
-    return g

@@ -34,20 +34,17 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.fft import fft, ifft, irfft, rfft, rfft2
 
 from lddmmlib import _checks, heatmaps
+from lddmmlib._engine.softmin import AT_ONCE, RANGE, Phi, by_definition, distances, pixels_of, softmin
 from lddmmlib._shapes import Bool, Float
 
 SOLVERS = ("auto", "log", "dense", "fft", "tilted", "separable")
-RANGE = 25.0  # e^-25 is 6e4 times the rounding error of an FFT
 DENSE_RANGE = 600.0  # e^-745 is the smallest double
 DENSE_PIXELS = 2**13  # a matrix of 512 MB
-AT_ONCE = 2**22  # numbers that are held at a time
 FAINT = 1e-12  # a pixel of less mass has no part in the cost that would show
 REACH = 4  # an edge spans at most so many cells each way: no way is then lengthened by more than 0.8 %
 STEP, RELAX, CHECK = 10.0, 1.8, 25  # in mean flows; 1 would be no over-relaxation; iterations between the bounds
-Phi = Callable[[Tensor], tuple[Tensor, Tensor]]  # s (k, h, w) to Φ(s) and where it is exact
 
 
 class Transport(NamedTuple):
@@ -260,8 +257,8 @@ def w1_by_linear_program(u: Float[Tensor, "h w"], v: Float[Tensor, "h w"]) -> fl
     """
     linprog = _checks.optional("scipy.optimize").linprog
 
-    n, pixels = u.numel(), _pixels(u.double())
-    cost, one, each = _distances(pixels, pixels), torch.ones(1, n), torch.eye(n)
+    n, pixels = u.numel(), pixels_of(u.double())
+    cost, one, each = distances(pixels, pixels), torch.ones(1, n), torch.eye(n)
     sums = torch.cat([torch.kron(each, one), torch.kron(one, each)])  # Σ_y π(x, y) for every x, Σ_x for every y
     marginals = torch.cat([(x.double() / x.double().sum()).flatten() for x in (u, v)])
     # The last sum follows from the others; asked for all the same, it could miss by a rounding error.
@@ -289,7 +286,7 @@ def w1_to_point(u: Float[Tensor, "*batch h w"], y: Float[Tensor, "*batch 2"]) ->
     if y.isinf().any():
         raise ValueError("y: needed finite points, or NaN where they are missing; got infinity")
     missing = y.isnan().any(-1)
-    distance = torch.linalg.vector_norm(_pixels(u) - y.masked_fill(missing[..., None], 0.0)[..., None, :], dim=-1)
+    distance = torch.linalg.vector_norm(pixels_of(u) - y.masked_fill(missing[..., None], 0.0)[..., None, :], dim=-1)
     far = (u.flatten(-2) * distance).sum(-1) / u.sum((-2, -1))
     return far.masked_fill(missing, torch.nan)
 
@@ -373,7 +370,7 @@ def _solve(
     for name in tries:
         if taken and not len(left):
             break
-        phi, last = _phi(name, u, lam, p), name == tries[-1]
+        phi, last = softmin(name, u, lam, p), name == tries[-1]
         f, g, residual, n_iter = _iterate(phi, u[left], v[left], eps, tol, max_iter, patient=last)
         lost = _lost(phi, u[left], v[left], f, g, eps) if _may_lose(name, u, eps, p) else torch.zeros_like(residual)
         if last and (lost > tol / 10).any():
@@ -452,115 +449,15 @@ def _everywhere(
     name: str, like: Tensor, lam: Tensor, p: int, moment: bool = False, where: Tensor | None = None
 ) -> Callable[[Tensor], Tensor]:
     """Φ by the solver of that name; by the definition at pixels (of `where`) at which that solver is not exact."""
-    quick, pixels = _phi(name, like, lam, p, moment), _pixels(like)
+    quick, pixels = softmin(name, like, lam, p, moment), pixels_of(like)
 
     def phi(s: Tensor) -> Tensor:
         out, exact = quick(s)
         wrong = ~exact if where is None else ~exact & where
         for k in wrong.flatten(1).any(1).nonzero().flatten().tolist():
-            slow = _by_log(pixels, lam, p, moment, at=pixels[wrong[k].flatten()])
+            slow = by_definition(pixels, lam, p, moment, at=pixels[wrong[k].flatten()])
             out[k][wrong[k]] = slow(s[k : k + 1])[0].flatten()
         return out
-
-    return phi
-
-
-def _phi(name: str, like: Tensor, lam: Tensor, p: int, moment: bool = False) -> Phi:
-    """Φ of the module's text for maps (k, h, w), λ = 1/ε; `moment`: Φ_C, with each term of the sum times C."""
-    h, w = like.shape[-2:]
-    if name in ("fft", "tilted"):
-        return _by_fft(h, w, lam, name == "tilted", moment)
-    if name == "separable":
-        return _by_axes(h, w, lam, moment)
-    return (_by_matrix if name == "dense" else _by_log)(_pixels(like), lam, p, moment)
-
-
-def _by_log(pixels: Tensor, lam: Tensor, p: int, moment: bool, at: Tensor | None = None) -> Phi:
-    """The definition: log Σ_y exp(s(y) - λ |x - y|^p), for some x at a time; for the x of `at` alone, (k, len(at))."""
-
-    def phi(s: Tensor) -> tuple[Tensor, Tensor]:
-        parts = []
-        for x in (pixels if at is None else at).split(max(1, AT_ONCE // len(pixels))):
-            cost = _distances(x, pixels) ** p
-            kernel = cost.log() - lam * cost if moment else -lam * cost
-            parts.append(torch.stack([torch.logsumexp(row + kernel, -1) for row in s.flatten(1)]))
-        out = torch.cat(parts, -1)
-        out = out.view_as(s) if at is None else out
-        return out, torch.ones_like(out, dtype=torch.bool)
-
-    return phi
-
-
-def _by_matrix(pixels: Tensor, lam: Tensor, p: int, moment: bool) -> Phi:
-    cost = _distances(pixels, pixels) ** p
-    kernel = torch.exp(-lam * cost) * (cost if moment else 1)
-
-    def phi(s: Tensor) -> tuple[Tensor, Tensor]:
-        top = s.amax((-2, -1), keepdim=True)
-        out = ((s - top).exp().flatten(1) @ kernel).view_as(s).log() + top
-        return out, torch.ones_like(out, dtype=torch.bool)
-
-    return phi
-
-
-def _by_axes(h: int, w: int, lam: Tensor, moment: bool) -> Phi:
-    """|x - y|² is a sum over the axes, so the kernel is a product: sum along x, then along y."""
-    rows, columns = (torch.arange(k, dtype=lam.dtype, device=lam.device) for k in (h, w))
-    dy, dx = ((k[:, None] - k) ** 2 for k in (rows, columns))
-
-    def along(s: Tensor, down: Tensor, across: Tensor) -> Tensor:
-        s = torch.logsumexp(s[..., :, None, :] + across, -1)
-        return torch.logsumexp(s[..., None, :, :] + down[..., None], -2)
-
-    def phi(s: Tensor) -> tuple[Tensor, Tensor]:
-        if moment:
-            parts = along(s, dy.log() - lam * dy, -lam * dx), along(s, -lam * dy, dx.log() - lam * dx)
-            out = torch.logaddexp(*parts)
-        else:
-            out = along(s, -lam * dy, -lam * dx)
-        return out, torch.ones_like(out, dtype=torch.bool)
-
-    return phi
-
-
-def _by_fft(h: int, w: int, lam: Tensor, tilted: bool, moment: bool) -> Phi:
-    """|x - y| depends on x - y alone: a convolution, zero-padded to 2h x 2w.
-
-    Tilted by a slope t, e^(t·x) Σ_y e^s(y) K(x - y) = Σ_y e^(s(y) + t·y) K(x - y) e^(t·(x - y)): again a convolution,
-    whose largest values lie elsewhere. With |t| = λ the kernel falls off behind x, but not ahead of it.
-    """
-    rows, columns = (torch.arange(k, dtype=lam.dtype, device=lam.device)[:, None] for k in (h, w))
-    dy, dx = ((k + m) % (2 * m) - m for k, m in ((torch.arange(2 * h), h), (torch.arange(2 * w), w)))
-    dy, dx = dy.to(lam)[:, None], dx.to(lam)
-    r = torch.hypot(dy, dx)
-    tilts = [(0.0, 0.0)] + [(a, b) for a in (-1, 1) for b in (-1, 1)] * tilted
-    slopes = [(lam * a / math.sqrt(2), lam * b / math.sqrt(2)) for a, b in tilts]
-    spectra = [rfft2(torch.exp(-lam * r + a * dy + b * dx) * (r if moment else 1)) for a, b in slopes]
-
-    def convolve(s: Tensor, spectrum: Tensor) -> Tensor:
-        # rfft2 and irfft2, but for rows that are padding or will be cropped.
-        image = ifft(fft(rfft(s, 2 * w), 2 * h, -2) * spectrum, dim=-2)[..., :h, :]
-        return irfft(image, 2 * w)[..., :w]
-
-    def few(s: Tensor) -> tuple[Tensor, Tensor]:
-        best, out = s.new_zeros(()), s.new_zeros(())
-        for (a, b), spectrum in zip(slopes, spectra, strict=True):
-            ramp = a * rows + b * columns.mT
-            top = (s + ramp).amax((-2, -1), keepdim=True)
-            image = convolve((s + ramp - top).exp(), spectrum)
-            peak = image.amax((-2, -1), keepdim=True).clamp(min=torch.finfo(image.dtype).tiny)
-            # Below the machine's ε it is rounding error, of either sign.
-            share = (image / peak).clamp(min=torch.finfo(image.dtype).eps)
-            there = share.log() + peak.log() + top - ramp
-            best, out = share.maximum(best), there.where(share > best, out)
-        return out, best >= math.exp(-RANGE)
-
-    def phi(s: Tensor) -> tuple[Tensor, Tensor]:
-        if not len(s):
-            return s, s == 0  # an FFT of nothing is an error
-        at_once = 8 if s.device.type == "cpu" else len(s)  # 8 maps stay in the processor's cache
-        out, exact = zip(*map(few, s.split(at_once)), strict=True)
-        return torch.cat(out), torch.cat(exact)
 
     return phi
 
@@ -585,7 +482,7 @@ class _Network:
         starts = [cells[: h - b, max(-a, 0) : w - max(a, 0)].flatten() for a, b in self.ways]
         ends = [cells[b:, max(a, 0) : w + min(a, 0)].flatten() for a, b in self.ways]
         self.start, self.end = torch.cat([none, *starts]), torch.cat([none, *ends])
-        pixels = _pixels(like)
+        pixels = pixels_of(like)
         self.length = torch.linalg.vector_norm(pixels[self.end] - pixels[self.start], dim=-1)
         self.nothing = torch.zeros_like(pixels[:, 0])
         self.near = (self.length == 1).nonzero()[:, 0]  # to the right and down
@@ -638,7 +535,7 @@ def _price(excess: Tensor, phi: Tensor) -> Tensor:
     From the cells y that lack mass, f(x) = min φ(y) + |x - y|, at those that have too much; from these
     max f(x) - |x - y| at all y. It is no less than φ where mass leaves and no more where it arrives.
     """
-    pixels, d = _pixels(excess), excess.flatten()
+    pixels, d = pixels_of(excess), excess.flatten()
     sources, sinks = d > FAINT, d < -FAINT  # fewer cells give a price as true, if not as high
     f = _cones(pixels[sources], pixels[sinks], phi[sinks])
     price = -_cones(pixels, pixels[sources], -f)
@@ -648,7 +545,7 @@ def _price(excess: Tensor, phi: Tensor) -> Tensor:
 def _cones(at: Tensor, tips: Tensor, heights: Tensor) -> Tensor:
     """min over the tips y of height(y) + |x - y|, for the places x."""
     parts = at.split(max(1, AT_ONCE // len(tips)))
-    return torch.cat([(_distances(x, tips) + heights).amin(-1) for x in parts])
+    return torch.cat([(distances(x, tips) + heights).amin(-1) for x in parts])
 
 
 def _poisson(like: Tensor, ways: list[tuple[int, int]]) -> Callable[[Tensor], Tensor]:
@@ -670,17 +567,6 @@ def _poisson(like: Tensor, ways: list[tuple[int, int]]) -> Callable[[Tensor], Te
 
 
 # --- what both need ------------------------------------------------------------------
-
-
-def _pixels(like: Tensor) -> Tensor:
-    """The places (h w, 2) of the pixels of (..., h, w), row by row, x first."""
-    y, x = torch.meshgrid(*(torch.arange(k, dtype=like.dtype, device=like.device) for k in like.shape[-2:]),
-                          indexing="ij")  # fmt: skip
-    return torch.stack([x.flatten(), y.flatten()], -1)
-
-
-def _distances(x: Tensor, y: Tensor) -> Tensor:
-    return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def _normalised(u: Tensor, present: Tensor) -> Tensor:

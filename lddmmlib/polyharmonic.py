@@ -20,15 +20,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from lddmmlib import _checks
+from lddmmlib._engine.pairs import RadialSum, to_rows
 from lddmmlib._shapes import Float
-from lddmmlib.kernels import blocks, join, pull, rows
 
 ORDERS = (1, 2, 3)
 APART = 1e-6  # of the controls' extent: what is closer is one point, what is flatter a line
@@ -108,7 +108,8 @@ def evaluate(spline: Spline, points: Float[Tensor, "*batch m 2"]) -> Float[Tenso
         raise ValueError(f"points: needed batch axes {wanted}; got {tuple(points.shape[:-2])} on {points.device}")
     z = ((points.double() - spline.centre[..., None, :]) / spline.scale[..., None, None]).to(points.dtype)
     controls, omega, V, b = (x.to(points.dtype) for x in spline[:4])
-    bent = Radial.apply(rows(z), rows(controls), rows(omega), spline.order)
+    bump = (partial(f, order=spline.order) for f in (phi, slope))
+    bent = RadialSum.apply(to_rows(z), to_rows(controls), to_rows(omega), *bump)
     return (bent + V @ z.mT + b[..., None]).mT
 
 
@@ -195,46 +196,6 @@ def slope(r2: Tensor, order: int) -> Tensor:
     if order == 2:
         return safe.log() + 1
     return safe.rsqrt() * (r2 > 0) if order == 1 else 3 * r2.sqrt()
-
-
-# As in `kernels`, points and vectors lie in rows below, (..., 2, m) and (..., k, n).
-
-
-class Radial(_checks.Derived):
-    """Σ_k ω_k φ(|y_i - z_k|) without keeping φ: the gradient evaluates it again, some points at a time."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def setup_context(ctx, inputs: tuple[Tensor, Tensor, Tensor, int], output: Tensor) -> None:
-        *tensors, ctx.order = inputs
-        ctx.save_for_backward(*tensors)
-
-    @staticmethod
-    def forward(y: Tensor, z: Tensor, omega: Tensor, order: int) -> Tensor:
-        return join([omega @ phi(squares(z, y_i), order) for (y_i,) in blocks(z, y)])
-
-    @staticmethod
-    @once_differentiable
-    @_checks.full_precision
-    def backward(ctx, g: Tensor) -> tuple[Tensor | None, ...]:
-        """By S_ki = φ'/r g_i·ω_k: dy_i = Σ_k S_ki (y_i - z_k), dz_k = Σ_i S_ki (z_k - y_i), dω_k = Σ_i φ_ki g_i."""
-        y, z, omega = ctx.saved_tensors
-        dy, dz, domega = [], [], []
-        for y_i, g_i in blocks(z, y, g):
-            r2 = squares(z, y_i)
-            S = slope(r2, ctx.order) * (omega.mT @ g_i)
-            if ctx.needs_input_grad[0]:
-                dy.append(pull(S, y_i, z))
-            dz.append(pull(S.mT, z, y_i))
-            domega.append(g_i @ phi(r2, ctx.order).mT)
-        return join(dy) if dy else None, sum(dz[1:], dz[0]), sum(domega[1:], domega[0]), None
-
-
-def squares(z: Tensor, y: Tensor) -> Tensor:
-    """|z_k - y_i|², (..., n, m), from differences: in |z|² - 2 z·y + |y|² what is small would be lost."""
-    dx, dy = (z[..., k, :, None] - y[..., k, None, :] for k in (0, 1))
-    return dx.square_().addcmul_(dy, dy)
 
 
 def _solve(A: Tensor, z: Tensor, f: Tensor) -> tuple[Tensor, Tensor]:

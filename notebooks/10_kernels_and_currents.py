@@ -100,12 +100,13 @@ import time
 from itertools import pairwise
 
 from lddmmlib import currents, flows, kernels
+from lddmmlib.curves import Curves
 from lddmmlib.notebook import check, result
 
 mean = 90 * statistics.real_300w().mean  # pixels
 ENDS = [0, 9, 17, 22, 27, 31, 36, 42, 48, 55, 60, 65, 68]
 slices = [slice(a, b) for a, b in pairwise(ENDS)]
-template = currents.Curves(mean, slices)
+template = Curves(mean, slices)
 
 # %% [markdown]
 # These are the paper's twelve curves of a face of 68 points, as its released code cuts them: two of the jaw, the brows,
@@ -834,7 +835,7 @@ assert currents.norm2(eye, 1e6, closed=True) < 1e-6
 points98 = geometry.landmarks(face, "wflw-98")[0][:96]  # without the pupils
 ENDS98 = [0, 17, 33, 42, 51, 55, 60, 68, 76, 83, 88, 93, 96]
 slices98 = [slice(a, b) for a, b in pairwise(ENDS98)]
-face98 = currents.Curves(points98, slices98)
+face98 = Curves(points98, slices98)
 moved = face98.at(points98 + torch.tensor([0.0, 5.0]))
 own = torch.tensor([sigma_w(points98[part]) for part in slices98])
 options = {"own": own, "first": own[:1].expand(12), "112-px": own * 112 / 256}

@@ -142,7 +142,7 @@ assert error["moved"] < error["flow, 20 px"] < error["straight lines"]
 import math
 
 from lddmmlib import currents, flows
-from lddmmlib.currents import Curves
+from lddmmlib.curves import Curves
 from lddmmlib.faces import schemes, statistics
 from lddmmlib.kernels import gaussian
 from lddmmlib.notebook import check, result

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from lddmmlib import currents, flows, heatmaps, kernels, lars, matching, metrics, optimal_transport, polyharmonic
+from lddmmlib.curves import Curves
 from lddmmlib.data import crops
 from lddmmlib.faces import perturb, statistics
 from lddmmlib.methods import sparse_shape_regression, subpixel
@@ -22,8 +23,7 @@ from lddmmlib.networks import dan
 MODULES = [kernels, currents, flows, matching, lars, heatmaps, optimal_transport, polyharmonic, statistics, perturb,
            crops, metrics, sparse_shape_regression, subpixel, dan]  # fmt: skip
 APART = {
-    "rows", "unit", "pull", "blocks", "join", "comparable", "several", "widths", "frame_of", "squares", "phi", "slope",
-    "check",  # parts that modules share, behind the doors
+    "phi", "slope", "check",  # parts that modules share, behind the doors
     "height", "softmax_width", "real_300w",  # numbers and files alone
     "shoot_by_equations", "sinkhorn_by_iterating", "w1_by_linear_program",  # versions to read: they refuse nothing
     "both", "stacks", "plain_loss", "siamese_loss", "target", "soft_loss", "correction_loss", "decoded", "predict",
@@ -39,7 +39,7 @@ def calls():
 
     x, y, p = 200 * rand(6, 2), 200 * rand(5, 2), 10 * rand(6, 2) - 5
     faces = x + 5 * rand(4, 6, 2)
-    curves, others = (currents.Curves(z, [slice(0, 4), [4, 5]], coupled=False) for z in (x, x + p))
+    curves, others = (Curves(z, [slice(0, 4), [4, 5]], coupled=False) for z in (x, x + p))
     flow, ride = flows.shoot(x, p, 60.0), flows.flow(x, p, 60.0)
     maps = heatmaps.encode(10 * rand(3, 2) + 2, (14, 15), 1.5)
     u, v = maps[0], maps[1]
@@ -80,6 +80,7 @@ def calls():
         (matching.match, {"template": curves, "target": others, "sigma_v": 60.0, "steps": 2, "max_iter": 3}),
         (matching.mean, {"shapes": faces[:2, :3], "sigma_v": 60.0, "sigma_w": 40.0, "beta": 0.1, "gamma": 0.01,
                          "steps": 2, "tol": 0.5, "max_iter": 1}),
+        (matching.whitening, {"x0": x, "sigma": 60.0}),
         (matching.modes, {"template": x, "momenta": faces - x, "sigma_v": 60.0, "k": 2}),
         (lars.path, {"gram": gram, "xy": xy}),
         (lars.budget, {"gram": gram, "xy": xy, "tau": 0.5}),
@@ -156,7 +157,7 @@ def public():
     for module in MODULES:
         for owner in [
             module,
-            *(x for x in vars(module).values() if inspect.isclass(x) and issubclass(x, tuple) and x is not flows.Frame),
+            *(x for x in vars(module).values() if inspect.isclass(x) and issubclass(x, tuple)),
         ]:
             if getattr(owner, "__module__", module.__name__) == module.__name__:
                 found |= {f for name, f in vars(owner).items() if inspect.isfunction(f) and not name.startswith("_")
@@ -178,7 +179,7 @@ def leaves(x):
     """All tensors of a result, numbers too, in order."""
     if isinstance(x, torch.Tensor):
         return [x]
-    if isinstance(x, currents.Curves):
+    if isinstance(x, Curves):
         return [x.points]
     if isinstance(x, bool | int | float | np.number):
         return [torch.tensor(x)]
@@ -191,7 +192,7 @@ def map_tensors(f, x):
     """The same argument with f of every tensor in it."""
     if isinstance(x, torch.Tensor):
         return f(x)
-    if isinstance(x, currents.Curves):
+    if isinstance(x, Curves):
         return x.at(f(x.points))
     if isinstance(x, tuple) and hasattr(x, "_fields"):
         return type(x)(*(map_tensors(f, each) for each in x))

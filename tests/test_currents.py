@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lddmmlib import currents
-from lddmmlib.currents import Curves
+from lddmmlib.curves import Curves
 from tests.oracles import lddmm as oracle
 
 seeds = st.integers(0, 10_000)
@@ -153,45 +153,12 @@ def test_curves_are_each_as_if_alone():
     close(currents.norm2(a, 2.0), currents.norm2(a, [2.0] * 4), atol=0)
 
 
-def test_padding_gives_back_what_it_took_and_no_gradient_to_what_it_added():
-    curves = face(2)
-    x = curves.points.clone().requires_grad_()
-    padded = curves.pad(x)
-    assert padded.shape == (2, 4, 5, 2)
-    close(curves.unpad(padded), x, atol=0)
-    curves.unpad(padded).sum().backward()
-    close(x.grad, torch.ones_like(x), atol=0)
-    assert curves.mask().sum().item() == 13
-
-
-def test_lines_close():
-    lines = face().lines()
-    x = face().points
-    close(lines[0], x[[0, 1, 2, 3, 3, 3]], atol=0)
-    close(lines[1], x[[6, 5, 4, 6, 6, 6]], atol=0)
-    close(lines[3], x[[8, 9, 10, 11, 12, 8]], atol=0)
-
-
 def test_curves_of_different_lengths_are_compared():
     a = Curves(wave(10), [range(11)])
     b = Curves(wave(20), [range(21)])
     assert 0 < currents.distance2(a, b, 0.8).item() < 1e-2
     two = Curves(points(5), [slice(0, 3), slice(3, 5)])
     refused("needed as many curves, got 1 and 2", currents.distance2, a, two, 0.8)
-
-
-def test_groups_that_do_not_fit():
-    x = points(5)
-    refused("point 1 in 0; a curve is slice", Curves, x, [(0, 2), (3, 4)])  # (start, stop) is no slice
-    refused("point 2 in 2", Curves, x, [slice(0, 3), slice(2, 5)])
-    refused("points 0 to 4, none empty", Curves, x, [range(6)])
-    refused("none empty", Curves, x, [range(5), []])
-    refused("closed: needed one flag or 2", Curves, x, [range(3), range(3, 5)], [True])
-    refused("needed finite", Curves, x.log(), [range(5)])
-    refused(r"needed \(..., 5, 2\), got \(4, 2\)", Curves.at, Curves(x, [range(5)]), points(4))
-    refused("sigma: needed 1 numbers, one a curve; got 2", currents.norm2, Curves(x, [range(5)]), [1.0, 2.0])
-    refused("sigma: needed a number: these points are no Curves", currents.norm2, x, [1.0])
-    refused("sigma: needed a number > 0, got -1", currents.norm2, Curves(x, [range(5)]), [-1.0])
 
 
 # --- equation 5 ----------------------------------------------------------------------

@@ -16,6 +16,7 @@ from torch.utils.data import default_collate
 
 from lddmmlib import currents, flows, heatmaps, kernels, lars, matching, metrics, networks, polyharmonic
 from lddmmlib import optimal_transport as ot
+from lddmmlib.curves import Curves
 from lddmmlib.data import crops
 from lddmmlib.data.augment import Crops
 from lddmmlib.faces import perturb, schemes, statistics, synthetic
@@ -29,12 +30,8 @@ MODULES = [
     "networks.dan", "networks.heads", "networks.coordconv", "networks.hourglass", "networks.hrnet",
 ]  # fmt: skip
 ELSEWHERE_TOLD = {  # public, without a case: why
-    "kernels.rows": "part of product", "kernels.unit": "part of product", "kernels.pull": "part of product",
-    "kernels.blocks": "part of product", "kernels.join": "part of product",
-    "currents.widths": "part of norm2 and flow", "flows.frame_of": "part of flow",
     "heatmaps.height": "numbers alone", "heatmaps.softmax_width": "numbers alone", "heatmaps.best_tau": "numbers alone",
     "polyharmonic.phi": "part of fit", "polyharmonic.slope": "part of evaluate's gradient",
-    "polyharmonic.squares": "part of evaluate",
     "lars.path_by_solving": "the version to read: its knots are Python's numbers",
     "faces.statistics.real_300w": "reads a file to the CPU", "faces.statistics.sample": "draws on the CPU, as it says",
     "data.crops.box": "returns Python's numbers", "data.crops.frame": "takes Python's numbers",
@@ -44,7 +41,7 @@ ELSEWHERE_TOLD = {  # public, without a case: why
     "networks.dan.similarity": "part of DAN", "networks.dan.resample": "part of DAN",
     "networks.dan.landmark_image": "part of DAN",
     "matching.mean": "matches and shoots, which have cases, for minutes",
-    "currents.comparable": "a check", "currents.several": "a check", "data.crops.check": "a check",
+    "data.crops.check": "a check",
     "data.crops.complete": "part of boxes, on the CPU", "networks.heads.precise": "part of the networks",
     "flows.certified": "part of min_steps", "matching.loss": "discrepancy over a length",
     "flows.shoot_by_equations": "a version to read", "optimal_transport.sinkhorn_by_iterating": "a version to read",
@@ -69,7 +66,7 @@ X, Y = random(30, 6, seed=10), random(30, 4, seed=11)
 
 
 def faces_of(x, coupled=False):
-    return currents.Curves(x, GROUPS, coupled=coupled)
+    return Curves(x, GROUPS, coupled=coupled)
 
 
 def matched(x, y, **how):
@@ -112,6 +109,7 @@ CASES = {
     "matching.objective": (lambda a, p, b: matching.objective(flows.flow(a, p, 2.0, 3), b, None), A, P, B),
     "matching.match": (lambda a, b: matched(a, b)[:4], ONE, B),
     "matching.match:curves": (lambda a, b: matched(faces_of(a), faces_of(b))[:4], ONE, B),
+    "matching.whitening": (lambda a: matching.whitening(faces_of(a), 2.0), A),
     "matching.modes": (lambda a, p: matching.modes(faces_of(a), p, 2.0)[2], ONE, random(4, 8, 2)),
     "lars.path": (lambda x, y: lars.path(*grams(x, y)), X, Y),
     "lars.path:one": (lambda x, y: lars.path(*grams(x, y[:, 0])), X, Y),
@@ -286,7 +284,7 @@ def batch(views=False):
 
 def layer_loss(model, x):
     """Paper A: momenta of a network, two Euler steps of a flow, curves and landmarks."""
-    start = currents.Curves((SIDE * random(68, 2)).to(x.landmarks).expand(3, -1, -1), LINES, coupled=False)
+    start = Curves((SIDE * random(68, 2)).to(x.landmarks).expand(3, -1, -1), LINES, coupled=False)
     momenta = model(x.image.float() / 255).to(x.landmarks)
     end = start.at(flows.flow(start, momenta, SIGMAS, 2, "euler").end)
     return matching.discrepancy(end, start.at(x.landmarks), SIGMAS).mean()
@@ -358,7 +356,7 @@ def test_one_sigma_a_curve_costs_hardly_more_as_a_tensor_than_as_a_list():
     sigmas, counts = 1 + random(12), []
     for sigma in (sigmas.tolist(), there(sigmas)):
         with Device() as device:
-            curves = currents.Curves(x, [[2 * k, 2 * k + 1] for k in range(12)], coupled=False)
+            curves = Curves(x, [[2 * k, 2 * k + 1] for k in range(12)], coupled=False)
             device.fetches.clear()
             flows.flow(curves, momenta, sigma, 2, "euler")
         counts.append(device.fetches.total())

@@ -10,6 +10,7 @@ import torch
 from torch.func import grad, jacrev, vmap
 
 from lddmmlib import _checks, currents, flows, heatmaps, kernels, matching, metrics, polyharmonic
+from lddmmlib.curves import Curves
 from lddmmlib.faces import perturb, statistics
 from lddmmlib.methods import subpixel
 from lddmmlib.networks import DAN, heads
@@ -202,7 +203,7 @@ def test_a_cumulative_distribution_never_falls():
 
 X, Y, P, W = points(4), points(3, seed=1), points(4, seed=2) - 0.5, points(3, seed=3)
 IMAGE = torch.rand(1, 6, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-CURVES = currents.Curves(X, [[0, 1, 2], [3]], coupled=False)
+CURVES = Curves(X, [[0, 1, 2], [3]], coupled=False)
 DIFFERENTIABLE = {
     "product": lambda x, y, w: kernels.product(x, y, w, 0.7),
     "gaussian": lambda x, y, w: kernels.gaussian(x, y, 0.7),

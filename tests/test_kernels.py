@@ -70,22 +70,6 @@ def test_first_and_second_derivatives_by_finite_differences():
     assert torch.autograd.gradcheck(lambda a: kernels.product(a, a, a, 1.5), same)
 
 
-def test_blocks_change_nothing_but_memory(monkeypatch):
-    a, b, f = (x.requires_grad_() for x in (points(2, 40), points(2, 30, seed=1), points(2, 30, seed=2)))
-    whole = kernels.product(a, b, f, 1.5)
-    grads = torch.autograd.grad(whole.square().sum(), (a, b, f))
-    sizes = []
-    unit = kernels.unit
-    monkeypatch.setattr(kernels, "unit", lambda *x: sizes.append((y := unit(*x)).numel()) or y)
-    monkeypatch.setattr(kernels, "AT_ONCE", 300)
-    blocked = kernels.product(a, b, f, 1.5)
-    close(blocked, whole)
-    for one, other in zip(torch.autograd.grad(blocked.square().sum(), (a, b, f)), grads, strict=True):
-        close(one, other)
-    assert max(sizes) <= 300
-    assert len(sizes) == 2 * 8
-
-
 def test_nothing_of_size_n_by_m_is_kept_for_the_gradient():
     a, f, kept = points(300).requires_grad_(), points(300).requires_grad_(), []
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.numel()) or t, lambda t: t):

@@ -155,7 +155,7 @@ def test_batches_and_blocks(order, monkeypatch):
     together = evaluate(fit(controls, values, order), points)
     assert together.shape == (2, 3, 40, 2)
     close(together[1, 2], evaluate(fit(controls[1, 2], values[1, 2], order), points[1, 2]))
-    monkeypatch.setattr("lddmmlib.kernels.AT_ONCE", 500)  # a few points at a time
+    monkeypatch.setattr("lddmmlib._engine.pairs.AT_ONCE", 500)  # a few points at a time
     close(evaluate(fit(controls, values, order), points), together)
 
 
@@ -177,7 +177,7 @@ def test_single_precision_costs_what_the_weights_cancel(order):
 @pytest.mark.parametrize("smoothing", SMOOTHING)
 @pytest.mark.parametrize("order", ORDERS)
 def test_gradients(order, smoothing, monkeypatch):
-    monkeypatch.setattr("lddmmlib.kernels.AT_ONCE", 20)  # sums over several blocks
+    monkeypatch.setattr("lddmmlib._engine.pairs.AT_ONCE", 20)  # sums over several blocks
     controls, values, points = (x.requires_grad_() for x in (inside(n=5), random(5, 2, seed=1), inside(n=7, seed=2)))
 
     def f(c, v, y):

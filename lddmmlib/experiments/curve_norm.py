@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lddmmlib import currents
-from lddmmlib.currents import Curves
+from lddmmlib.curves import Curves
 from lddmmlib.experiments import Experiment
 from lddmmlib.experiments._real import SHAPES, real_shapes
 from lddmmlib.experiments.labels import with_interval

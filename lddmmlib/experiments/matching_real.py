@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from lddmmlib import flows, matching
+from lddmmlib._engine.lbfgs import minimise
 from lddmmlib._shapes import Float
-from lddmmlib.currents import Curves
+from lddmmlib.curves import Curves
 from lddmmlib.experiments import Experiment
 from lddmmlib.experiments._real import SHAPES, real_shapes
 from lddmmlib.experiments.labels import with_interval
@@ -57,7 +58,7 @@ def distances(a: Tensor, b: Tensor) -> dict:
 def searches(mean: Float[Tensor, "68 2"], y: Float[Tensor, "k 68 2"]) -> dict:
     """Evaluations of J until it is within 1 % of the best that either search found; one more than MOST: not reached."""
     x, target = face(mean.expand_as(y)), face(y)
-    roots = {"whitened": matching._whitener(face(mean), SIGMA_V), "raw": torch.eye(68, dtype=y.dtype)}
+    roots = {"whitened": matching.whitening(face(mean), SIGMA_V), "raw": torch.eye(68, dtype=y.dtype)}
     seen: dict[str, list[Tensor]] = {name: [] for name in roots}
     for name, root in roots.items():
 
@@ -67,7 +68,7 @@ def searches(mean: Float[Tensor, "68 2"], y: Float[Tensor, "k 68 2"]) -> dict:
             seen[name].append(value.detach())  # noqa: B023
             return value
 
-        matching._lbfgs(J, torch.zeros_like(y).flatten(1), 1e-9, MOST)
+        minimise(J, torch.zeros_like(y).flatten(1), 1e-9, MOST)
     values = {name: torch.stack(rows) for name, rows in seen.items()}  # (evaluations, k)
     best = torch.stack([v.amin(0) for v in values.values()]).amin(0)
     first = {name: _first(v <= 1.01 * best) for name, v in values.items()}

@@ -17,7 +17,8 @@ from side_by_side import beside, options, show
 
 import lddmmlib
 from lddmmlib import flows, kernels, matching
-from lddmmlib.currents import Curves
+from lddmmlib._engine.lbfgs import minimise
+from lddmmlib.curves import Curves
 
 try:
     os.environ.setdefault("PYKEOPS_VERBOSE", "0")
@@ -235,10 +236,10 @@ def evaluations(n=68, most=400):
             record.append(value.item())
             return value.reshape(-1)
 
-        for name, root in (("whitened", matching._whitener(x, 50.0)), ("raw", torch.eye(n, dtype=torch.float64))):
+        for name, root in (("whitened", matching.whitening(x, 50.0)), ("raw", torch.eye(n, dtype=torch.float64))):
             record = seen[name] = []
             start = torch.zeros(1, 2 * n, dtype=torch.float64)
-            matching._lbfgs(lambda z, root=root, record=record: J(z, root, record), start, 1e-9, most)
+            minimise(lambda z, root=root, record=record: J(z, root, record), start, 1e-9, most)
         z, record = torch.zeros(n, 2, dtype=torch.float64, requires_grad=True), []
         seen["torch.optim.LBFGS, raw"] = record
         torch_lbfgs(lambda: J(z, torch.eye(n, dtype=torch.float64), record), z, most)  # noqa: B023

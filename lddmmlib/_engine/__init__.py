@@ -1,0 +1,11 @@
+"""What only makes the mathematics fast: trusted, not taught.
+
+Nothing here is needed to understand a paper. Each engine computes what a function on the floor above
+defines, and a test says that the two agree.
+
+pairs      sums over pairs of points, some rows at a time, with their derivatives
+integrate  one Runge-Kutta step from a table; velocities of flows, for sigma = 1
+lbfgs      many small minimisations at once
+sweep      the swept tableau of least angle regression
+softmin    log-sum-exp on a grid: by definition, by matrix, by axes, by FFT
+"""

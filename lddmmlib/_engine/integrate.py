@@ -1,0 +1,136 @@
+"""Flows for sigma = 1, in rows: velocities of points, momenta and passengers, and one Runge-Kutta step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lddmmlib import _checks
+from lddmmlib._engine.pairs import GaussianSum, concatenated, gaussian_block, row_blocks, to_rows, weighted_offsets
+from lddmmlib.curves import Curves, PointsLike, Sigma, points_of, several, widths
+
+State = tuple[Tensor, ...]  # coordinates, or (coordinates, momenta) in one; then passengers
+METHODS = {  # where each stage starts, as a part of the step along the slope before it; the weights of the slopes
+    "euler": ((0.0,), (1.0,)),
+    "rk2": ((0.0, 1 / 2), (0.0, 1.0)),  # the midpoint rule
+    "rk4": ((0.0, 1 / 2, 1 / 2, 1.0), (1 / 6, 1 / 3, 1 / 3, 1 / 6)),
+}
+# The u > 0 with u + ... + u^order / order! = 1: below it a step's increment is a contraction.
+REACH = {"euler": 1.0, "rk2": math.sqrt(3) - 1, "rk4": 0.6939}
+
+
+def step(method: str, velocity: Callable[..., State], state: State, h: float) -> State:
+    """One step of length h along a field."""
+    slopes: list[State] = []
+    for start in METHODS[method][0]:
+        slopes.append(velocity(*(_add(state, h * start, slopes[-1]) if slopes else state)))
+    for weight, slope in zip(METHODS[method][1], slopes, strict=True):
+        state = _add(state, h * weight, slope) if weight else state
+    return state
+
+
+def _add(state: State, h: float, slope: State) -> State:
+    return tuple(torch.add(a, b, alpha=h) for a, b in zip(state, slope, strict=True))
+
+
+class GeodesicVelocity(_checks.Derived):
+    """`flows.hamilton` of s = (q, p), (..., 4, n) in rows, for σ = 1: a kernel evaluation each way, and no matrix kept.
+
+    Both equations come from one sum over six rows, Σ_j k_ij (p, p_x q, p_y q)_j = (v, u_x, u_y)_i:
+
+        Σ_j k_ij (p_i·p_j) (q_i - q_j) = (p_i·v_i) q_i - p_x,i u_x,i - p_y,i u_y,i.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def setup_context(ctx, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def forward(s: Tensor) -> Tensor:
+        q, p = s.split(2, -2)
+        p_x, p_y = p.split(1, -2)
+        F = torch.cat([p, p_x * q, p_y * q], -2)
+        v, u_x, u_y = concatenated([F @ gaussian_block(q, q_i) for (q_i,) in row_blocks(q, q)]).split(2, -2)
+        return torch.cat([v, 2 * (_dot(p, v) * q - p_x * u_x - p_y * u_y)], -2)
+
+    @staticmethod
+    @_checks.full_precision
+    def backward(ctx, g: Tensor) -> Tensor:
+        """L = Σ_i a_i·dq_i + b_i·dp_i, g = (a, b), is Σ_ij k_ij G_i·F_j where G = ∂L/∂(v, u), and q and p stand before
+        the sums as well; those, and the derivative by F, are the same sums of F and of G."""
+        (s,) = ctx.saved_tensors
+        (q, p), (a, b) = s.split(2, -2), g.split(2, -2)
+        p_x, p_y = p.split(1, -2)
+        b, c = 2 * b, 2 * _dot(q, b)
+        F, G = torch.cat([p, p_x * q, p_y * q], -2), torch.cat([a + c * p, -p_x * b, -p_y * b], -2)
+        FG, GF = torch.cat([F, G], -2), torch.cat([G, F], -2)
+        parts = []
+        for q_i, GF_i in row_blocks(q, q, GF):
+            K = gaussian_block(q, q_i)
+            parts.append(torch.cat([-2 * weighted_offsets(K * (FG.mT @ GF_i), q_i, q), FG @ K], -2))
+        dq, v, u_x, u_y, dp, d_x, d_y = concatenated(parts).split(2, -2)
+        dq = dq + _dot(p, v) * b + p_x * d_x + p_y * d_y
+        dp = dp + c * v + torch.cat([_dot(q, d_x) - _dot(b, u_x), _dot(q, d_y) - _dot(b, u_y)], -2)
+        return torch.cat([dq, dp], -2)
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return (a * b).sum(-2, keepdim=True)
+
+
+def geodesic(s: Tensor, *passengers: Tensor) -> State:
+    """The velocity of (q, p) and of the passengers."""
+    return GeodesicVelocity.apply(s), *(GaussianSum.apply(z, *s.split(2, -2)) for z in passengers)
+
+
+def driven(alpha: Tensor) -> Callable[..., State]:
+    """The velocity of q and of the passengers under given momenta."""
+    return lambda q, *passengers: tuple(GaussianSum.apply(z, q, alpha) for z in (q, *passengers))
+
+
+class Units(NamedTuple):
+    """q = (x - centre) / σ and r = p / σ, in rows (..., 2, n); `curves` that flow alone are padded into a batch."""
+
+    x: Tensor
+    curves: Curves | None
+    centre: Tensor
+    sigma: float | Tensor
+
+    def points(self, x: Tensor) -> Tensor:
+        return to_rows(((x if self.curves is None else self.curves.pad(x)) - self.centre) / self.sigma)
+
+    def momenta(self, p: Tensor) -> Tensor:
+        return to_rows((p if self.curves is None else self.curves.pad(p) * self.curves.mask()) / self.sigma)
+
+    def passengers(self, points: PointsLike, name: str = "x0") -> Tensor:
+        z = points_of(points)
+        _checks.alike(**{name: self.x, "points": z})
+        if self.curves is None:
+            return to_rows((z - self.centre) / self.sigma)
+        if not isinstance(points, Curves) or len(points.slices) != len(self.curves.slices):
+            wanted = f"Curves of {len(self.curves.slices)} curves, like x0: each flows alone, so who rides with which?"
+            got = f"{len(points.slices)} curves" if isinstance(points, Curves) else "a tensor"
+            raise ValueError(f"points: needed {wanted}; got {got}")
+        return to_rows((points.pad(z) - self.centre) / self.sigma)
+
+    def back(self, q: Tensor, like: PointsLike | None) -> Tensor:
+        x = q.mT * self.sigma + self.centre
+        return x if self.curves is None else like.unpad(x)
+
+
+def units_of(x0: PointsLike, sigma: Sigma, name: str = "x0", sigma_name: str = "sigma") -> Units:
+    x = points_of(x0)
+    _checks.points(x, name)
+    alone = isinstance(x0, Curves) and not x0.coupled
+    if not alone and several(sigma):
+        mend = "one a curve goes with coupled=False"
+        raise ValueError(f"{sigma_name}: needed one number for one flow, got {_checks.said(sigma)}; {mend}")
+    padded = x0.pad(x) if alone else x
+    # Any centre does: a flow does not know where it is. Near 0, single precision is at its finest.
+    return Units(x, x0 if alone else None, padded.detach().mean(-2, keepdim=True), widths(sigma, x0, sigma_name))

@@ -1,0 +1,148 @@
+"""All knots of many lasso paths in lock-step: `lars.path_by_solving` with the inverse carried from knot to knot."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+STOP = 1e-12  # the path ends where λ falls below this share of its first value
+DELICATE = 1e-5  # a join below this share costs six digits: from then on each knot is refined,
+RENEW = 16  # and the tableau renewed once in so many knots
+PIVOT = 1e-10  # a column joins only if the others explain less than 1 - PIVOT of its square
+
+
+def follow(gram: Tensor, xy: Tensor, tau: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """All knots of all targets (p, t), each until |h|₁ ≥ tau: lambdas (k, t), coefs (k, p, t), n_knots (t,)."""
+    pivot = PIVOT if gram.dtype == torch.float64 else 1e-5  # a Gram in single precision is not known better
+    sweep = _Sweep(gram.detach().double(), xy.detach().double().T, pivot)
+    running, knots, most = torch.arange(xy.shape[1], device=xy.device), [], 50 * len(xy) + 50
+    limit = None if tau is None else tau.double()
+    while True:
+        lam, h = sweep.knot()
+        knots.append((running, lam, h))
+        goes_on = lam > 0 if limit is None else (lam > 0) & (h.abs().sum(-1) < limit)
+        if not goes_on.all():
+            if not goes_on.any():
+                break
+            running, limit = running[goes_on], limit if limit is None else limit[goes_on]
+            sweep.keep(goes_on)
+        sweep.pivot()
+        if len(knots) > most:
+            raise RuntimeError(f"path: {len(knots)} knots and no end: tied columns; change one of them a little")
+    return _padded(knots, xy)
+
+
+def _padded(knots: list[tuple[Tensor, Tensor, Tensor]], xy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Per step (which targets, λ, h) as tensors, NaN where a target has ended."""
+    (p, t), (targets, lam, h) = xy.shape, zip(*knots, strict=True)
+    lambdas, coefs = torch.cat(lam).to(xy), torch.cat(h).to(xy)
+    if targets[-1] is not targets[0]:
+        each, step = torch.cat(targets), torch.tensor([k for k, x in enumerate(targets) for _ in range(len(x))])
+        lambdas = xy.new_full((len(knots), t), torch.nan).index_put_((step.to(each), each), lambdas)
+        coefs = xy.new_full((len(knots), t, p), torch.nan).index_put_((step.to(each), each), coefs)
+    lambdas = lambdas.reshape(-1, t)
+    return lambdas, coefs.reshape(-1, t, p).mT, (~lambdas.isnan()).sum(0)
+
+
+class _Known(NamedTuple):
+    """What is known of each of p variables, for t targets: views of one tensor, so that a join or a drop is one write.
+
+    Off the active set A, `sides` σ = 1 and -1 give the λ at which c_j = σ λ, (σ r_j) / (1 - σ a_j). On A, with -s for
+    σ and nothing else, the same line reads s u / (s d), the λ at which h_j is 0.
+    """
+
+    right: Tensor  # (t, 2, p): s, Xᵀy on A; 0 off A
+    one: Tensor  # (t, 1, p): 1 off A; 0 on A
+    xy: Tensor  # (t, 1, p): Xᵀy off A; 0 on A
+    sides: Tensor  # (t, 2, p): 1, -1 off A; -s, 0 on A
+    least: Tensor  # (t, 1, p): the least pivot to join with; -inf on A
+
+    @classmethod
+    def rows(cls, state: Tensor) -> _Known:
+        return cls(*state.split([2, 1, 1, 2, 1], 1))
+
+
+class _Sweep:
+    """Where t targets stand on their paths. Each has a symmetric tableau, the Gram swept on its active set A:
+
+        on A  -G_AA⁻¹,   between A and the others  G_AA⁻¹ G_A·,   on the others the Schur complement,
+
+    so that one product with s and Xᵀy, both 0 off A, gives -d and -u on A, a and G_·A u off A, while its diagonal
+    says which columns are left to join. A join or a drop of k is one update of rank 1 (Beaton's sweep operator).
+    """
+
+    def __init__(self, gram: Tensor, xy: Tensor, pivot: float):
+        one, zero, least = torch.ones_like(xy), torch.zeros_like(xy), pivot * gram.diagonal().expand_as(xy)
+        off = torch.stack([zero, zero, one, xy, one, -one, least], 1)
+        joined = [torch.stack([s * one, xy, zero, zero, -s * one, zero, zero - torch.inf], 1) for s in (1, -1)]
+        self.kinds = torch.stack([*joined, off])  # of every variable on A with s = 1, with s = -1; off A
+        self.state = off.clone()
+        self.known = _Known.rows(self.state)
+        self.gram, self.size = gram, gram.diagonal()
+        self.table = gram.expand(len(xy), *gram.shape).clone()
+        self.lam, self.stop = torch.full_like(xy[:, 0], torch.inf), STOP * xy.abs().amax(1)
+        self.each, self.delicate = torch.arange(len(xy), device=xy.device), 0
+
+    def knot(self) -> tuple[Tensor, Tensor]:
+        """The next knot, λ (t,) and h (t, p)."""
+        known, p = self.known, self.table.shape[-1]
+        product = known.right @ self.table
+        a, b = (self._refined(product) if self.delicate else product).split(1, 1)
+        left = self.table.diagonal(0, -2, -1)[:, None] > known.least
+        below = known.one - known.sides * a
+        at = known.sides * (known.xy - b) / below
+        at = at.masked_fill_(~((below > 0) & left), -1.0).flatten(1)
+        highest, self.event = at.max(-1)
+        goes_on = highest > self.stop
+        self.lam = torch.minimum(highest, self.lam).masked_fill_(~goes_on, 0.0)
+        edge = highest.masked_fill(~goes_on, torch.inf)[:, None]
+        leaves = (known.right[:, 0] == 0) | (at[:, :p] >= edge)  # who drops is exactly 0
+        return self.lam, (self.lam[:, None] * a[:, 0] - b[:, 0]).masked_fill_(leaves, 0.0)
+
+    def _refined(self, product: Tensor, rounds: int = 2) -> Tensor:
+        """(a, b) by the Gram itself, the tableau only correcting what is left of (s, Xᵀy) on A."""
+        right = self.known.right
+        on = right[:, :1] != 0
+        v = -product * on
+        for _ in range(rounds):
+            v = v - ((right - v @ self.gram) * on) @ self.table * on
+        return torch.where(on, -v, v @ self.gram)
+
+    def pivot(self) -> None:
+        """Sweep each tableau on its variable of the last knot, which so joins or drops."""
+        i, p = self.each, self.table.shape[-1]
+        k, side = self.event % p, self.event // p  # 0 where c_k = λ, 1 where c_k = -λ
+        row = self.table[i, k]
+        pivot = row[i, k]
+        new = row / pivot[:, None]
+        self.table.addcmul_(row[:, :, None], new[:, None, :], value=-1)
+        joins = pivot > 0  # off A it is a Schur complement, on A minus the diagonal of an inverse
+        new = torch.where(joins[:, None], new, -new)
+        new[i, k] = -1 / pivot
+        self.table[i, k] = new
+        self.table[i, :, k] = new
+        self.state[i, :, k] = self.kinds[side.masked_fill_(~joins, 2), i, :, k]
+        self.delicate += int(self.delicate > 0 or (joins & (pivot < DELICATE * self.size[k])).any())
+        if self.delicate % RENEW == 1:
+            self._renew()
+
+    def _renew(self) -> None:
+        """The tableaus anew from the Gram and the active sets, without the rounding of all updates before."""
+        gram, on = self.gram, self.known.right[:, 0] != 0
+        rows, columns = on[:, :, None], on[:, None, :]
+        one = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+        factor = torch.linalg.cholesky(torch.where(rows & columns, gram, one))
+        half = torch.linalg.solve_triangular(factor, gram * rows, upper=False)  # its square is what A explains
+        beside = torch.linalg.solve_triangular(factor.mT, half, upper=True)
+        off = torch.where(rows, beside, torch.where(columns, beside.mT, gram - half.mT @ half))
+        inverse = torch.cholesky_inverse(factor)
+        self.table.copy_(torch.where(rows & columns, -inverse, off))
+
+    def keep(self, some: Tensor) -> None:
+        """Go on with some of the targets."""
+        self.table, self.state, self.kinds = self.table[some], self.state[some], self.kinds[:, some]
+        self.known = _Known.rows(self.state)
+        self.lam, self.stop, self.event = self.lam[some], self.stop[some], self.event[some]
+        self.each = self.each[: len(self.lam)]
