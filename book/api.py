@@ -10,8 +10,8 @@ from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
 EXAMPLE = re.compile(r"(?:^>>> .*\n(?:.+\n?)*)", re.M)  # from a prompt to the next blank line
-HEADS = {"Args": "Arguments", "Returns": "Returns", "Raises": "Raises"}
-BLOCK = re.compile(r"^(Args|Returns|Raises):\n((?:    .*\n|\n(?=    ))+)", re.M)
+HEADS = {"Args": "Arguments", "Attributes": "Attributes", "Returns": "Returns", "Raises": "Raises"}
+BLOCK = re.compile(r"^(Args|Attributes|Returns|Raises):\n((?:    .*\n|\n(?=    ))+)", re.M)
 ITEM = re.compile(r"^    \S.*\n(?:     +\S.*\n)*", re.M)
 
 

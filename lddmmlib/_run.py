@@ -1,4 +1,4 @@
-"""What a training rests on beside its mathematics: the files of a run, what tells runs apart, processes, signals."""
+"""The machinery of a training: the files of a run, the comparison of runs, processes, signals."""
 
 from __future__ import annotations
 
@@ -35,21 +35,25 @@ ROW = ("epoch", "step", "rate", "loss", "seconds", "samples_per_second", "waitin
 
 
 class CheckpointError(RuntimeError):
-    """No checkpoint in the folder can be read, or those that can belong to another run."""
+    """No checkpoint in the folder can be read, or those that can belong to another run.
+
+    >>> issubclass(CheckpointError, RuntimeError)
+    True
+    """
 
 
 # ----------------------------------------------------------------------------------------------- several processes
 
 
 class Processes(NamedTuple):
-    """This process among those that train one model, as torchrun says."""
+    """This process among those that train one model, as set up by torchrun."""
 
     rank: int  #: the number of this process
     world: int  #: the number of processes
     device: torch.device  #: of this one
 
     def gather(self, values: list[float]) -> list[list[float]]:
-        """Each process's values."""
+        """The values of each process."""
         if self.world == 1:
             return [values]
         x = torch.zeros(self.world, len(values), device=self.device)
@@ -68,8 +72,8 @@ class Processes(NamedTuple):
     def average_gradients(self, parameters: list[nn.Parameter]) -> None:
         """Replace each gradient by its mean; one that no process has stays None.
 
-        By hand, and not by DistributedDataParallel: so the loss gets the model itself, may call any method of it, and
-        may leave parameters unused.
+        Done here instead of by DistributedDataParallel, so that the loss is given the model itself, may call any method
+        of it, and may leave parameters unused.
         """
         used = self.gather([float(p.grad is not None) for p in parameters])
         shared = [p for p, *flags in zip(parameters, *used, strict=True) if any(flags)]
@@ -82,7 +86,7 @@ class Processes(NamedTuple):
 
 
 def processes(device: str | torch.device) -> Processes:
-    """This process, and its own GPU where ``device`` is "cuda"; joins the others where torchrun started it."""
+    """This process, with its own GPU if `device` is "cuda"; it joins the others if torchrun started it."""
     device, world = torch.device(device), int(os.environ.get("WORLD_SIZE", "1"))
     if device.type == "cuda" and device.index is None:
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", torch.cuda.current_device())))
@@ -96,14 +100,14 @@ def processes(device: str | torch.device) -> Processes:
     return Processes(dist.get_rank(), world, device)
 
 
-# ------------------------------------------------------------------------------------------ what is kept on the disk
+# ------------------------------------------------------------------------------------------ the folder of a run
 
 
 class Run:
     """The state of a training, in memory and in its folder.
 
-    ``parts`` have a `state_dict` each. ``identity`` is what decides the run: text, which is shown where it differs, or
-    a fingerprint.
+    `parts` have a `state_dict` each. `identity` tells runs apart: text, which is shown where it differs, or a
+    fingerprint.
     """
 
     def __init__(self, folder: Path, parts: dict[str, Any], identity: dict[str, Any]) -> None:
@@ -113,19 +117,19 @@ class Run:
         self.sums = [0.0, 0.0, 0.0]  # of this epoch: losses, seconds, and seconds of waiting for data
 
     def record_step(self, *values: float) -> None:
-        """Count a step: its loss, its seconds, and those of waiting."""
+        """Count a step: its loss, its seconds, and its seconds of waiting."""
         self.step += 1
         self.sums = [total + v for total, v in zip(self.sums, values, strict=True)]
 
     def end_epoch(self, steps: int, batch: int, lr: float) -> None:
-        """Add an epoch's row; ``waiting`` is the share of all time spent waiting for data, without validation."""
+        """Add the row of an epoch; `waiting` is the share of time spent waiting for data, without validation."""
         loss, seconds, waited = self.sums
         row = (self.step // steps, self.step, lr, loss / steps, seconds, steps * batch / seconds, waited / seconds)
         self.rows.append(dict(zip(ROW, row, strict=True)))
         self.sums = [0.0, 0.0, 0.0]
 
     def save(self) -> None:
-        """Write the checkpoint aside, then move it into place: at any moment one is whole."""
+        """Write the checkpoint to a temporary file, then rename it, so that there is a complete one at any time."""
         aside, path = self._write(), self.folder / "checkpoint.pt"
         if path.exists():
             path.replace(self.folder / "checkpoint-previous.pt")
@@ -138,7 +142,9 @@ class Run:
         self.saved = time.perf_counter()
 
     def _write(self) -> Path:
-        """The state in ``checkpoint.tmp``; an error, with what to do, where it cannot be written or read back."""
+        """Write the state to ``checkpoint.tmp``; raise an error, with a remedy, if it cannot be written or
+        read back.
+        """
         state = {name: part.state_dict() for name, part in self.parts.items()}
         state |= {k: getattr(self, k) for k in ("identity", "step", "rows", "sums")}
         aside, whole = self.folder / "checkpoint.tmp", io.BytesIO()  # of a full disk torch says "unexpected pos"
@@ -163,7 +169,7 @@ class Run:
         return aside
 
     def resume(self, here: Processes, total: int) -> None:
-        """Load the folder's checkpoint, if it has one; the first process reads it for all."""
+        """Load the checkpoint of the folder, if there is one; the first process reads it for all."""
         state = [load_checkpoint(self.folder) if here.rank == 0 else None]
         if here.world > 1:
             dist.broadcast_object_list(state)
@@ -177,10 +183,10 @@ class Run:
             dist.broadcast(same, 0)
             tensor.copy_(same)
         if here.rank == 0 and self.step < total:
-            self._write().unlink()  # what cannot be saved is refused before the first step
+            self._write().unlink()  # a state that cannot be saved is refused before the first step
 
     def _refuse_another(self, before: dict[str, Any]) -> None:
-        """CheckpointError where the checkpoint is not of the run that was asked for; it says what differs."""
+        """Raise CheckpointError if the checkpoint belongs to another run; the message says what differs."""
         now, skipped = self.identity, []
         if before.get("python") != self.identity["python"]:  # other byte code
             skipped = ["python", "another loss", "another model"]
@@ -193,14 +199,14 @@ class Run:
 
 
 def plain(x: Any) -> Any:
-    """NumPy's numbers and arrays as Python's and torch's: the checkpoint's reader takes no others."""
+    """Convert NumPy's numbers and arrays to Python's and torch's: the reader of checkpoints accepts no others."""
     return tree_map_only(np.generic, lambda v: v.item(), tree_map_only(np.ndarray, torch.from_numpy, x))
 
 
 def load_checkpoint(folder: str | Path) -> dict | None:
-    """Load the last whole checkpoint, on the CPU: ``["model"]`` holds the weights. None where there is none.
+    """Load the last complete checkpoint, on the CPU: `["model"]` holds the weights. None if there is none.
 
-    A damaged one is put aside, with a warning, where the previous one can be read.
+    A damaged one is renamed, with a warning, if the previous one can be read.
 
     Args:
         folder: of a run, as given to `training.fit`.
@@ -215,7 +221,7 @@ def load_checkpoint(folder: str | Path) -> dict | None:
     for path in filter(Path.exists, (Path(folder) / f"checkpoint{which}.pt" for which in ("", "-previous"))):
         try:
             with zipfile.ZipFile(path) as file:
-                if bad := file.testzip():  # torch.load does not look at the check sums
+                if bad := file.testzip():  # torch.load does not verify the check sums
                     raise zipfile.BadZipFile(f"wrong check sum of {bad}")
             state = torch.load(path, map_location="cpu", weights_only=True)
         except (MemoryError, PermissionError):
@@ -233,11 +239,11 @@ def load_checkpoint(folder: str | Path) -> dict | None:
     return None
 
 
-# ----------------------------------------------------------------------------------------- what tells runs apart
+# ----------------------------------------------------------------------------------------- comparison of runs
 #
 # Fingerprints are compared between processes and machines, so nothing in them depends on memory addresses, hash
-# randomisation or line numbers. What cannot be told apart reliably is left out: a missed difference costs less than a
-# false alarm.
+# randomisation or line numbers. Differences that cannot be detected reliably are ignored: a missed difference costs
+# less than a false alarm.
 
 INSTALLED = (*(sysconfig.get_paths()[k] for k in ("stdlib", "platstdlib", "purelib", "platlib")), "<frozen")
 LIBRARY = str(Path(__file__).parent)
@@ -248,7 +254,7 @@ VALUES = 256  # of each tensor
 
 
 def fingerprint(x: Any) -> list[str | Tensor]:
-    """Digest of what decides about a function, a network or a sample; and numbers, compared with a tolerance.
+    """A digest of a function, a network or a sample; and numbers, which are compared with a tolerance.
 
     A function: its byte code, constants, defaults, and the values and functions that it closes over or reads from its
     module. A network: the classes and plain attributes of its parts, without weights.
@@ -264,7 +270,7 @@ def fingerprint(x: Any) -> list[str | Tensor]:
 
 
 def alike(a: Any, b: Any) -> bool:
-    """Whether two fingerprints agree, up to what another machine changes in numbers; None agrees with anything."""
+    """Compare two fingerprints, with a tolerance for numbers computed on another machine; None equals anything."""
     if isinstance(a, list) and isinstance(b, list):
         return len(a) == len(b) and all(map(alike, a, b))
     if isinstance(a, Tensor) and isinstance(b, Tensor):
@@ -273,13 +279,13 @@ def alike(a: Any, b: Any) -> bool:
 
 
 def _close(a: Tensor, b: Tensor) -> bool:
-    """Images may differ by the decoder, in a few levels; few numbers in their last bits alone."""
+    """Compare numbers: images may differ by the decoder, in a few levels; few numbers only in their last bits."""
     tolerance = 1e-3 if len(a) == VALUES else 1e-5
     return bool((a - b).abs().sum() <= tolerance * (a.abs() + b.abs()).sum())
 
 
 def _leaves(x: Any, above: tuple[int, ...]) -> Iterator[str | Tensor]:
-    """Text and numbers that tell ``x``, in order; ``above``: the objects that it was reached through."""
+    """Text and numbers that identify `x`, in order; `above`: the objects through which it was reached."""
     x = x.item() if isinstance(x, np.generic) else x
     if isinstance(x, Tensor | np.ndarray):
         yield f"{x.dtype} {tuple(x.shape)}"
@@ -303,7 +309,7 @@ def _leaves(x: Any, above: tuple[int, ...]) -> Iterator[str | Tensor]:
 
 
 def _parts(x: Any) -> list:
-    """What decides about a container, a function or a callable object."""
+    """The parts that determine a container, a function or a callable object."""
     if isinstance(x, tuple | list | dict):
         return list(x.items() if isinstance(x, dict) else x)
     if isinstance(x, functools.partial):
@@ -314,7 +320,7 @@ def _parts(x: Any) -> list:
 
 
 def _function(f: types.FunctionType) -> list:
-    """The user's code; the name of what was installed; and what it was made with."""
+    """The user's code, or the name of installed code; and the values that it was made with."""
     cells = zip(f.__code__.co_freevars, f.__closure__ or (), strict=True)
     used, steps = {k: cell.cell_contents for k, cell in cells if cell != types.CellType()}, _steps(f.__code__)
     if _is_own(f):
@@ -324,7 +330,7 @@ def _function(f: types.FunctionType) -> list:
 
 
 def _instance(x: Any) -> list:
-    """A callable object: its methods and the attributes that none of them writes. Of a network no weights."""
+    """A callable object: its methods and the attributes that none of them writes. For a network no weights."""
     methods = {k: inspect.unwrap(f) for k, f in sorted(vars(type(x)).items()) if isinstance(f, types.FunctionType)}
     if not isinstance(x, nn.Module) and "__call__" not in methods:
         return []
@@ -336,13 +342,13 @@ def _instance(x: Any) -> list:
 
 
 def _steps(code: types.CodeType) -> set[tuple[str, str]]:
-    """(Operation, name or other argument) of all instructions, those of inner functions too."""
+    """The (operation, name or other argument) of all instructions, those of inner functions too."""
     own = {(step.opname, str(step.argval)) for step in dis.get_instructions(code)}
     return own.union(*(_steps(inner) for inner in code.co_consts if inspect.iscode(inner)))
 
 
 def _fixed(values: dict[str, Any], steps: set[tuple[str, str]]) -> dict[str, Any]:
-    """The values that stay while the code runs, without what may be a counter or a notebook of values."""
+    """The values that stay constant while the code runs, without those that may be a counter or a cache."""
     methods = {name for op, name in steps if op in ("LOAD_ATTR", "LOAD_METHOD")}
     mutates = any(name in MUTATORS or (name[-1:] == "_" != name[:1]) for name in methods)
     mutates |= not SETTERS.isdisjoint(op for op, _ in steps)
@@ -361,7 +367,7 @@ def _is_own(f: types.FunctionType) -> bool:
 
 
 def _name(x: Any) -> str:
-    return getattr(x, "__qualname__", x.__name__)  # no module: a script's is `__main__` or not
+    return getattr(x, "__qualname__", x.__name__)  # without the module: that of a script may be `__main__` or not
 
 
 # ---------------------------------------------------------------------------------------------- signals, the screen
@@ -378,7 +384,7 @@ def interrupts() -> Iterator[list[float]]:
         print("\nstopping after this step; once more to stop at once", file=sys.stderr)
         requested.append(time.perf_counter())
 
-    mine = threading.current_thread() is threading.main_thread()  # no other may have signals
+    mine = threading.current_thread() is threading.main_thread()  # no other thread may set signal handlers
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM) if mine}
     try:
         yield requested

@@ -1,4 +1,4 @@
-"""Shape annotations: jaxtyping's where it is installed (the tests check them), inert stand-ins where it is not."""
+"""Shape annotations: those of jaxtyping if it is installed (the tests check them), inert stand-ins otherwise."""
 
 try:
     from jaxtyping import Bool, Float, Int

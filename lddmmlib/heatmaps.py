@@ -1,22 +1,23 @@
-"""Landmarks written as heatmaps and read back, and what the grid between the two costs.
+"""Landmarks encoded as heatmaps and decoded again, and the error of the grid between the two.
 
-A heatmap of stride s has one cell for s x s pixels. Its cell (i, j), row and column, lies over the image point
-x = s j + (s - 1)/2, y = s i + (s - 1)/2 (`alignment="centre"`: the middle of the pixels that it covers; an image
-flip is then a flip of the map) or x = s j, y = s i ("corner", the papers' u = x/s). σ, windows and blurs are in cells,
-points in pixels of the image.
+A heatmap of stride s has one cell for s x s pixels. Its cell (i, j), row and column, lies over the image point x = s j
++ (s - 1)/2, y = s i + (s - 1)/2 (`alignment="centre"`: the centre of the pixels that it covers, so that flipping the
+image flips the map) or x = s j, y = s i ("corner", the papers' u = x/s). σ, windows and blurs are in cells, points in
+pixels of the image.
 
-`encode` samples a Gaussian around each landmark; `decode` finds the landmark in a map. Who rounds when encoding throws
-away what no decoder can bring back: on average 0.38 cells for "round", 0.77 for "floor".
+`encode` samples a Gaussian around each landmark; `decode` finds the landmark in a map. Rounding a landmark when
+encoding loses information that no decoder can recover: on average 0.38 cells for "round", 0.77 for "floor".
 
-The local soft-argmax reads softmax(τ h) in a window. Near its peak, of height H, a map H exp(-r²/2σ²) turns into a
-Gaussian of width s = σ/√(τ H), `softmax_width`; where the landmark lies t beside a cell's centre, its mean is off by
+The local soft-argmax is the mean under softmax(τ h) in a window. Near its peak, of height H, a map H exp(-r²/2σ²)
+becomes a Gaussian of width s = σ/√(τ H), `softmax_width`. For a landmark at distance t from the centre of its cell, the
+mean has the error
 
-    -4π s² exp(-2π² s²) sin(2πt)       because it is sampled (`aliasing`), and, with φ, Φ of the normal law,
-    -s (φ(a) - φ(b)) / (Φ(a) - Φ(-b))  because a window d wide cuts it off at a = (d/2 - t)/s, b = (d/2 + t)/s
+    -4π s² exp(-2π² s²) sin(2πt)       of sampling (`aliasing`), and, with φ, Φ of the normal distribution,
+    -s (φ(a) - φ(b)) / (Φ(a) - Φ(-b))  of truncation to a window of width d, with a = (d/2 - t)/s, b = (d/2 + t)/s
                                        (`truncation`).
 
-A sharp softmax suffers from the first, a wide one from the second; `best_tau` is in between. All four read `peak` as
-`encode` does: by the density, H = 1/(2πσ²), the same τ says something else.
+The first dominates for a sharp softmax, the second for a wide one; `best_tau` is in between. All four have the argument
+`peak` of `encode`: for a density, H = 1/(2πσ²), the same τ has another effect.
 
 A missing landmark is NaN in points and a zero map in maps. The mask is `~points.isnan().any(-1)` before, and
 `maps.flatten(-2).any(-1)` after encoding.
@@ -120,14 +121,25 @@ def encode(
     stride: float = 1,
     alignment: str = "centre",
 ) -> Float[Tensor, "*batch n h w"]:
-    """A Gaussian around each landmark, h_ij = H exp(-((j - u)² + (i - v)²) / 2σ²), where (u, v) is its cell.
+    """Heatmaps with a Gaussian around each landmark, h_ij = H exp(-((j - u)² + (i - v)²) / 2σ²), (u, v) in cells.
 
-    points: (..., n, 2) px, NaN where missing. size: (h, w) of a map. sigma: cells. rounding: of (u, v), "none" (C,
-    equation 3), "round" or "floor" to whole cells (equation 2). peak: "one", H = 1, or "density", H = 1/(2πσ²)
-    (equation 1). stride, alignment: pixels to cells, see the module.
-    Returns (..., n, h, w); zeros for a missing landmark. One that lies outside shows as much as reaches in.
-    Differentiable in the points where they are not rounded.
-    Raises ValueError for a size below 1, sigma or stride not above 0, and for names not listed here.
+    Differentiable in the points if they are not rounded.
+
+    Args:
+        points: (..., n, 2), px; NaN where missing.
+        size: (h, w) of a map, cells.
+        sigma: σ, the width of the Gaussian, cells.
+        rounding: of (u, v): "none" (C, equation 3), or "round" or "floor" to whole cells (equation 2).
+        peak: "one", H = 1, or "density", H = 1/(2πσ²) (equation 1).
+        stride: px a cell.
+        alignment: "centre" or "corner", see the module.
+
+    Returns:
+        (..., n, h, w); zeros for a missing landmark. For a landmark outside, the part of the Gaussian inside the map.
+
+    Raises:
+        ValueError: a size below 1, sigma or stride not above 0, and unknown names.
+
     Paper C, sections 3.1 and 3.2.
 
     >>> encode(torch.tensor([[1.0, 0.5]]), (2, 3), sigma=1.0)
@@ -173,7 +185,11 @@ def encode_by_loops(point: Float[Tensor, " 2"], size: tuple[int, int], sigma: fl
 
 
 def height(sigma: float, peak: str = "one") -> float:
-    """The height H of a map's peak: 1, or 1/(2πσ²) by the density.
+    """The height H of the peak of a map: 1, or 1/(2πσ²) for a density.
+
+    Args:
+        sigma: σ, the width of the Gaussian, cells.
+        peak: "one" or "density".
 
     >>> round(height(2.0, "density"), 4)
     0.0398
@@ -195,26 +211,36 @@ def decode(
 ) -> Float[Tensor, "*batch 2"]:
     """The landmark in each map.
 
-    | method | the point, in cells | exact on a clean map that is not rounded |
+    | method | the point, in cells | exact for a clean map without rounding |
     |---|---|---|
     | `"argmax"` | the largest value | no: within half a cell |
     | `"quarter"` | a quarter of a cell from there to the larger neighbour, in x and in y | no |
-    | `"taylor"` | top of the parabola through log h around the largest value (DARK) | yes |
+    | `"taylor"` | maximum of the parabola through log h around the largest value (DARK) | yes |
     | `"soft"` | mean under softmax(τ h), whole map | no |
     | `"local_soft"` | mean under softmax(τ h), window around the largest value: equations 4-5 | see `aliasing` |
-    | `"barycentre"` | mean under h/Σh, whole map | where the map holds all of it |
+    | `"barycentre"` | mean under h/Σh, whole map | if the map contains all of it |
 
-    maps: (..., h, w) of single or double precision. window: its side, odd, in cells. tau: times the map's values,
-    so its effect depends on their height. stride, alignment: cells to pixels, see the module. blur: standard
-    deviation, in cells, of a Gaussian that smooths the map before "taylor" reads it; only around the peak.
-    Returns (..., 2) px, NaN for a map of zeros alone. Differentiable but for "argmax" and "quarter".
+    At the border, cells of the window outside the map are ignored and the weights are normalised again; "quarter" does
+    not move across the border; the parabola is fitted one cell further inside. If one of its values is not above 0, or
+    its maximum is not within 2 cells, "taylor" returns the largest value. Differentiable except for "argmax" and
+    "quarter".
 
-    At the border the window loses what is outside and the weights sum to one again; "quarter" stays; the parabola is
-    laid one cell further in. Where a value beneath it is not above 0, or its top is no maximum within 2 cells,
-    "taylor" is the largest value.
+    Args:
+        maps: (..., h, w), of single or double precision.
+        method: a name of the table.
+        window: side of the window, odd, cells.
+        tau: τ, the factor on the map's values; its effect depends on their height.
+        stride: px a cell.
+        alignment: "centre" or "corner", see the module.
+        blur: standard deviation, cells, of a Gaussian that smooths the map before "taylor"; computed at the peak only.
 
-    Raises ValueError for a map with NaN or infinity, an even window, tau or stride not above 0, a negative value
-    (barycentre: use maps.clamp(min=0)), maps less than 3 cells high or wide (quarter, taylor), and unknown names.
+    Returns:
+        (..., 2), px; NaN for a map of zeros.
+
+    Raises:
+        ValueError: a map with NaN or infinity, an even window, tau or stride not above 0, a negative value
+            (barycentre: use maps.clamp(min=0)), maps less than 3 cells high or wide (quarter, taylor), unknown names.
+
     Paper C, section 3.3; DARK: Zhang et al., CVPR 2020.
 
     >>> maps = encode(torch.tensor([[9.3, 7.8]]), (16, 20), sigma=2.0)
@@ -271,12 +297,21 @@ def decode_by_loops(h: Float[Tensor, "h w"], d: int = 5, tau: float = 10.0) -> F
 
 @_checks.full_precision
 def aliasing(t: Float[Tensor, "*shape"], s: float) -> Float[Tensor, "*shape"]:
-    """How far the mean of a sampled Gaussian is off: -4π s² exp(-2π² s²) sin(2πt), to first order in the exponential.
+    """The error of the mean of a sampled Gaussian: -4π s² exp(-2π² s²) sin(2πt), to first order in the exponential.
 
-    t: where it stands beside a cell's centre, cells. s: its standard deviation, cells. Returns the error, cells, which
-    always points to the nearest centre. The sum over cells is a series over frequencies (Poisson); this is its
-    first term. With s = σ it is the error of the barycentre.
-    Raises ValueError for s not above 0.
+    The sum over cells is a series over frequencies (Poisson); this is its first term. With s = σ it is the error of the
+    barycentre.
+
+    Args:
+        t: (...), position of the Gaussian relative to the centre of its cell, cells.
+        s: its standard deviation, cells.
+
+    Returns:
+        (...), the error, cells; it always points to the nearest centre.
+
+    Raises:
+        ValueError: s not above 0.
+
     Paper C, section 3.2: "some aliasing due to the sampling process".
 
     >>> [round(b, 4) for b in aliasing(torch.tensor([0.25, -0.25]), 0.5).tolist()]
@@ -289,11 +324,21 @@ def aliasing(t: Float[Tensor, "*shape"], s: float) -> Float[Tensor, "*shape"]:
 
 @_checks.full_precision
 def truncation(t: Float[Tensor, "*shape"], s: float, window: int = 5) -> Float[Tensor, "*shape"]:
-    """How far the mean of a Gaussian is off when only [-d/2, d/2] around a cell's centre is kept.
+    """The error of the mean of a Gaussian that is truncated to [-d/2, d/2] around the centre of a cell.
 
-    That is -s (φ(a) - φ(b)) / (Φ(a) - Φ(-b)), with a = (d/2 - t)/s and b = (d/2 + t)/s. t, s: as in `aliasing`.
-    window: d, odd, cells. Returns the error, cells; it, too, points to the centre.
-    Raises ValueError for s not above 0 and an even window.
+    It is -s (φ(a) - φ(b)) / (Φ(a) - Φ(-b)), with a = (d/2 - t)/s and b = (d/2 + t)/s.
+
+    Args:
+        t: (...), position of the Gaussian relative to the centre of its cell, cells.
+        s: its standard deviation, cells.
+        window: d, odd, cells.
+
+    Returns:
+        (...), the error, cells; it, too, points to the centre.
+
+    Raises:
+        ValueError: s not above 0, or an even window.
+
     Paper C, sections 3.3 and 4.3.
 
     >>> [round(b, 4) for b in truncation(torch.tensor([0.25, -0.25]), 1.0).tolist()]
@@ -310,8 +355,17 @@ def truncation(t: Float[Tensor, "*shape"], s: float, window: int = 5) -> Float[T
 def softmax_width(sigma: float, tau: float, peak: str = "one") -> float:
     """The width s = σ/√(τ H), cells, of softmax(τ h) at the peak of a map of `encode`.
 
-    To first order: as τ(H exp(-q) - H) = -τ H q + ... the softmax has heavier flanks than a Gaussian, and is wider by a
-    factor of about 1 + 1/(τ H). Raises ValueError for sigma or tau not above 0.
+    It is exact to first order: since τ(H exp(-q) - H) = -τ H q + ..., the softmax has heavier tails than a Gaussian,
+    and is wider by a factor of about 1 + 1/(τ H).
+
+    Args:
+        sigma: σ, the width of the map, cells.
+        tau: τ, the factor on the map's values.
+        peak: as in `encode`.
+
+    Raises:
+        ValueError: sigma or tau not above 0.
+
     Paper C, equation 5.
 
     >>> round(softmax_width(2.0, 10.0), 4), round(softmax_width(2.0, 10.0, "density"), 4)
@@ -323,11 +377,21 @@ def softmax_width(sigma: float, tau: float, peak: str = "one") -> float:
 
 @_checks.full_precision
 def best_tau(sigma: float, window: int = 5, peak: str = "one") -> float:
-    """The τ for which the local soft-argmax of a clean map is nearest to the truth.
+    """The τ that minimises the error of the local soft-argmax on a clean map.
 
-    It minimises the root mean square error over all places of the landmark within a cell; no noise. sigma, window: in
-    cells. peak: as in `encode`. Returns τ, to a per cent.
-    Raises ValueError for sigma not above 0 and an even window.
+    The error is the root mean square over all positions of the landmark within a cell, without noise.
+
+    Args:
+        sigma: σ, the width of the map, cells.
+        window: side of the window, odd, cells.
+        peak: as in `encode`.
+
+    Returns:
+        τ, accurate to one per cent.
+
+    Raises:
+        ValueError: sigma not above 0, or an even window.
+
     Paper C, section 5.1: "τ was set to 10".
 
     >>> round(best_tau(2.0)), round(best_tau(2.0, peak="density"))
@@ -335,7 +399,7 @@ def best_tau(sigma: float, window: int = 5, peak: str = "one") -> float:
     """
     _odd(window)
     H = height(sigma, peak)
-    t = (torch.arange(8, dtype=torch.float64) + 0.5) / 16  # half a cell: the other half mirrors it
+    t = (torch.arange(8, dtype=torch.float64) + 0.5) / 16  # half a cell: the other half is its mirror image
     points = window // 2 + torch.cartesian_prod(t, t)
     maps = encode(points, (window, window), sigma)
 
@@ -351,7 +415,7 @@ def best_tau(sigma: float, window: int = 5, peak: str = "one") -> float:
 
 
 def _gaussian(u: Tensor, cells: int, sigma: float) -> Tensor:
-    """exp(-(k - u)²/2σ²) for the cells k = 0, 1, ..., along a new last axis."""
+    """The values exp(-(k - u)²/2σ²) for the cells k = 0, 1, ..., along a new last axis."""
     k = torch.arange(cells, dtype=u.dtype, device=u.device)
     return torch.exp(-(k - u).square() / (2 * sigma**2))
 
@@ -365,9 +429,9 @@ def _origin(stride: float, alignment: str) -> float:
 
 def _largest(maps: Tensor) -> tuple[Tensor, Int[Tensor, "*batch 2"]]:
     """The largest value (...,) of each map and its cell (..., 2), x first."""
-    # Rows first: the maximum without its place is several times faster to find, and NaN shows in it.
+    # Rows first: a maximum without its index is several times faster to compute, and NaN propagates to it.
     value, y = maps.detach().amax(-1).max(-1)
-    if not maps.detach().sum().isfinite():  # one pass; a sum may also overflow, so look again
+    if not maps.detach().sum().isfinite():  # one pass; the sum may also overflow, so check again
         _finite(maps.detach())
     row = maps.detach().gather(-2, y[..., None, None].expand(*y.shape, 1, maps.shape[-1]))
     return value, torch.stack([row[..., 0, :].argmax(-1), y], -1)
@@ -382,13 +446,13 @@ def _finite(maps: Tensor) -> None:
 
 
 def _empty(maps: Tensor, value: Tensor) -> Tensor:
-    """Which maps are zeros alone."""
+    """A mask of the maps that are all zeros."""
     empty = value == 0
     return empty & ~maps.flatten(-2).any(-1) if empty.any() else empty
 
 
 def _window(maps: Tensor, peak: Tensor, d: int) -> tuple[Tensor, Tensor, Tensor]:
-    """d x d cells (..., d, d) around each peak, their columns and rows (..., d); pushed inside where they reach out."""
+    """The d x d cells (..., d, d) around each peak, their columns and rows (..., d); shifted inside at the border."""
     lines = []
     for k, cells in enumerate(maps.shape[:-3:-1]):
         width = min(d, cells)
@@ -400,7 +464,7 @@ def _window(maps: Tensor, peak: Tensor, d: int) -> tuple[Tensor, Tensor, Tensor]
 
 
 def _mean(weight: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """The mean place (..., 2) of columns x and rows y under weights (..., h, w); 0 where there is no weight."""
+    """The mean position (..., 2) of columns x and rows y under weights (..., h, w); 0 without weight."""
     down, across = weight.sum(-2), weight.sum(-1)
     total = across.sum(-1)
     moments = torch.stack([(down * x).sum(-1), (across * y).sum(-1)], -1)
@@ -420,18 +484,18 @@ def _barycentre(maps: Tensor) -> Tensor:
 
 
 def _local_soft(maps: Tensor, peak: Tensor, window: int, tau: float) -> Tensor:
-    """C, equations 4 and 5: the mean of the cells under softmax(τ h), in the window around the peak."""
+    """The mean of the cells under softmax(τ h) in the window around the peak: C, equations 4 and 5."""
     _odd(window)
     h, x, y = _window(maps, peak, window)
     x, y = x - peak[..., :1], y - peak[..., 1:]
-    # Where the window was pushed inside, what entered on the other side is not part of it.
+    # If the window was shifted inside, the cells that entered on the other side are not part of it.
     out = (x.abs() > window // 2)[..., None, :] | (y.abs() > window // 2)[..., :, None]
     logits = (tau * h).masked_fill(out, -torch.inf)
     return peak + _mean(logits.flatten(-2).softmax(-1).reshape(h.shape), x, y)
 
 
 def _quarter(maps: Tensor, peak: Tensor) -> Tensor:
-    """A quarter of the sign of the difference of the two neighbours; nothing at the border."""
+    """A quarter of the sign of the difference of the two neighbours; 0 at the border."""
     h, x, y = _window(maps, peak, 3)
     inside = torch.stack([x[..., 1], y[..., 1]], -1) == peak
     step = torch.stack([h[..., 1, 2] - h[..., 1, 0], h[..., 2, 1] - h[..., 0, 1]], -1).sign() / 4
@@ -439,7 +503,7 @@ def _quarter(maps: Tensor, peak: Tensor) -> Tensor:
 
 
 def _taylor(maps: Tensor, peak: Tensor, blur: float) -> Tensor:
-    """The top of f(c) + g·z + ½ z·A z, f = log h: z = -A⁻¹ g. For a Gaussian f is that parabola."""
+    """The maximum of f(c) + g·z + ½ z·A z, f = log h: z = -A⁻¹ g. For a Gaussian f is that parabola."""
     h, x, y = _window(maps, peak, 3) if blur == 0 else _smoothed(maps, peak, blur)
     positive = (h > 0).all(-1).all(-1)[..., None, None]
     f = h.where(positive, 1.0).log()
@@ -456,14 +520,14 @@ def _taylor(maps: Tensor, peak: Tensor, blur: float) -> Tensor:
 
 
 def _smoothed(maps: Tensor, peak: Tensor, blur: float) -> tuple[Tensor, Tensor, Tensor]:
-    """The 3 x 3 cells around the peak as they would be in the blurred map: two small matrix products."""
+    """The 3 x 3 cells of the blurred map around the peak, by two small matrix products."""
     _checks.positive(blur, "blur")
     patch, x, y = _window(maps, peak, 2 * math.ceil(3 * blur) + 3)
     three, rows = [], []
     for k, line in enumerate((x, y)):
         c = peak[..., k, None].clamp(1, maps.shape[-1 - k] - 2) + torch.arange(-1, 2, device=maps.device)
         kernel = torch.exp(-(line[..., None, :] - c[..., :, None]).to(maps.dtype).square() / (2 * blur**2))
-        rows.append(kernel / kernel.sum(-1, keepdim=True))  # near the border, of what is there
+        rows.append(kernel / kernel.sum(-1, keepdim=True))  # near the border, over the cells inside the map
         three.append(c)
     return rows[1] @ patch @ rows[0].mT, *three
 

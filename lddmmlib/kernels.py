@@ -1,8 +1,8 @@
 """Gaussian kernels k(a, b) = exp(-|a - b|² / σ²), without the ½, and their sums over points.
 
-`gaussian` is the definition, a matrix to look at. `product` is its sum against vectors, Σ_j k(a_i, b_j) f_j, the one
-operation of LDDMM whose cost grows with the square of the number of points. It keeps O(n + m) numbers for the
-gradient, not n x m: the backward pass evaluates the kernel again, and both passes go through the rows in blocks.
+`gaussian` is the definition, a matrix that can be inspected. `product` is its sum against vectors, Σ_j k(a_i, b_j) f_j,
+the only operation of LDDMM whose cost grows with the square of the number of points. It keeps O(n + m) numbers for the
+gradient, not n x m: the backward pass evaluates the kernel again, and both passes work on blocks of rows.
 A second derivative (`create_graph=True`) does keep the matrix.
 """
 
@@ -22,9 +22,17 @@ def gaussian(
 ) -> Float[Tensor, "*batch n m"]:
     """The kernel matrix K_ij = k(a_i, b_j) = exp(-|a_i - b_j|² / σ²).
 
-    a: (..., n, 2), b: (..., m, 2), of one unit, batch, dtype and device. sigma: the kernel's width, in their unit.
-    Returns (..., n, m) numbers in (0, 1]; symmetric positive definite where a = b has no point twice.
-    Raises ValueError for sigma not above 0, coordinates that are not finite, and a, b that do not fit.
+    Args:
+        a: (..., n, 2), points in any unit.
+        b: (..., m, 2), points of the same unit, batch, dtype and device.
+        sigma: σ, the width of the kernel, in their unit.
+
+    Returns:
+        (..., n, m), numbers in (0, 1]; symmetric positive definite if a = b and no point occurs twice.
+
+    Raises:
+        ValueError: sigma not above 0, coordinates that are not finite, and a, b that do not fit.
+
     Paper A, section 3.1.1, k_V and k_W.
 
     >>> a = torch.tensor([[0.0, 0.0], [3.0, 4.0]])
@@ -34,7 +42,7 @@ def gaussian(
     """
     _checks.positive(sigma, "sigma")
     _checks.alike(a=a, b=b)
-    offset = (a[..., :, None, :] - b[..., None, :, :]) / sigma  # before it is squared, which 1e20 would not stand
+    offset = (a[..., :, None, :] - b[..., None, :, :]) / sigma  # before squaring: 1e20 would overflow
     return torch.exp(-offset.square().sum(-1))
 
 
@@ -42,11 +50,22 @@ def gaussian(
 def product(
     a: Float[Tensor, "*batch n 2"], b: Float[Tensor, "*batch m 2"], f: Float[Tensor, "*batch m k"], sigma: float
 ) -> Float[Tensor, "*batch n k"]:
-    """The kernel's sums (K f)_i = Σ_j exp(-|a_i - b_j|² / σ²) f_j, without keeping K.
+    """The kernel sums (K f)_i = Σ_j exp(-|a_i - b_j|² / σ²) f_j, without storing K.
 
-    a, b, sigma: as in `gaussian`. f: (..., m, k), k numbers at each b_j. Returns (..., n, k): `gaussian(a, b, sigma) @
-    f`, in less time and memory. Twice differentiable.
-    Raises ValueError for f of other than m rows, and what `gaussian` refuses.
+    The result is that of `gaussian(a, b, sigma) @ f`, in less time and memory. Twice differentiable.
+
+    Args:
+        a: (..., n, 2), points in any unit.
+        b: (..., m, 2), points of the same unit, batch, dtype and device.
+        f: (..., m, k), k numbers at each b_j.
+        sigma: σ, the width of the kernel, in the unit of the points.
+
+    Returns:
+        (..., n, k), in the unit of f.
+
+    Raises:
+        ValueError: f without m rows, and the errors of `gaussian`.
+
     Paper A, the sums of equations 1, 4, 6 and 7.
 
     >>> a = torch.tensor([[0.0, 0.0], [3.0, 4.0]])

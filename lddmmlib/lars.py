@@ -1,11 +1,11 @@
 """Least angle regression: the whole path of the lasso, and the solution under a budget for |h|₁.
 
-For a target y and p regressors, the columns of X, the lasso of multiplier λ is
+For a target y and p regressors, the columns of X, the lasso with multiplier λ is
 
-    min over h of  ½ |y - X h|² + λ |h|₁,      optimal exactly where  c = Xᵀ(y - X h)  has
+    min over h of  ½ |y - X h|² + λ |h|₁,      optimal exactly if  c = Xᵀ(y - X h)  has
     c_j = λ sign(h_j)  on the active set  A = {j : h_j ≠ 0},   |c_j| ≤ λ  elsewhere.
 
-While A and its signs s stay what they are, the solution is a straight line in λ,
+While A and its signs s do not change, the solution is linear in λ,
 
     h_A(λ) = u - λ d,   u = G_AA⁻¹ (Xᵀy)_A,   d = G_AA⁻¹ s,        c_j(λ) = r_j + λ a_j  off A,
     r = Xᵀy - G_·A u,   a = G_·A d,
@@ -13,10 +13,10 @@ While A and its signs s stay what they are, the solution is a straight line in �
 from one *knot* to the next: the largest λ below at which some |c_j| reaches λ, and j joins, or some h_j reaches
 0, and j drops. `path` follows it from λ = |Xᵀy|_∞, where h = 0, down to 0, where h is a least squares solution.
 
-All of it needs G = XᵀX and Xᵀy alone. Rows that share h need not be stacked either: the Grams of two sets of rows
-add up, and so do their Xᵀy. Targets that share X share the Gram.
+Only G = XᵀX and Xᵀy are needed. Rows that share h need not be stacked either: the Gram matrices of two sets of rows
+add up, and so do their Xᵀy. Targets that share X share the Gram matrix.
 
-Two rules decide a step without any tolerance for "just joined" or "just dropped": going down in λ, |c_j| can reach λ
+Two rules decide a step without any tolerance for "just joined" or "just dropped": as λ decreases, |c_j| can reach λ
 on the side σ only if 1 - σ a_j > 0, and h_j can reach 0 only if s_j d_j < 0.
 """
 
@@ -33,7 +33,16 @@ from lddmmlib._shapes import Float
 
 
 class Path(NamedTuple):
-    """lambdas (k,) falling, coefs (k, p); of t targets (k, t) and (k, p, t), NaN after a target's own n_knots (t,)."""
+    """The path of the lasso at its knots.
+
+    Attributes:
+        lambdas: (k,), decreasing; for t targets (k, t), NaN after the last knot of a target.
+        coefs: h, (k, p); for t targets (k, p, t), likewise.
+        n_knots: the number of knots; for t targets (t,).
+
+    >>> path(torch.eye(2), torch.tensor([3.0, -1.0])).n_knots
+    3
+    """
 
     lambdas: Tensor
     coefs: Tensor
@@ -41,10 +50,18 @@ class Path(NamedTuple):
 
 
 class Solution(NamedTuple):
-    """coefs (p,) or (p, t); per target the multiplier lambdas and the knots passed n_iter.
+    """A solution of the lasso under a budget.
 
-    residual: the duality gap (|c|_∞ - c·h / τ) / |Xᵀy|_∞, which is 0 exactly at a solution, the worst of all
-    targets; converged: it is at most 1e-7 (in single precision 1e-4).
+    Attributes:
+        coefs: h, (p,); for t targets (p, t).
+        lambdas: the multiplier; for t targets (t,).
+        n_iter: the number of knots passed; for t targets (t,).
+        residual: the duality gap (|c|_∞ - c·h / τ) / |Xᵀy|_∞, which is 0 exactly at a solution, the largest of all
+            targets.
+        converged: whether the residual is at most 1e-7 (in single precision 1e-4).
+
+    >>> budget(torch.eye(2), torch.tensor([3.0, -1.0]), 3.0).converged
+    True
     """
 
     coefs: Tensor
@@ -56,15 +73,22 @@ class Solution(NamedTuple):
 
 @_checks.full_precision
 def path(gram: Float[Tensor, "p p"], xy: Float[Tensor, "p ..."]) -> Path:
-    """The lasso path, min over h of ½ |y - X h|² + λ |h|₁ at each of its knots, of all targets in lock-step.
+    """The lasso path, min over h of ½ |y - X h|² + λ |h|₁ at each of its knots, of all targets at once.
 
-    gram: XᵀX (p, p); xy: Xᵀy (p,), or XᵀY (p, t) for t targets; both in the unit of X squared. In single
-    precision it works in double and returns single. A column that is zero, or that the active ones explain to
-    within 1e-10 of its square (duplicates; all that join after the first n where p > n), waits outside with h = 0.
+    Single precision is computed in double precision. A column that is zero, or that the active ones explain up to
+    1e-10 of its square (duplicates; all that join after the first n if p > n), stays outside with h = 0.
 
-    Returns a Path. The first knot is λ = |Xᵀy|_∞ with h = 0, the last λ = 0; a variable just dropped is exactly 0.
-    Raises ValueError for a Gram that is none (shape, NaN, asymmetric, G_ij² > G_ii G_jj), for an xy of
-    another length, NaN, or not 0 where the Gram's diagonal is; RuntimeError where ties let a path turn in a circle.
+    Args:
+        gram: XᵀX, (p, p).
+        xy: Xᵀy, (p,), or XᵀY, (p, t) for t targets; both in the unit of X squared.
+
+    Returns:
+        A Path. The first knot is λ = |Xᵀy|_∞ with h = 0, the last λ = 0; a variable that drops is exactly 0.
+
+    Raises:
+        ValueError: an invalid Gram matrix (shape, NaN, asymmetric, G_ij² > G_ii G_jj), or an xy of another length, with
+            NaN, or not 0 where the diagonal of the Gram matrix is.
+        RuntimeError: ties make the path repeat itself.
 
     Efron et al., Annals of Statistics 32, 2004, with the lasso modification of section 3.1; paper B, section 3.2.2.
 
@@ -83,9 +107,18 @@ def path(gram: Float[Tensor, "p p"], xy: Float[Tensor, "p ..."]) -> Path:
 def budget(gram: Float[Tensor, "p p"], xy: Float[Tensor, "p ..."], tau: float | Tensor) -> Solution:
     """The lasso with its budget as a constraint:  min over h of ½ |y - X h|²  subject to  |h|₁ ≤ τ.
 
-    Along the path |h|₁ grows, linearly between two knots: the answer lies inside the segment in which it reaches
-    τ, or at the path's end if it never does. gram, xy: as in `path`. tau: a number ≥ 0, inf for least squares, or one
-    per target (t,). Returns a Solution; raises what `path` does and ValueError for a τ < 0, NaN or of another shape.
+    Along the path |h|₁ increases, linearly between two knots: the solution is in the segment in which it reaches
+    τ, or at the end of the path if it never does.
+
+    Args:
+        gram: XᵀX, (p, p).
+        xy: Xᵀy, (p,), or XᵀY, (p, t) for t targets.
+        tau: τ, a number ≥ 0 or one per target (t,), in the unit of h; inf for least squares.
+
+    Raises:
+        ValueError: τ < 0, NaN or of another shape, and the errors of `path`.
+        RuntimeError: as in `path`.
+
     Paper B, equations 7 and 14.
 
     >>> budget(torch.eye(2), torch.tensor([3.0, -1.0]), 3.0).coefs.tolist()
@@ -97,7 +130,7 @@ def budget(gram: Float[Tensor, "p p"], xy: Float[Tensor, "p ..."], tau: float | 
     lambdas, coefs, n_knots = follow(gram, columns, limit)
     last, each = n_knots - 1, torch.arange(columns.shape[1], device=xy.device)
     before = (last - 1).clamp(min=0)
-    h, low = coefs[last, :, each], coefs[before, :, each]  # (t, p): the two ends of the segment
+    h, low = coefs[last, :, each], coefs[before, :, each]  # (t, p): both ends of the segment
     reach, start = h.abs().sum(1), low.abs().sum(1)
     over = reach > limit
     u = torch.where(over, (limit - start) / (reach - start), 1.0)  # signs are constant inside: |h|₁ is linear
@@ -112,9 +145,14 @@ def budget(gram: Float[Tensor, "p p"], xy: Float[Tensor, "p ..."], tau: float | 
 
 @_checks.full_precision
 def path_by_solving(gram: Float[Tensor, "p p"], xy: Float[Tensor, " p"]) -> Path:
-    """`path` of one target as it reads: at each knot solve on the active set, list the events, take the next.
+    """The path of one target as in the equations, the version to read of `path`.
 
-    The sweep in `path` carries the inverse from knot to knot instead; a test says that they agree.
+    At each knot solve on the active set, list all events, and take the next. `path` updates an inverse from knot to
+    knot instead; a test says that they agree.
+
+    Args:
+        gram: XᵀX, (p, p).
+        xy: Xᵀy, (p,).
 
     >>> path_by_solving(torch.eye(2), torch.tensor([3.0, -1.0])).lambdas.tolist()
     [3.0, 1.0, 0.0]
@@ -149,14 +187,14 @@ def path_by_solving(gram: Float[Tensor, "p p"], xy: Float[Tensor, " p"]) -> Path
 
 
 def _gap(gram: Tensor, xy: Tensor, h: Tensor, tau: Tensor) -> float:
-    """The worst (|c|_∞ - c·h / τ) / |Xᵀy|_∞ of all targets; h (t, p)."""
+    """The largest (|c|_∞ - c·h / τ) / |Xᵀy|_∞ of all targets; h (t, p)."""
     c = xy.T - h @ gram
-    along = torch.where(tau > 0, (c * h).sum(1) / tau, c.abs().amax(1))  # τ = 0 leaves nothing to choose
+    along = torch.where(tau > 0, (c * h).sum(1) / tau, c.abs().amax(1))  # for τ = 0 there is only h = 0
     return ((c.abs().amax(1) - along) / xy.abs().amax(0)).nan_to_num(0.0).max().item()  # 0/0: h = 0 is exact
 
 
 def _budgets(tau: float | Tensor, columns: Tensor) -> Tensor:
-    """tau as one finite or infinite budget per target (t,)."""
+    """The budgets as one finite or infinite number per target (t,)."""
     if isinstance(tau, Tensor):
         (_checks.floats if tau.is_floating_point() else _checks.tensor)(tau, "tau")
     try:
@@ -171,7 +209,7 @@ def _budgets(tau: float | Tensor, columns: Tensor) -> Tensor:
 
 
 def _check(gram: Tensor, xy: Tensor) -> None:
-    """Refuse what is not XᵀX and Xᵀy of some X and y."""
+    """Refuse anything but XᵀX and Xᵀy of some X and y."""
     _checks.floats(gram, "gram")
     _checks.floats(xy, "xy")
     if (gram.dtype, gram.device) != (xy.dtype, xy.device):

@@ -1,8 +1,8 @@
-"""How far a prediction is from the truth, in units of the face.
+"""Errors of predicted landmarks, in units of the size of the face.
 
-A distance in pixels says nothing until it is divided by the size of the face in that image, the *normaliser*.
-The same prediction scores differently by each, so every function here wants it named (w, h: width and height
-of the tight box around the labelled landmarks of the truth):
+A distance in pixels has no meaning until it is divided by the size of the face in that image, the *normaliser*.
+The same prediction scores differently by each, so every function here requires its name (w, h: width and height
+of the bounding box of the labelled landmarks of the truth):
 
 | normaliser | length | used by |
 |---|---|---|
@@ -11,12 +11,12 @@ of the tight box around the labelled landmarks of the truth):
 | `"box"` | √(w h) | C |
 | `"diagonal"` | √(w² + h²) | C |
 | `"face"` | (w + h) / 2 | B, whose "face size" is undefined: ours is Zhu and Ramanan's (CVPR 2012) |
-| numbers | one length per image, say of given face boxes; or one for all: 1.0 is pixels | E, for AFLW |
+| numbers | one length per image, for instance of given face boxes; or one for all: 1.0 is pixels | E, for AFLW |
 
-One rule for what is missing: **the unlabelled is left out, the impossible is refused.** A landmark with NaN
-in the truth is skipped. An image with none left, or whose normaliser is unlabelled, scores NaN, which a plain
-mean shows. A prediction that is NaN where the truth is not is refused: leaving it out would improve the
-score. All errors are fractions, not percent.
+One rule for missing values: **unlabelled landmarks are ignored, impossible values are refused.** A landmark with NaN
+in the truth is skipped. An image without labelled landmarks, or whose normaliser is unlabelled, scores NaN, which is
+visible in a plain mean. A prediction that is NaN where the truth is not is refused, because ignoring it would improve
+the score. All errors are fractions, not percentages.
 """
 
 from __future__ import annotations
@@ -36,11 +36,17 @@ from lddmmlib.faces.schemes import Scheme
 NORMALISERS = ("corners", "pupils", "box", "diagonal", "face")
 PARTS = ("edge", "brows", "nose", "eyes", "mouth")
 Normaliser = str | float | Sequence[float] | np.ndarray | Tensor
-AT_ONCE = 2**20  # distances that nme_curve holds at a time: 8 MB in double precision
+AT_ONCE = 2**20  # distances that nme_curve computes at a time: 8 MB in double precision
 
 
 class NMECurve(NamedTuple):
-    """The mean over the five parts and each part's own, all (...,) and divided by the normaliser."""
+    """The NME_curve: the mean over the five parts, and the error of each part, all (...,) and divided by the
+    normaliser.
+
+    >>> face = torch.rand(68, 2)
+    >>> nme_curve(face, face, "300w-68").mouth.item()
+    0.0
+    """
 
     value: Tensor
     edge: Tensor
@@ -54,18 +60,26 @@ class NMECurve(NamedTuple):
 def reference_distance(
     truth: Float[Tensor, "*batch n 2"], normaliser: Normaliser, scheme: str | Scheme | None = None
 ) -> Float[Tensor, "*batch"]:
-    """The length d_i that the errors of image i are divided by: the table above.
+    """The length d_i by which the errors of image i are divided: the table above.
 
-    truth: (..., n, 2), NaN where unlabelled. normaliser: a name of the table, (...,) lengths, or one number
-    for all; numbers take the truth's dtype. scheme: a name or a Scheme, read by "corners" and "pupils" alone;
-    None: the only scheme of n landmarks. Returns (...,) lengths in the unit of `truth`, NaN where too little
-    is labelled: both corners, every point of both pupils, two landmarks of a box. A box knows only labelled
-    landmarks: with half a face unlabelled it shrinks and the error grows, so give the data set's own boxes
-    there.
+    A box knows the labelled landmarks only: with half of a face unlabelled it shrinks and the error grows. In that
+    case, pass the data set's own boxes as lengths.
 
-    Raises ValueError for a length not above 0 (often missing points coded as (-1, -1)), a scheme of another
-    n, one without pupils, several of n landmarks and none named, lengths of another shape, and no faces at
-    all.
+    Args:
+        truth: (..., n, 2), NaN where unlabelled.
+        normaliser: a name of the table, (...,) lengths, or one number for all; numbers are converted to the truth's
+            dtype.
+        scheme: the scheme of the truth or its name, used by "corners" and "pupils" only; None for the only scheme of n
+            landmarks.
+
+    Returns:
+        (...,) lengths in the unit of `truth`; NaN where the required landmarks are not labelled: both corners, all
+            points of both pupils, or two landmarks of a box.
+
+    Raises:
+        ValueError: a length not above 0 (often missing points coded as (-1, -1)), a scheme of another number of
+            landmarks, a scheme without pupils, several schemes of n landmarks and none named, lengths of another shape,
+            or no faces at all.
 
     Paper C, section 5 and appendix B; paper E, section 4.2; paper B, section 4.1.
 
@@ -86,9 +100,18 @@ def errors(
 ) -> Float[Tensor, "*batch n"]:
     """Point-to-point errors, NME_ij = |S_ij - S*_ij| / d_i, of landmark j in image i.
 
-    pred, truth: (..., n, 2) of one dtype and device. normaliser, scheme: `reference_distance` of the truth.
-    Returns (..., n) fractions of d, NaN where the landmark is unlabelled or d is.
-    Raises ValueError for NaN in pred where the truth is labelled, and for what `reference_distance` refuses.
+    Args:
+        pred: (..., n, 2), predicted landmarks S.
+        truth: (..., n, 2), true landmarks S*, NaN where unlabelled; of the same unit, dtype and device.
+        normaliser: as in `reference_distance`.
+        scheme: as in `reference_distance`.
+
+    Returns:
+        (..., n) fractions of d; NaN where the landmark or d is unlabelled.
+
+    Raises:
+        ValueError: NaN in `pred` where the truth is labelled, and the errors of `reference_distance`.
+
     Paper E, equation 2.
 
     >>> truth = torch.tensor([[0.0, 0.0], [30.0, 0.0], [0.0, 40.0]])
@@ -104,7 +127,7 @@ def errors(
     labelled = _labelled(truth)
     _refuse_failed(labelled & ~_labelled(pred))
     d = _distance(truth, normaliser, scheme)
-    # 0 · NaN is NaN: what is masked below must be harmless before, or every gradient is lost.
+    # 0 · NaN is NaN: values masked below must be finite before, or every gradient is NaN.
     offset = (pred - truth).nan_to_num(nan=0.0)
     error = torch.linalg.vector_norm(offset, dim=-1) / d.nan_to_num(nan=1.0)[..., None]
     return error.masked_fill(~labelled | d.isnan()[..., None], torch.nan)
@@ -118,14 +141,26 @@ def nme(
     scheme: str | Scheme | None = None,
     where: Bool[Tensor, "*batch n"] | None = None,
 ) -> Float[Tensor, "*batch"]:
-    """Normalised mean error of each image, NME_i = 1/M Σ_j NME_ij over its M labelled landmarks.
+    """The normalised mean error of each image, NME_i = 1/M Σ_j NME_ij over its M labelled landmarks.
 
-    pred, truth, normaliser, scheme: as in `errors`. where: (..., n), True for the landmarks that count; the
-    normaliser still sees all. `where=visible` and `where=~visible` score the visible and the occluded apart.
-    Returns (...,) fractions, NaN where no landmark counts. The NME of a test set is the mean over its images.
-    (Some tables, LUVLi's for one, divide by n where we divide by M.)
-    Raises ValueError for a mask of another shape, and for what `errors` refuses.
-    Paper E, equation 1; paper C, appendix B, where v_k says what is labelled.
+    The NME of a test set is the mean over its images. (Some tables, for instance LUVLi's, divide by n where we divide
+    by M.)
+
+    Args:
+        pred: (..., n, 2), predicted landmarks.
+        truth: (..., n, 2), true landmarks, NaN where unlabelled.
+        normaliser: as in `reference_distance`.
+        scheme: as in `reference_distance`.
+        where: (..., n), True for the landmarks that count; the normaliser uses all. `where=visible` and
+            `where=~visible` score visible and occluded landmarks separately.
+
+    Returns:
+        (...,) fractions; NaN where no landmark counts.
+
+    Raises:
+        ValueError: a mask of another shape, and the errors of `errors`.
+
+    Paper E, equation 1; paper C, appendix B, where v_k marks the labelled landmarks.
 
     >>> truth = torch.tensor([[0.0, 0.0], [30.0, 0.0], [0.0, 40.0]])
     >>> pred = torch.tensor([[3.0, 4.0], [30.0, 0.0], [0.0, 50.0]])
@@ -149,12 +184,23 @@ def nrmse(
     normaliser: Normaliser,
     scheme: str | Scheme | None = None,
 ) -> Float[Tensor, "*batch"]:
-    """Normalised root mean square error of each image, √(1/M Σ_j NME_ij²) over its M labelled landmarks.
+    """The normalised root mean square error of each image, √(1/M Σ_j NME_ij²) over its M labelled landmarks.
 
-    Arguments, returns and raises as in `nme`. Never below the NME; equal to it where all landmarks are
-    equally far.
-    Paper B, section 4.1, which normalises by "face" and reads the proportion of faces below a threshold:
-    `ced`.
+    It is at least the NME, with equality if all landmarks have the same error.
+
+    Args:
+        pred: (..., n, 2), predicted landmarks.
+        truth: (..., n, 2), true landmarks, NaN where unlabelled.
+        normaliser: as in `reference_distance`.
+        scheme: as in `reference_distance`.
+
+    Returns:
+        (...,) fractions; NaN where no landmark is labelled.
+
+    Raises:
+        ValueError: the errors of `errors`.
+
+    Paper B, section 4.1, which normalises by "face" and reports the proportion of faces below a threshold: `ced`.
 
     >>> truth = torch.tensor([[0.0, 0.0], [30.0, 0.0], [0.0, 40.0]])
     >>> pred = torch.tensor([[3.0, 4.0], [30.0, 0.0], [0.0, 50.0]])
@@ -163,7 +209,7 @@ def nrmse(
     """
     error = errors(pred, truth, normaliser, scheme)
     m = (~error.isnan()).sum(-1).to(error.dtype)
-    # A norm and not the root of a mean: its gradient at a perfect prediction is 0, not NaN.
+    # A norm instead of the root of a mean: its gradient at a perfect prediction is 0, not NaN.
     return torch.linalg.vector_norm(error.nan_to_num(nan=0.0), dim=-1) / m.sqrt()
 
 
@@ -171,12 +217,21 @@ def nrmse(
 def failure_rate(errors: Float[Tensor, "images ..."], threshold: float) -> Float[Tensor, ""]:
     """The proportion of errors above a threshold, by image (FR^I) or by landmark (FR^L).
 
-    errors: (images,) of `nme` give FR^I, the proportion of images with NME_i > threshold; (images, landmarks)
-    of `errors` give FR^L: for each landmark the proportion of images with NME_ij > threshold, then the mean
-    over landmarks. With every pair labelled that is the fraction of all pairs; otherwise a landmark that is
-    seldom labelled weighs as much as any other. NaN is left out; inf, a face never found, is a failure.
-    threshold: in the unit of the errors' normaliser. Returns a fraction, without axes.
-    Raises ValueError for a threshold not above 0, other axes, negative errors, or nothing but NaN.
+    FR^I is the proportion of images with NME_i > threshold. FR^L is, for each landmark, the proportion of images with
+    NME_ij > threshold, averaged over landmarks. If everything is labelled, that is the fraction of all pairs; otherwise
+    a landmark that is rarely labelled has the same weight as any other. NaN is ignored; inf, for a face that was not
+    detected, is a failure.
+
+    Args:
+        errors: (images,) from `nme` for FR^I, or (images, landmarks) from `errors` for FR^L.
+        threshold: in the unit of the errors.
+
+    Returns:
+        A fraction, without axes.
+
+    Raises:
+        ValueError: a threshold not above 0, other axes, negative errors, or only NaN.
+
     Paper E, sections 4.2 (FR^I) and 4.3 (FR^L).
 
     >>> failure_rate(torch.tensor([0.02, 0.05, 0.10, 0.30]), 0.1).item()
@@ -191,10 +246,16 @@ def failure_rate(errors: Float[Tensor, "images ..."], threshold: float) -> Float
 def ced(errors: Float[Tensor, "images ..."], thresholds: Sequence[float] | np.ndarray | Tensor) -> Float[Tensor, " k"]:
     """The cumulative error distribution, CED(t): the proportion of errors that are at most t, 1 - FR_t.
 
-    errors: as in `failure_rate`, by image or by landmark. thresholds: (k,), at least 0, in any order; they
-    take the errors' dtype. Returns (k,) fractions.
-    Raises ValueError for thresholds that are negative or not finite, and for errors that `failure_rate`
-    refuses.
+    Args:
+        errors: (images,) or (images, landmarks), as in `failure_rate`.
+        thresholds: (k,), at least 0, in any order; they are converted to the errors' dtype.
+
+    Returns:
+        (k,) fractions.
+
+    Raises:
+        ValueError: thresholds that are negative or not finite, and the errors of `failure_rate`.
+
     Paper E, section 4.2 and figures 8-10 (by landmark); paper B, section 4.1 (its CDF).
 
     >>> ced(torch.tensor([0.02, 0.05, 0.10, 0.30]), [0.0, 0.05, 0.2]).tolist()
@@ -208,12 +269,12 @@ def ced(errors: Float[Tensor, "images ..."], thresholds: Sequence[float] | np.nd
         raise TypeError(f"thresholds: needed (k,) numbers on the errors' device, got {got}") from None
     if at.ndim != 1 or not ((at >= 0) & at.isfinite()).all():
         raise ValueError(f"thresholds: needed (k,) finite numbers >= 0, got {at.tolist()}; drop the others")
-    # Sorted once, looked up k times. NaN has no place in an order; no finite threshold reaches inf.
+    # Sorted once, looked up k times. NaN cannot be sorted; inf is above every finite threshold.
     missing = table.isnan()
     ranks = table.masked_fill(missing, torch.inf).T.contiguous().sort(-1).values
     within = torch.searchsorted(ranks, at.expand(len(ranks), -1).contiguous(), right=True).to(table.dtype)
-    share = (within / (~missing).sum(0)[:, None]).nanmean(0)  # a landmark never labelled: 0/0, left out
-    # It never falls from one threshold to the next; a mean of rounded numbers may, by the last bit.
+    share = (within / (~missing).sum(0)[:, None]).nanmean(0)  # a landmark that is never labelled: 0/0, ignored
+    # The CED never decreases; a mean of rounded numbers may, by the last bit.
     at, order = at.sort()
     return torch.empty_like(share).index_put_((order,), share[order].cummax(-1).values)
 
@@ -223,8 +284,17 @@ def auc(errors: Float[Tensor, "images ..."], threshold: float) -> Float[Tensor, 
     """The area under the CED up to a threshold t, 1/t ∫_0^t CED(s) ds: exactly the mean of max(0, 1 - e/t).
 
     The CED is a step function that rises at each error e, so its area is this sum: no grid, no quadrature.
-    errors, threshold: as in `failure_rate`. Returns a fraction, without axes: 1 for perfect predictions, 0
-    where none is within the threshold; an error of inf counts as 0. Raises what `failure_rate` does.
+
+    Args:
+        errors: (images,) or (images, landmarks), as in `failure_rate`; an error of inf counts as 0.
+        threshold: t, in the unit of the errors.
+
+    Returns:
+        A fraction, without axes: 1 for perfect predictions, 0 if all errors exceed the threshold.
+
+    Raises:
+        ValueError: as in `failure_rate`.
+
     Paper C, section 5; paper E, section 4.2.
 
     >>> round(auc(torch.tensor([0.02, 0.05, 0.10, 0.30]), 0.1).item(), 6)
@@ -243,23 +313,31 @@ def nme_curve(
     truth_scheme: str | Scheme | None = None,
     normaliser: Normaliser = "corners",
 ) -> NMECurve:
-    """NME_curve: how far two faces' curves lie apart when their landmarks do not correspond.
+    """The NME_curve: a distance between the curves of two faces whose landmarks do not correspond.
 
     For each of five parts, with P its predicted points and T its true ones, one correspondence step of ICP:
 
         1 / (|P| + |T|) · ( Σ_{p in P} min_{t in T} |p - t| + Σ_{t in T} min_{p in P} |t - p| ) / d,
 
-    then the mean over the parts. It compares points, not lines: points that a curve lacks cost, however right the
-    others are. Pupils lie on no curve and are left out: the paper's curves lack WFLW's 96 and 97 too.
+    then the mean over the parts. It compares points, not lines: missing points of a curve increase it, however accurate
+    the others are. Pupils are on no curve and are ignored: the paper's curves exclude WFLW's 96 and 97 too.
 
-    pred: (..., k, 2) in pred_scheme. truth: (..., m, 2) in truth_scheme, None for the same. NaN points are absent on
-    either side: a subset of a scheme is that scheme with NaN elsewhere. normaliser: of the truth, by its own scheme.
+    Args:
+        pred: (..., k, 2), landmarks of `pred_scheme`. NaN is an absent point, here and in the truth: a subset of a
+            scheme is that scheme with NaN elsewhere.
+        truth: (..., m, 2), landmarks of `truth_scheme`.
+        pred_scheme: a scheme or its name.
+        truth_scheme: a scheme or its name; None for that of the prediction.
+        normaliser: of the truth, as in `reference_distance`.
 
-    Returns an NMECurve of fractions. A part that either scheme lacks or the truth does not label is NaN and
-    left out of the mean; all is NaN where the normaliser is.
-    Raises ValueError where the truth labels a part of which pred, though its scheme has it, has no point
-    (leaving it out would improve the score), for schemes of another n, and for what `reference_distance`
-    refuses.
+    Returns:
+        An NMECurve of fractions. A part that one of the schemes lacks or the truth does not label is NaN and ignored in
+            the mean; everything is NaN where the normaliser is.
+
+    Raises:
+        ValueError: the truth labels a part of which `pred`, although its scheme has it, has no point (ignoring the part
+            would improve the score); schemes of another number of landmarks; the errors of `reference_distance`.
+
     Paper A, section 4, "Error Metrics"; parts and pooling as in its released code.
 
     >>> truth = torch.stack([torch.arange(68.0), torch.zeros(68)], -1)  # corners 36 and 45 are 9 px apart
@@ -280,7 +358,7 @@ def nme_curve(
 
 
 def _faces(x: Tensor, name: str) -> None:
-    """Refuse what is not at least one face of finite or missing points, in single or double precision."""
+    """Refuse anything but at least one face of finite or missing points, in single or double precision."""
     _checks.points(x, name, nan=True)
     if x.numel() == 0:
         raise ValueError(f"{name}: needed at least one face, got shape {tuple(x.shape)}; skip empty batches")
@@ -303,7 +381,7 @@ def _refuse_failed(failed: Tensor) -> None:
 
 
 def _scheme(scheme: str | Scheme | None, n: int, name: str = "scheme") -> Scheme:
-    """The scheme of that name, which must have n landmarks; for None the only one that has."""
+    """The scheme of the given name, checked to have n landmarks; for None the only scheme with n landmarks."""
     if scheme is None:
         fitting = [s for s in map(schemes.get, schemes.SCHEMES) if s.n == n]
         if len(fitting) != 1:
@@ -354,7 +432,7 @@ def _between_eyes(truth: Tensor, normaliser: str, scheme: Scheme) -> Tensor:
 
 
 def _box(truth: Tensor, normaliser: str) -> Tensor:
-    """Of the box around the labelled landmarks √(w h), √(w² + h²) or (w + h)/2; NaN if fewer than two."""
+    """The length √(w h), √(w² + h²) or (w + h)/2 of the box of the labelled landmarks; NaN if fewer than two."""
     missing = ~_labelled(truth)[..., None]
     size = truth.masked_fill(missing, -torch.inf).amax(-2) - truth.masked_fill(missing, torch.inf).amin(-2)
     size = size.masked_fill((~missing).sum(-2) < 2, torch.nan)
@@ -375,7 +453,7 @@ def _above_zero(d: Tensor, which: str) -> Tensor:
 
 
 def _table(errors: object) -> Tensor:
-    """Errors as (images, landmarks), with one landmark where there is no such axis."""
+    """Errors as (images, landmarks), with one landmark if there is no such axis."""
     if not isinstance(errors, Tensor) or not errors.is_floating_point():
         got = errors.dtype if isinstance(errors, Tensor) else type(errors).__name__
         raise TypeError(f"errors: needed a floating-point tensor, got {got}; use torch.as_tensor(errors).double()")
@@ -383,7 +461,7 @@ def _table(errors: object) -> Tensor:
     shape = tuple(errors.shape)
     if errors.ndim not in (1, 2):
         raise ValueError(f"errors: needed (images,) or (images, landmarks), got {shape}; flatten the batch axes")
-    if errors.isnan().all():  # also where there is nothing
+    if errors.isnan().all():  # also if it is empty
         raise ValueError(f"errors: needed one that is not NaN, got none in {shape}; is anything labelled?")
     if (errors < 0).any():
         raise ValueError(f"errors: needed distances >= 0, got {errors[errors < 0][0].item():g}; nme gives such")
@@ -391,18 +469,18 @@ def _table(errors: object) -> Tensor:
 
 
 def _over_images_then_landmarks(values: Tensor, table: Tensor) -> Tensor:
-    """For each landmark the mean over the images that label it, then the mean over the landmarks."""
+    """The mean over the images that label a landmark, for each landmark, then the mean over landmarks."""
     return values.to(table.dtype).masked_fill(table.isnan(), torch.nan).nanmean(0).nanmean()
 
 
 def _outline(scheme: Scheme, part: str) -> list[int]:
-    """The landmarks of a part without the pupils: they lie on no boundary, and no lid comes near them."""
+    """The landmarks of a part without the pupils, which are on no boundary and far from both lids."""
     pupils = {i for name, curve in scheme.curves.items() if name.endswith("_pupil") for i in curve}
     return [i for i in scheme.parts[part] if i not in pupils]
 
 
 def _part(pred: Tensor, truth: Tensor, rows: list[int], columns: list[int], name: str) -> Tensor:
-    """The nearest-neighbour distances of one part, pooled both ways: their mean (...,), NaN if unlabelled."""
+    """The mean (...,) of the nearest-neighbour distances of one part in both directions; NaN if unlabelled."""
     batch = truth.shape[:-2]
     if not (rows and columns):
         return truth.new_full(batch, torch.nan)
@@ -422,9 +500,9 @@ def _part(pred: Tensor, truth: Tensor, rows: list[int], columns: list[int], name
 
 
 def _two_way(p: Tensor, t: Tensor, has_p: Tensor, has_t: Tensor) -> Tensor:
-    """Σ_i min_j |p_i - t_j| + Σ_j min_i |t_j - p_i| over the points that are there."""
+    """The sum Σ_i min_j |p_i - t_j| + Σ_j min_i |t_j - p_i| over the points that are present."""
     p, t = p.masked_fill(~has_p[..., None], 0.0), t.masked_fill(~has_t[..., None], 0.0)
-    # By differences: the shortcut |p|² + |t|² - 2 p·t loses the small distances, the very ones that matter.
+    # By differences: the shortcut |p|² + |t|² - 2 p·t is inaccurate for small distances, which matter most.
     distance = torch.cdist(p, t, compute_mode="donot_use_mm_for_euclid_dist")
     distance = distance.masked_fill(~(has_p[:, :, None] & has_t[:, None, :]), torch.inf)
     to_t = distance.amin(2).masked_fill(~has_p, 0.0).sum(1)

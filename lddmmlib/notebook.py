@@ -1,4 +1,4 @@
-"""The few things that every chapter uses: a start, a check of an answer, a look at a recorded result."""
+"""Helpers that every chapter uses: a start, a check of an answer, access to a recorded result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from lddmmlib.experiments import _record
 
 
 def start(seed: int = 0) -> torch.Generator:
-    """Set the pictures' style and return the random generator that the chapter draws from.
+    """Set the style of the figures and return the random generator of the chapter.
+
+    Args:
+        seed: the seed of the generator.
 
     >>> torch.rand(2, generator=start(0)).tolist() == torch.rand(2, generator=start(0)).tolist()
     True
@@ -27,12 +30,13 @@ def start(seed: int = 0) -> torch.Generator:
 
 
 def check(answer: object, expected: Tensor | float, tolerance: float = 1e-6) -> None:
-    """Say whether an exercise's answer is right, and if not, in which way; the expected answer is not given away.
+    """Print whether the answer to an exercise is right, and if not, how it differs; the expected answer is not
+    revealed.
 
     Args:
         answer: a number, or a list, array or tensor of numbers; ``...`` anywhere in it counts as "not yet".
-        expected: what it should be.
-        tolerance: relative and absolute difference that is still right.
+        expected: the right answer.
+        tolerance: the relative and absolute difference that still counts as right.
 
     >>> check(..., 1.0)
     Not yet: put your answer where the ... stands.
@@ -71,7 +75,7 @@ def _unanswered(answer: object) -> bool:
 
 
 def _way(a: Tensor, e: Tensor, tolerance: float) -> str:
-    """In which way a number differs from another."""
+    """A description of how a number differs from another."""
     if not a.isfinite():
         return "is not a finite number"
     if torch.isclose(a, -e, rtol=tolerance, atol=tolerance):
@@ -81,9 +85,14 @@ def _way(a: Tensor, e: Tensor, tolerance: float) -> str:
 
 
 def result(name: str) -> dict:
-    """The figures of a recorded run, ``book/results/NAME.json``; says when, where and on what they were measured.
+    """Return the figures of a recorded result, ``book/results/NAME.json``, and print when and on what they were
+    measured.
 
-    Raises ValueError, with the names that there are, for a result that was never recorded.
+    Args:
+        name: the name of the result.
+
+    Raises:
+        ValueError: a result that was never recorded; the message lists the recorded ones.
 
     >>> figures = result("shape_spread")
     On 2,800 of the 300-W training annotations, 68 points, integer coordinates.

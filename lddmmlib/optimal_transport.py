@@ -1,10 +1,10 @@
-"""How far the mass of one heatmap must travel to become another: the loss of paper E.
+"""Optimal transport between heatmaps, the distance that mass must travel from one to the other: the loss of paper E.
 
 Distances are in pixels of the map (cells), x along the width; every map is divided by its sum first. Equations of E:
 
-| equation | here |
+| equation | function |
 |---|---|
-| (3), (4) min Σ |x - y| π(x, y) over couplings, no ε | `w1`, between bounds; `w1_to_point`, where one map is a point |
+| (3), (4) min Σ |x - y| π(x, y) over couplings, no ε | `w1`, between bounds; `w1_to_point`, if one map is a point |
 | (4) entropic | `sinkhorn` |
 | (5) GET_MAX, (6) GET_BC | `get_max`, `get_bc` |
 
@@ -13,17 +13,17 @@ The versions to read are `sinkhorn_by_iterating` and `w1_by_linear_program`.
 Sinkhorn's iteration alternates f = -ε Φ(log v + g/ε) and g = -ε Φ(log u + f/ε), where Φ(s)(x) = log Σ_y exp(s(y) -
 |x - y|^p / ε). All the cost is in Φ; the solvers differ only in how they evaluate it:
 
-| solver | Φ | exact where |
+| solver | Φ | exact |
 |---|---|---|
-| `"log"` | as it is written | always |
-| `"dense"` | log of a matrix product, float64 | D ≤ 600 ε, D the largest cost on the grid |
-| `"fft"` | log of a convolution, by float64 FFT | f and g vary by at most 25 ε where there is mass |
-| `"tilted"` | the best of five such convolutions, four of them tilted | the same after some tilt |
+| `"log"` | the definition | always |
+| `"dense"` | log of a matrix product, float64 | for D ≤ 600 ε, D the largest cost on the grid |
+| `"fft"` | log of a convolution, by float64 FFT | if f and g vary by at most 25 ε where there is mass |
+| `"tilted"` | the best of five such convolutions, four of them tilted | if the same holds after some tilt |
 | `"separable"` | along x, then along y, for p = 2 | always |
 
-An FFT errs by the machine's ε times its largest value, so what lies e^-25 below is read with 5 digits and what lies
-e^-36 below is noise. That is checked after the fact: pixels beyond e^-25 may carry a tenth of `tol`, no more. At the
-end they, too, get their f and g, by the definition.
+The error of an FFT is the machine's ε times its largest value, so a value e^-25 times that has 5 correct digits and one
+of e^-36 is noise. This is checked afterwards: pixels beyond e^-25 may carry a tenth of `tol`, no more. At the
+end their f and g are computed by the definition.
 """
 
 from __future__ import annotations
@@ -42,13 +42,18 @@ from lddmmlib._shapes import Bool, Float
 SOLVERS = ("auto", "log", "dense", "fft", "tilted", "separable")
 DENSE_RANGE = 600.0  # e^-745 is the smallest double
 DENSE_PIXELS = 2**13  # a matrix of 512 MB
-FAINT = 1e-12  # a pixel of less mass has no part in the cost that would show
-REACH = 4  # an edge spans at most so many cells each way: no way is then lengthened by more than 0.8 %
-STEP, RELAX, CHECK = 10.0, 1.8, 25  # in mean flows; 1 would be no over-relaxation; iterations between the bounds
+FAINT = 1e-12  # the mass below which a pixel's part in the cost is negligible
+REACH = 4  # largest extent of an edge along each axis, cells: paths are then at most 0.8 % longer than straight lines
+STEP, RELAX, CHECK = 10.0, 1.8, 25  # in mean flows; 1 is no over-relaxation; iterations between checks of the bounds
 
 
 class Transport(NamedTuple):
-    """What `sinkhorn` found. With π = u v exp((f + g - C)/ε): rows sum to u, columns to v within `residual`."""
+    """The result of `sinkhorn`. With π = u v exp((f + g - C)/ε), rows sum to u, and columns to v within `residual`.
+
+    >>> u = torch.ones(4, 4)
+    >>> sinkhorn(u, u, eps=0.1).f.shape
+    torch.Size([4, 4])
+    """
 
     value: Tensor  # (...,) min ⟨C, π⟩ + ε KL(π | u ⊗ v) = ⟨f, u⟩ + ⟨g, v⟩; carries the gradient
     cost: Tensor  # (...,) ⟨C, π⟩
@@ -57,18 +62,23 @@ class Transport(NamedTuple):
     n_iter: Tensor  # (...,)
     residual: Tensor  # (...,) Σ |marginal of π - v|, at most
     converged: Tensor  # (...,) residual ≤ tol, and all of the above are finite
-    solver: str  # "fft, dense" where some pairs went one way and some the other
+    solver: str  # "fft, dense" if some pairs were solved by one and some by the other
 
 
 class W1(NamedTuple):
-    """What `w1` found: W1 lies in [value, value + gap]."""
+    """The result of `w1`: W1 lies in [value, value + gap].
+
+    >>> u = torch.ones(4, 4)
+    >>> w1(u, u).gap.item()
+    0.0
+    """
 
     value: Tensor  # (...,) ⟨potential, u - v⟩, the lower bound; carries the gradient
     gap: Tensor  # (...,) Σ |edge| |flow| - value
     converged: Tensor  # (...,) gap ≤ tol times the upper bound
     n_iter: Tensor  # (...,)
-    flow: Tensor  # (..., e) mass that goes along each edge
-    edges: Tensor  # (e, 2) the cells that an edge joins, from and to; cell (i, j) has the number i w + j
+    flow: Tensor  # (..., e) mass that moves along each edge
+    edges: Tensor  # (e, 2) start and end cell of each edge; cell (i, j) has the number i w + j
     potential: Tensor  # (..., h, w) price of mass, φ(x) - φ(y) ≤ |x - y|
 
 
@@ -85,31 +95,31 @@ def sinkhorn(
 ) -> Transport:
     """Minimise Σ |x - y|^p π(x, y) + ε KL(π | u ⊗ v) over the couplings π of u/Σu and v/Σv.
 
-    `value` is differentiable in u and v by the envelope theorem: the gradient is the potentials (their mean taken off,
-    for the sum stays 1), never the unrolled iteration. Weighted by the mass, as a softmax will weight it, its relative
-    error is some 4 times `residual` at most; at pixels of almost no mass it can be some per cent. Ask for a smaller tol
-    where gradients must be finer. With KL ≥ 0, cost ≤ value at convergence; cost ≥ W1. Where a pair did not converge,
-    `converged` says so: more iterations, or a larger ε.
+    `value` is differentiable in u and v by the envelope theorem: the gradient is the potentials (minus their mean,
+    because the sum stays 1), never the unrolled iteration. Weighted by the mass, as by the gradient of a softmax, its
+    relative error is at most about 4 times `residual`; at pixels of almost no mass it can be some per cent. Choose a
+    smaller tol for more accurate gradients. Since KL ≥ 0, cost ≤ value at convergence; cost ≥ W1. If a pair did not
+    converge, `converged` is False: use more iterations, or a larger ε.
 
     Args:
-        u: (..., h, w) values >= 0 with some mass; pixels may be 0.
-        v: (..., h, w) as u.
+        u: (..., h, w), values >= 0 with some mass; pixels may be 0.
+        v: (..., h, w), as u.
         eps: ε, in px (p = 1) or px² (p = 2).
         p: 1 or 2.
-        tol: stop when the marginals of π are within it, in the sum of their absolute errors.
-        max_iter: iterations at most.
-        solver: a name of the module's table. "auto": "separable" for p = 2, else "fft" and, for pairs that it cannot
-            do, "tilted", then "dense" or "log".
-        mask: (...) False for landmarks that are missing. Their maps may hold anything, such as the zeros that
-            `heatmaps.encode` writes; value, cost, f, g and residual are NaN, and no gradient comes from them. Average
+        tol: the iteration stops when the sum of the absolute errors of the marginals of π is at most this.
+        max_iter: the largest number of iterations.
+        solver: a name of the module's table. "auto": "separable" for p = 2, else "fft" and, for pairs where it is not
+            exact, "tilted", then "dense" or "log".
+        mask: (...), False for missing landmarks. Their maps may hold anything, such as the zeros that
+            `heatmaps.encode` writes; value, cost, f, g and residual are NaN, and they have no gradient. Average
             the loss by `value.nanmean()`.
 
     Returns:
-        A Transport, computed in float64 whatever comes in, in the input's dtype.
+        A Transport, computed in float64, in the dtype of the input.
 
     Raises:
-        ValueError: for a map that is empty, negative or not finite, for two sizes, dtypes or devices, a mask that is
-            not one of bool for each map, ε or tol not above 0, another p, a solver that is not for it, and for "fft"
+        ValueError: a map that is empty, negative or not finite, two sizes, dtypes or devices, a mask that is
+            not one bool for each map, ε or tol not above 0, another p, a solver that does not support it, and "fft"
             or "tilted" where they are not exact.
 
     Paper E, equation 4; Cuturi, NeurIPS 2013.
@@ -124,7 +134,7 @@ def sinkhorn(
     for name, x in (("eps", eps), ("tol", tol)):
         _checks.positive(x, name)
     _checks.whole(max_iter, "max_iter")
-    eps = float(eps)  # a tensor without axes is a number, too
+    eps = float(eps)  # a tensor without axes is also accepted
     _checks.one_of(p, "p", (1, 2))
     _checks.one_of(solver, "solver", SOLVERS)
     size = u.shape[-2:]
@@ -132,7 +142,7 @@ def sinkhorn(
     mu, nu = _normalised(u, present), _normalised(v, present)
     with torch.no_grad():
         (f, g, cost, residual, n_iter), taken = _solve(mu, nu, eps, p, tol, max_iter, tries)
-    # f and g are constants here: differentiating this sum is the envelope theorem.
+    # f and g are constants here: the derivative of this sum is that of the envelope theorem.
     value = (f * mu + g * nu).sum((-2, -1))
     converged = (residual <= tol) & value.isfinite() & cost.isfinite()
     real = (x.to(u.dtype) for x in (value, cost, f, g))
@@ -144,9 +154,20 @@ def sinkhorn(
 def sinkhorn_by_iterating(
     u: Float[Tensor, " n"], v: Float[Tensor, " m"], cost: Float[Tensor, "n m"], eps: float, n_iter: int = 500
 ) -> tuple[Float[Tensor, " n"], Float[Tensor, " m"]]:
-    """Potentials f, g of `sinkhorn` as it reads: satisfy the constraints in turn, in the log domain.
+    """The potentials f, g by the iteration in the log domain, the version to read of `sinkhorn`.
 
-    u, v: masses > 0, each with the sum 1. cost: C. The value is ⟨f, u⟩ + ⟨g, v⟩, the plan u v exp((f + g - C)/ε).
+    Each step satisfies one of the two constraints. The value is ⟨f, u⟩ + ⟨g, v⟩, the plan u v exp((f + g - C)/ε).
+
+    Args:
+        u: (n,), masses > 0 with the sum 1.
+        v: (m,), masses > 0 with the sum 1.
+        cost: C, (n, m).
+        eps: ε, in the unit of the cost.
+        n_iter: the number of iterations.
+
+    Returns:
+        f (n,) and g (m,), in the unit of the cost.
+
     Paper E, equation 4; Cuturi, NeurIPS 2013.
 
     >>> half = torch.tensor([0.5, 0.5])
@@ -169,11 +190,24 @@ def debiased(
     p: int = 1,
     **options: float | str | Tensor | None,
 ) -> Float[Tensor, "*batch"]:
-    """Sinkhorn divergence S(u, v) = OT(u, v) - OT(u, u)/2 - OT(v, v)/2: 0 for equal maps. options: of `sinkhorn`.
+    """The Sinkhorn divergence S(u, v) = OT(u, v) - OT(u, u)/2 - OT(v, v)/2, which is 0 for equal maps.
 
-    For the squared cost it is exact for translations at any ε. For |x - y| it is not: the self terms fall short of the
-    bias that the pair has, and over some pixels S lies farther from W1 than `cost` does.
-    Raises what `sinkhorn` does.
+    For the squared cost it is exact for translations at any ε. For |x - y| it is not: the self terms are smaller than
+    the bias of the pair, and over some pixels S is farther from W1 than `cost` is.
+
+    Args:
+        u: (..., h, w), values >= 0 with some mass.
+        v: (..., h, w), as u.
+        eps: ε, in px (p = 1) or px² (p = 2).
+        p: 1 or 2.
+        options: other arguments of `sinkhorn`.
+
+    Returns:
+        (...,), in px or px².
+
+    Raises:
+        ValueError: the errors of `sinkhorn`.
+
     Feydy et al., AISTATS 2019.
 
     >>> u, v = (heatmaps.encode(torch.tensor([[x, 10.0]]), (20, 24), sigma=1.0) for x in (8.0, 13.0))
@@ -194,27 +228,28 @@ def w1(
 ) -> W1:
     """Minimise Σ |x - y| π(x, y) over the couplings π of u/Σu and v/Σv, without ε, between two bounds.
 
-    From above: a flow m along the edges of a network in which each cell is joined to its neighbours up to 4 columns and
-    rows away, with div m = u - v (Beckmann). Mass that follows it is a coupling, and Σ |edge| |m| is no less than
-    that coupling's cost. From below: a price φ with |φ(x) - φ(y)| ≤ |x - y| for all cells, which earns ⟨φ, u - v⟩
-    (Kantorovich). The iteration of Chambolle and Pock finds both; the price is replaced by its c-transform, so that
-    the bound holds between all cells and not only along edges.
+    Upper bound: a flow m along the edges of a network in which each cell is joined to its neighbours up to 4 columns
+    and rows away, with div m = u - v (Beckmann). Mass that follows it is a coupling, and Σ |edge| |m| is no less than
+    the cost of that coupling. Lower bound: a potential φ with |φ(x) - φ(y)| ≤ |x - y| for all cells, with the value ⟨φ,
+    u - v⟩ (Kantorovich). The iteration of Chambolle and Pock computes both; the potential is replaced by its
+    c-transform, so that the bound holds between all cells and not only along edges.
 
-    `value` is the lower bound; W1 lies in [value, value + gap]. As a way between two edges is up to 0.8 % longer on
-    the network than it is, so is the upper bound, and W1 mostly lies near `value`.
+    `value` is the lower bound; W1 lies in [value, value + gap]. A path in a direction between two edges is up to 0.8 %
+    longer on the network than a straight line, and so is the upper bound; W1 is mostly close to `value`.
 
     Args:
-        u: (..., h, w) values >= 0 with some mass.
-        v: (..., h, w) as u.
-        tol: stop when the gap is at most this share of the upper bound. Below 0.008, some pairs never get there.
-        max_iter: iterations at most.
-        mask: (...) False for landmarks that are missing. Their maps may hold anything; value and potential are NaN.
+        u: (..., h, w), values >= 0 with some mass.
+        v: (..., h, w), as u.
+        tol: the iteration stops when the gap is at most this fraction of the upper bound. Below 0.008, some pairs never
+            converge.
+        max_iter: the largest number of iterations.
+        mask: (...), False for missing landmarks. Their maps may hold anything; value and potential are NaN.
 
     Returns:
         A W1. `value` is differentiable in u and v by the envelope theorem: its gradient is φ.
 
     Raises:
-        ValueError: for maps or a mask that `sinkhorn` refuses, and for tol or max_iter not above 0.
+        ValueError: maps or a mask that `sinkhorn` refuses, and tol or max_iter not above 0.
 
     Paper E, equations 3 and 4; Beckmann 1952; Chambolle and Pock, J. Math. Imaging Vis. 2011.
 
@@ -238,7 +273,7 @@ def w1(
             if mass > 0:
                 found = _cheapest_flow(network, moved / mass, tol, max_iter)
                 phi[k], flow[k], gap[k], n_iter[k] = found[0], found[1] * mass, found[2] * mass, found[3]
-    value = (phi * excess).sum((-2, -1))  # φ is a constant here: its derivative is the envelope theorem
+    value = (phi * excess).sum((-2, -1))  # φ is a constant here: envelope theorem
     parts = (value, gap, flow, phi, gap <= tol * (value + gap), n_iter.to(u.device))
     value, gap, flow, phi, converged, n_iter = (
         _spread(x.to(u.dtype) if x.is_floating_point() else x, present) for x in parts
@@ -247,9 +282,16 @@ def w1(
 
 
 def w1_by_linear_program(u: Float[Tensor, "h w"], v: Float[Tensor, "h w"]) -> float:
-    """`w1` of two small maps as equation 4 reads: a linear program with an unknown for each pair of cells, by SciPy.
+    """The W1 of two small maps as a linear program by SciPy, the version to read of `w1`: equation 4 without ε.
 
-    n cells make n² unknowns: 64 cells take a second, 64 x 64 do not fit.
+    There is an unknown for each pair of cells, n² for n cells: 64 cells take a second, 64 x 64 do not fit in memory.
+
+    Args:
+        u: (h, w), values >= 0 with some mass.
+        v: (h, w), as u.
+
+    Returns:
+        W1, px.
 
     >>> u, v = torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([[0.0, 0.5, 0.5]])
     >>> w1_by_linear_program(u, v)
@@ -261,17 +303,26 @@ def w1_by_linear_program(u: Float[Tensor, "h w"], v: Float[Tensor, "h w"]) -> fl
     cost, one, each = distances(pixels, pixels), torch.ones(1, n), torch.eye(n)
     sums = torch.cat([torch.kron(each, one), torch.kron(one, each)])  # Σ_y π(x, y) for every x, Σ_x for every y
     marginals = torch.cat([(x.double() / x.double().sum()).flatten() for x in (u, v)])
-    # The last sum follows from the others; asked for all the same, it could miss by a rounding error.
+    # The last sum follows from the others; as a constraint, it could be violated by a rounding error.
     return linprog(cost.flatten().numpy(), A_eq=sums[:-1].numpy(), b_eq=marginals[:-1].numpy()).fun
 
 
 @_checks.full_precision
 def w1_to_point(u: Float[Tensor, "*batch h w"], y: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch"]:
-    """W1 from a map to a point: all mass must go there, so W1(u, δ_y) = Σ_x u(x) |x - y| / Σu.
+    """The W1 from a map to a point: all mass must move there, so W1(u, δ_y) = Σ_x u(x) |x - y| / Σu.
 
-    u: (..., h, w), as in `sinkhorn`. y: (..., 2) px, (x, y), anywhere; NaN where the landmark is missing, and so is the
-    result there. Differentiable in both.
-    Raises ValueError for a map that `sinkhorn` refuses, points of another batch, dtype or device, and infinity.
+    Differentiable in both arguments.
+
+    Args:
+        u: (..., h, w), values >= 0 with some mass.
+        y: (..., 2), px, (x, y), inside the map or not; NaN where the landmark is missing.
+
+    Returns:
+        (...,), px; NaN where the landmark is missing.
+
+    Raises:
+        ValueError: a map that `sinkhorn` refuses, points of another batch, dtype or device, and infinity.
+
     Paper E, equation 3, for a target of one pixel or less.
 
     >>> u = torch.zeros(8, 8)
@@ -293,14 +344,17 @@ def w1_to_point(u: Float[Tensor, "*batch h w"], y: Float[Tensor, "*batch 2"]) ->
 
 @_checks.full_precision
 def get_max(maps: Float[Tensor, "*batch h w"]) -> Float[Tensor, "*batch 2"]:
-    """GET_MAX, the place of the largest value, refined by linear interpolation along each axis. (..., 2) px.
+    """GET_MAX, the position (..., 2), px, of the largest value, refined by linear interpolation along each axis.
 
-    The bare argmax of equation 5 is `heatmaps.decode(maps, "argmax")`. GET_MAX is the paper's name for what
-    interpolates it from four neighbouring pixels, "bilinear"; the paper gives no formula. Here it is the one that is
-    exact where the map falls off in straight lines: with the neighbours a and b of the largest value c along an axis,
-    the point is moved by (b - a) / 2(c - min(a, b)), half a pixel at most, and not at all along an axis where the
-    border cuts off one of them. Constants added to a map, or factors, change nothing.
-    Raises what `heatmaps.decode` does. NaN for a map of zeros alone.
+    The plain argmax of equation 5 is `heatmaps.decode(maps, "argmax")`. GET_MAX is the paper's name for an
+    interpolation from four neighbouring pixels, "bilinear"; the paper gives no formula. The formula here is exact for a
+    map that decreases linearly: with the neighbours a and b of the largest value c along an axis, the point is moved by
+    (b - a) / 2(c - min(a, b)), half a pixel at most, and not at all along an axis where one of them is outside the map.
+    A constant added to the map, or a positive factor, changes nothing. NaN for a map of zeros.
+
+    Raises:
+        ValueError: the errors of `heatmaps.decode`.
+
     Paper E, section 5.3; Fisher and Naidu 1996, "linear interpolation".
 
     >>> get_max(torch.tensor([[0.0, 0.0, 0.0], [0.0, 4.0, 2.0], [0.0, 2.0, 0.0]]))
@@ -325,7 +379,7 @@ def get_max(maps: Float[Tensor, "*batch h w"]) -> Float[Tensor, "*batch 2"]:
 
 @_checks.full_precision
 def get_bc(maps: Float[Tensor, "*batch h w"]) -> Float[Tensor, "*batch 2"]:
-    """GET_BC, the barycentre Σ_q q H(q) of the map over its sum: `heatmaps.decode` by "barycentre". (..., 2) px.
+    """GET_BC, the barycentre Σ_q q H(q) / Σ_q H(q) of each map, (..., 2), px: `heatmaps.decode` by "barycentre".
 
     Paper E, equation 6.
 
@@ -339,7 +393,7 @@ def get_bc(maps: Float[Tensor, "*batch h w"]) -> Float[Tensor, "*batch 2"]:
 
 
 def _route(size: tuple[int, int], eps: float, p: int) -> list[str]:
-    """What "auto" tries, in this order."""
+    """The solvers that "auto" tries, in this order."""
     if p == 2:
         return ["separable"]
     fits = _range(size, eps, p) <= DENSE_RANGE and math.prod(size) <= DENSE_PIXELS
@@ -347,7 +401,7 @@ def _route(size: tuple[int, int], eps: float, p: int) -> list[str]:
 
 
 def _range(size: tuple[int, int], eps: float, p: int) -> float:
-    """D/ε, with D the largest cost on the grid."""
+    """The quotient D/ε, with D the largest cost on the grid."""
     return math.hypot(size[0] - 1, size[1] - 1) ** p / eps
 
 
@@ -363,7 +417,7 @@ def _allowed(solver: str, size: tuple[int, int], eps: float, p: int) -> str:
 def _solve(
     u: Tensor, v: Tensor, eps: float, p: int, tol: float, max_iter: int, tries: list[str]
 ) -> tuple[list[Tensor], str]:
-    """f, g, cost, residual and n_iter of each pair, by the first solver in `tries` that is exact for it."""
+    """The f, g, cost, residual and n_iter of each pair, by the first solver in `tries` that is exact for it."""
     left, taken = torch.arange(len(u), device=u.device), []
     found = [torch.zeros_like(x) for x in (u, u, u[:, 0, 0], u[:, 0, 0])] + [torch.zeros_like(left)]
     lam = u.new_tensor(1 / eps)
@@ -380,7 +434,7 @@ def _solve(
             )
         good = lost <= tol / 10
         f, g, cost, checked = _polish(name, u[left[good]], v[left[good]], g[good], lam, p)
-        # What was believed to have converged, and has not in the end, is for the next solver.
+        # Pairs that seemed to have converged, but have not after the check, are left to the next solver.
         right = checked.isfinite() & cost.isfinite() & ((checked <= tol) | (residual[good] > tol)) | last
         now = left[good][right]
         for whole, part in zip(found, (f, g, cost, checked, n_iter[good]), strict=True):
@@ -391,12 +445,14 @@ def _solve(
 
 
 def _may_lose(name: str, u: Tensor, eps: float, p: int) -> bool:
-    """Whether there can be pixels where Φ is not exact."""
+    """True if there can be pixels where Φ is not exact."""
     return name in ("fft", "tilted") and _range(u.shape[-2:], eps, p) > RANGE
 
 
 def _iterate(phi: Phi, u: Tensor, v: Tensor, eps: float, tol: float, max_iter: int, patient: bool) -> tuple:
-    """f, g, residual, n_iter; each pair until its marginals fit, or, without patience, while Φ is exact for it."""
+    """Iterate to f, g, residual, n_iter; each pair until its marginals fit, or, if not `patient`, while Φ is exact for
+    it.
+    """
     log_u, log_v = u.log(), v.log()
     f, g = torch.zeros_like(u), torch.zeros_like(v)
     residual, n_iter = u.new_full(u.shape[:1], torch.inf), torch.zeros(len(u), dtype=torch.long, device=u.device)
@@ -420,17 +476,17 @@ def _iterate(phi: Phi, u: Tensor, v: Tensor, eps: float, tol: float, max_iter: i
 
 
 def _lost(phi: Phi, u: Tensor, v: Tensor, f: Tensor, g: Tensor, eps: float) -> Tensor:
-    """How much mass stands where Φ is not exact."""
+    """The mass of the pixels where Φ is not exact."""
     sides = ((u, v, g), (v, u, f))
     return sum((a * ~phi(b.log() + h / eps)[1]).sum((-2, -1)) for a, b, h in sides)
 
 
 def _polish(name: str, u: Tensor, v: Tensor, g: Tensor, lam: Tensor, p: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """f and g after another step, exact at every pixel; ⟨C, π⟩; and the error of the marginals, at most.
+    """The f and g after another step, exact at every pixel; ⟨C, π⟩; and a bound on the error of the marginals.
 
     The mean of C under a row of π is a quotient of sums, e^(Φ_C - Φ).
     """
-    # The iteration reads f and g only where there is mass, but they are the gradient everywhere: there, too, tilt.
+    # The iteration uses f and g only where there is mass, but they are the gradient everywhere: tilt for those, too.
     name = "tilted" if name == "fft" and _may_lose(name, u, 1 / lam.item(), p) else name
     phi = _everywhere(name, u, lam, p)
     before = -phi(v.log() + g * lam) / lam
@@ -448,7 +504,9 @@ def _polish(name: str, u: Tensor, v: Tensor, g: Tensor, lam: Tensor, p: int) -> 
 def _everywhere(
     name: str, like: Tensor, lam: Tensor, p: int, moment: bool = False, where: Tensor | None = None
 ) -> Callable[[Tensor], Tensor]:
-    """Φ by the solver of that name; by the definition at pixels (of `where`) at which that solver is not exact."""
+    """The function Φ by the named solver; by the definition at pixels (of `where`) at which that solver is
+    not exact.
+    """
     quick, pixels = softmin(name, like, lam, p, moment), pixels_of(like)
 
     def phi(s: Tensor) -> Tensor:
@@ -466,10 +524,10 @@ def _everywhere(
 
 
 class _Network:
-    """The grid's n cells, joined by e edges to all cells at most REACH columns and rows away, without detours.
+    """The n cells of the grid, joined by e edges to all cells at most REACH columns and rows away, without detours.
 
-    A way (a, b) leads a columns to the right and b rows down; of (a, b) and (-a, -b) one is kept, and of several in
-    one direction the shortest. `start`, `end`: the cells that an edge joins, as places in the flattened map.
+    A direction (a, b) leads a columns to the right and b rows down; of (a, b) and (-a, -b) one is kept, and of several
+    parallel ones the shortest. `start`, `end`: the cells that an edge joins, as indices into the flattened map.
     """
 
     def __init__(self, like: Tensor) -> None:
@@ -488,20 +546,20 @@ class _Network:
         self.near = (self.length == 1).nonzero()[:, 0]  # to the right and down
 
     def slope(self, phi: Tensor) -> Tensor:
-        """φ (n,) at the end of each edge less φ at its start."""
+        """The difference of φ (n,) between the end and the start of each edge."""
         return phi[self.end] - phi[self.start]
 
     def outflow(self, flow: Tensor) -> Tensor:
-        """What leaves each cell, less what arrives, of the mass (e,) that flows from start to end."""
+        """The net outflow of each cell, for a mass (e,) that moves from start to end of each edge."""
         return self.nothing.index_add(0, self.start, flow).index_add(0, self.end, flow, alpha=-1)
 
 
 def _cheapest_flow(network: _Network, excess: Tensor, tol: float, max_iter: int) -> tuple[Tensor, Tensor, Tensor, int]:
-    """Price (h, w), flow (e,), gap and iterations for a map that moves a mass of 1.
+    """The potential (h, w), flow (e,), gap and number of iterations for a map that moves a mass of 1.
 
-    The primal-dual iteration of Chambolle and Pock on min Σ |edge| |m| + max ⟨φ, excess - div m⟩: shrink the flow,
-    then raise the price where mass is left over, in the metric of a Poisson equation, so that news cross the grid in
-    one step.
+    The primal-dual iteration of Chambolle and Pock on min Σ |edge| |m| + max ⟨φ, excess - div m⟩: shrink the flow, then
+    raise the potential where mass is left over, in the metric of a Poisson equation, so that information crosses the
+    grid in one step.
     """
     poisson, d = _poisson(excess, network.ways), excess.flatten()
     phi, flow = torch.zeros_like(d), -network.slope(poisson(d))
@@ -523,35 +581,36 @@ def _cheapest_flow(network: _Network, excess: Tensor, tol: float, max_iter: int)
 
 
 def _whole(network: _Network, excess: Tensor, flow: Tensor) -> Tensor:
-    """A flow that carries all the excess: what is left over goes to the right and down, by the least squares."""
+    """A flow that carries all the excess: the remainder moves to the right and down, by least squares."""
     rest = _poisson(excess, [way for way in network.ways if way in ((1, 0), (0, 1))])
     slope = network.slope(rest(excess.flatten() - network.outflow(flow)))
     return flow.index_add(0, network.near, slope[network.near], alpha=-1)
 
 
 def _price(excess: Tensor, phi: Tensor) -> Tensor:
-    """φ (n,) without a slope above 1, by two c-transforms, and with the mean 0.
+    """The potential φ (n,) without a slope above 1, by two c-transforms, and with the mean 0.
 
     From the cells y that lack mass, f(x) = min φ(y) + |x - y|, at those that have too much; from these
     max f(x) - |x - y| at all y. It is no less than φ where mass leaves and no more where it arrives.
     """
     pixels, d = pixels_of(excess), excess.flatten()
-    sources, sinks = d > FAINT, d < -FAINT  # fewer cells give a price as true, if not as high
+    sources, sinks = d > FAINT, d < -FAINT  # fewer cells give a valid bound, if a lower one
     f = _cones(pixels[sources], pixels[sinks], phi[sinks])
     price = -_cones(pixels, pixels[sources], -f)
     return price - price.mean()
 
 
 def _cones(at: Tensor, tips: Tensor, heights: Tensor) -> Tensor:
-    """min over the tips y of height(y) + |x - y|, for the places x."""
+    """The minimum of height(y) + |x - y| over the tips y, at the positions x."""
     parts = at.split(max(1, AT_ONCE // len(tips)))
     return torch.cat([(distances(x, tips) + heights).amin(-1) for x in parts])
 
 
 def _poisson(like: Tensor, ways: list[tuple[int, int]]) -> Callable[[Tensor], Tensor]:
-    """d to φ with d = Σ over ways of the second differences of -φ, and mean 0: a division in the cosine basis.
+    """The inverse of d = Σ over directions of the second differences of -φ, with mean 0: a division in the cosine
+    basis.
 
-    φ goes on beyond the border as in a mirror. With steps to the neighbours alone that is what the network does.
+    φ is reflected at the border. With steps to the nearest neighbours only, this is exactly the network's operator.
     """
 
     def cosines(n: int) -> tuple[Tensor, Tensor]:
@@ -566,17 +625,17 @@ def _poisson(like: Tensor, ways: list[tuple[int, int]]) -> Callable[[Tensor], Te
     return lambda d: (down.mT @ ((down @ d.view_as(like) @ across.mT) / bend) @ across).flatten()
 
 
-# --- what both need ------------------------------------------------------------------
+# --- shared by both ------------------------------------------------------------------
 
 
 def _normalised(u: Tensor, present: Tensor) -> Tensor:
-    """The maps (n, h, w) that are there, in double precision, each with the sum 1."""
+    """The maps (n, h, w) that are present, in double precision, each with the sum 1."""
     u = u[present].double()
     return u / u.sum((-2, -1), keepdim=True)
 
 
 def _spread(part: Tensor, present: Tensor) -> Tensor:
-    """What was found for the maps that are there, among all of them: NaN, or 0 iterations that converged, elsewhere."""
+    """The results of the maps that are present, among all maps: NaN, or 0 iterations and converged, for the others."""
     fill = torch.nan if part.is_floating_point() else part.dtype == torch.bool
     whole = part.new_full((*present.shape, *part.shape[1:]), fill)
     whole[present] = part
@@ -584,7 +643,7 @@ def _spread(part: Tensor, present: Tensor) -> Tensor:
 
 
 def _pair(u: object, v: object, mask: object = None) -> Bool[Tensor, "*batch"]:
-    """Which maps are there, after a look at them."""
+    """The mask of the maps that are present, after a check of them."""
     for x, name in ((u, "u"), (v, "v")):
         _shape(x, name)
     if u.shape != v.shape:
@@ -604,7 +663,7 @@ def _pair(u: object, v: object, mask: object = None) -> Bool[Tensor, "*batch"]:
 
 
 def _map(u: object, name: str) -> None:
-    """Refuse what is not (..., h, w), finite, at least 0 and somewhere above."""
+    """Refuse anything but (..., h, w), finite, at least 0 and positive somewhere."""
     _shape(u, name)
     _mass(u, name, torch.ones(u.shape[:-2], dtype=torch.bool, device=u.device))
 

@@ -1,6 +1,6 @@
-"""Pictures of faces and of errors, in matplotlib. Each function draws on the axes that it is given.
+"""Plots of faces and of errors, in matplotlib. Each function draws on the axes that it is given.
 
-A picture in a chapter carries its alt text in the cell that draws it: ``mystnb={"image": {"alt": "..."}}``.
+A figure in a chapter has its alt text in the cell that draws it: ``mystnb={"image": {"alt": "..."}}``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lddmmlib.faces import schemes
 plt = _checks.optional("matplotlib.pyplot")
 Axes = plt.Axes
 
-# Okabe and Ito's eight colours, told apart by colour-blind readers too; yellow last, it is faint on white.
+# Okabe and Ito's eight colours, distinct for colour-blind readers too; yellow last, because it is faint on white.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 STYLE = {
     "axes.prop_cycle": plt.cycler(color=PALETTE),
@@ -44,11 +44,11 @@ def face(
 
     Args:
         ax: the axes; several faces may share them.
-        points: landmarks (n, 2) in any unit; NaN is left out.
-        scheme: the annotation scheme's name, such as "300w-68".
-        colour: one colour for the whole face; by default each curve has its scheme's.
-        label: the legend's words.
-        size: area of a dot in square points; 0 draws the lines alone.
+        points: (n, 2), landmarks in any unit; NaN is ignored.
+        scheme: the name of the annotation scheme, such as "300w-68".
+        colour: one colour for the whole face; by default each curve has the colour of its scheme.
+        label: the text in the legend.
+        size: area of a dot in square points; 0 draws lines only.
 
     Raises:
         ValueError: the scheme is unknown or has another number of landmarks.
@@ -77,10 +77,15 @@ def face(
 
 
 def ced(ax: Axes, errors: Mapping[str, Float[Tensor, " m"]], threshold: float, normaliser: str) -> None:
-    """Draw cumulative error distributions, one line a method, up to ``threshold``, which is a fraction.
+    """Draw cumulative error distributions, one line a method.
 
-    ``errors`` maps a method's name to its images' NME; ``normaliser`` is named on the axis, since an error without its
-    normaliser says nothing. The legend carries each method's exact AUC.
+    The legend gives each method's exact AUC.
+
+    Args:
+        ax: the axes.
+        errors: from the name of a method to the NME of each image (m,), fractions.
+        threshold: the end of the axis of errors, a fraction.
+        normaliser: the name of the normaliser for the axis, since an error without it has no meaning.
 
     >>> import matplotlib.pyplot as plt
     >>> figure, ax = plt.subplots()

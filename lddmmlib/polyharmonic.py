@@ -1,19 +1,19 @@
-"""Polyharmonic splines, and images warped by them: a few points say where they go, the plane follows smoothly.
+"""Polyharmonic splines, and images warped by them: smooth maps of the plane that move a few points to given positions.
 
     f(y) = Σ_k ω_k φ(|z - z_k|) + V z + b,   φ(r) = r, r² log r or r³ for order 1, 2 (thin plate) or 3   (D, equation 1)
 
 with z = (y - m)/s, coordinates in which the controls have mean 0 and root mean square distance 1: in pixels the
-equations for ω, V, b are too ill-conditioned. The unit does not show in f, but smoothing and energy are counted in it,
-so that they mean the same on a large face and on a small one.
+equations for ω, V, b are too ill-conditioned. f does not depend on that unit, but smoothing and energy are defined in
+it, so that they mean the same for a large face and for a small one.
 
-`fit` chooses ω, V and b such that Σ_k ω_k = 0 and Σ_k ω_k z_kᵀ = 0 (what is affine is left to V and b), and
+`fit` chooses ω, V and b such that Σ_k ω_k = 0 and Σ_k ω_k z_kᵀ = 0 (the affine part is left to V and b), and
 
-    f(y_k) = f_k, with smoothing λ > 0:  Σ_k |f(y_k) - f_k|² + λ E(f) is least, E(f) = ± Σ_jk ω_jᵀ ω_k φ(|z_j - z_k|).
+    f(y_k) = f_k, with smoothing λ > 0:  Σ_k |f(y_k) - f_k|² + λ E(f) is minimal, E(f) = ± Σ_jk ω_jᵀ ω_k φ(|z_j - z_k|).
 
-E is what bending costs: 0 for affine f, above 0 for others. Under the side conditions φ = r is *negative* definite, so
-order 1 takes the minus. At order 2, E is 1/8π of the integral of f_xx² + 2 f_xy² + f_yy² over the plane.
+E is the bending energy: 0 for affine f, positive for others. Under the side conditions φ = r is *negative* definite, so
+order 1 takes the minus sign. At order 2, E is 1/8π of the integral of f_xx² + 2 f_xy² + f_yy² over the plane.
 
-`warp` is an inverse map: f, fitted at the targets, says for each pixel of the result where in the image its colour is.
+`warp` is an inverse map: f, fitted at the targets, gives for each pixel of the result its source in the image.
 """
 
 from __future__ import annotations
@@ -31,13 +31,24 @@ from lddmmlib._engine.pairs import RadialSum, to_rows
 from lddmmlib._shapes import Float
 
 ORDERS = (1, 2, 3)
-APART = 1e-6  # of the controls' extent: what is closer is one point, what is flatter a line
+APART = 1e-6  # of the controls' extent: closer points coincide, flatter sets are a line
 
 
 class Spline(NamedTuple):
-    """f of equation 1 in double precision: controls z_k (..., n, 2), omega (..., n, k), V (..., k, 2), b (..., k).
+    """The function f of equation 1 in double precision.
 
-    energy: E(f), (...,). centre, scale: m, (..., 2), and s, (...,), in the unit of the points.
+    Attributes:
+        controls: z_k, (..., n, 2).
+        omega: ω_k, (..., n, k).
+        V: (..., k, 2).
+        b: (..., k).
+        energy: E(f), (...,).
+        centre: m, (..., 2), in the unit of the points.
+        scale: s, (...,), in the unit of the points.
+        order: 1, 2 or 3.
+
+    >>> fit(torch.tensor([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]]), torch.zeros(3, 2)).energy.item()
+    0.0
     """
 
     controls: Tensor
@@ -54,12 +65,21 @@ class Spline(NamedTuple):
 def fit(
     controls: Float[Tensor, "*batch n 2"], values: Float[Tensor, "*batch n k"], order: int = 2, smoothing: float = 0.0
 ) -> Spline:
-    """The spline f with f(y_k) = f_k; with smoothing, near it.
+    """The spline f with f(y_k) = f_k; with smoothing, an approximation of these values.
 
-    controls: y_k, (..., n, 2), n >= 3, in any unit. values: f_k, (..., n, k), of one batch, dtype and device with them.
-    order: 1, 2 or 3. smoothing: λ, at least 0. Returns a Spline, differentiable in controls and values.
-    Raises ValueError for controls on one line or, without smoothing, two at one place, or fewer than three; for values
-    that do not fit, what is not finite, other orders, and a negative λ.
+    Args:
+        controls: y_k, (..., n, 2), n >= 3, in any unit.
+        values: f_k, (..., n, k), of the same batch, dtype and device.
+        order: 1, 2 or 3.
+        smoothing: λ, at least 0.
+
+    Returns:
+        A Spline, differentiable in controls and values.
+
+    Raises:
+        ValueError: controls on one line or, without smoothing, two at one position, or fewer than three; values
+            that do not fit or are not finite, other orders, and a negative λ.
+
     Paper D, equation 1.
 
     >>> controls = torch.tensor([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0], [4.0, 4.0]])
@@ -71,7 +91,7 @@ def fit(
     y, f = controls.double(), values.double()
     centre = y.mean(-2, keepdim=True)
     extent = (y - centre).square().sum(-1).mean(-1).sqrt()[..., None, None]
-    # f does not depend on the unit but through λ. So the unit is held constant, and λ alone carries its gradient.
+    # f depends on the unit only through λ. So the unit is held constant, and only λ carries its gradient.
     centre, scale = centre.detach(), extent.detach()
     unit = (extent / scale) ** order
     z = (y - centre) / scale
@@ -79,7 +99,7 @@ def fit(
     _general(z.detach(), r2.detach(), smoothing)
     Phi, sign = phi(r2, order), -1 if order == 1 else 1
     one = torch.eye(z.shape[-2], dtype=z.dtype, device=z.device)
-    mean = f.mean(-2, keepdim=True)  # taken out: equal values then leave exactly nothing to bend
+    mean = f.mean(-2, keepdim=True)  # subtracted, so that equal values give exactly no bending
     omega, affine = _solve(Phi + sign * smoothing * unit * one, z, f - mean)
     energy = sign * unit[..., 0, 0] * (omega * (Phi @ omega)).sum((-2, -1))
     b = affine[..., 0, :] + mean[..., 0, :]
@@ -122,13 +142,22 @@ def fit_by_solving(controls: Float[Tensor, "n 2"], values: Float[Tensor, "n k"],
 
 @_checks.full_precision
 def evaluate(spline: Spline, points: Float[Tensor, "*batch m 2"]) -> Float[Tensor, "*batch m k"]:
-    """f at points, equation 1.
+    """The values f(y) of a spline at points, equation 1.
 
-    spline: of `fit`. points: (..., m, 2), in the unit of its controls and of its batch and device. Returns (..., m, k)
-    in the precision of the points, differentiable (once) in them and in what the spline was fitted to. At a control,
-    where order 1 has a cone, its tip counts as flat. Single precision costs a few 1e-6 Σ_k |ω_k|: little for a face,
-    much where close controls disagree, at order 3 most of all; pass double-precision points there, or smooth.
-    Raises ValueError for points that are not finite or do not fit.
+    Differentiable (once) in the points and in the data of `fit`. At a control, where order 1 has a cone, the gradient
+    is taken as 0. Single precision costs a few 1e-6 Σ_k |ω_k|: little for a face, much where close controls disagree,
+    most of all at order 3; pass double-precision points there, or smooth.
+
+    Args:
+        spline: from `fit`.
+        points: (..., m, 2), in the unit of its controls, on its batch and device.
+
+    Returns:
+        (..., m, k), in the precision of the points.
+
+    Raises:
+        ValueError: points that are not finite or do not fit.
+
     Paper D, equation 1.
 
     >>> controls = torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 2.0]])
@@ -180,14 +209,28 @@ def warp(
     smoothing: float = 0.0,
     step: int = 1,
 ) -> Float[Tensor, "*batch c h w"]:
-    """The image X moved such that what was at `source` is shown at `target`: X̂(y) = X(f(y)), with f(target) = source.
+    """Warp an image X such that the result shows at `target` what X has at `source`: X̂(y) = X(f(y)), f(target) =
+    source.
 
-    image: (..., c, h, w). source, target: (..., n, 2) px, pixel centres at whole numbers; all of one batch, dtype and
-    device. order, smoothing: of `fit`, which here finds f(y) - y. step: f is computed at every so many pixels and is
-    linear between; 1 is exact, `coarse_bound` says what others cost. Between pixels X is bilinear, outside it is its
-    nearest pixel. Returns (..., c, h, w), differentiable (once) in image, source and target; at whole pixels, where
-    bilinear X has a kink, with the slope towards larger x and y. source = target gives the image back, bit by bit.
-    Raises ValueError for what `fit` refuses, an image that does not fit, and a step that is not a whole number above 0.
+    Between pixels X is interpolated bilinearly, outside it is extended by its nearest pixel. Differentiable (once) in
+    image, source and target; at whole pixels, where bilinear X has a kink, with the derivative towards larger x and y.
+    If source = target, the result equals the image exactly.
+
+    Args:
+        image: (..., c, h, w).
+        source: (..., n, 2), px, pixel centres at integers; of the batch, dtype and device of the image.
+        target: (..., n, 2), px.
+        order: of the spline f(y) - y, see `fit`.
+        smoothing: of the spline f(y) - y, see `fit`.
+        step: distance, px, of the nodes at which f is evaluated; between nodes it is interpolated bilinearly. 1 is
+            exact; `coarse_bound` bounds the error of larger steps.
+
+    Returns:
+        (..., c, h, w).
+
+    Raises:
+        ValueError: the errors of `fit`, an image that does not fit, and a step that is not an integer above 0.
+
     Paper D, equation 2.
 
     >>> image = torch.arange(16.0).reshape(1, 4, 4)
@@ -204,7 +247,7 @@ def warp(
     nodes = torch.cartesian_prod(y, x).flip(-1).expand(*target.shape[:-2], -1, 2)
     move = evaluate(spline, nodes).mT.unflatten(-1, (len(y), len(x)))
     if step > 1:
-        base = move[..., :1, :1]  # hats sum to 1 but for rounding; what all nodes share must pass exactly
+        base = move[..., :1, :1]  # hats sum to 1 up to rounding; a common move must be reproduced exactly
         move = base + _hats(y, image.shape[-2], step) @ (move - base) @ _hats(x, image.shape[-1], step).mT
     return _bilinear(image, move)
 
@@ -248,15 +291,24 @@ def warp_by_pixels(
 
 @_checks.full_precision
 def coarse_bound(spline: Spline, size: tuple[int, int], step: int) -> Float[Tensor, "*batch"]:
-    """The most, in units of the values, by which `step` can change f on an image: |f - I f| <= e/2 Σ_k |ω_k|.
+    """A bound on the change of f on an image by the `step` of `warp`: |f - I f| <= e/2 Σ_k |ω_k|, in the unit of the
+    values.
 
-    I f is bilinear between the nodes, and e bounds |φ - I φ| on a grid of width d = step/s where no control is further
+    I f is bilinear between the nodes, and e bounds |φ - I φ| on a grid of width d = step/s where no control is farther
     from a node than R: d/√2 at order 1, d²/2 (log(2R/d) + 5/2) at order 2, 3/2 d² R at order 3. φ - I φ has one sign;
     so Σ ω_k = 0 gives the ½. (Along a line φ - I φ = -∫ G φ'' with a hat G of height d/4 at most and integral d²/8 at
-    most. At order 2 take r² log(r/R) - 3/2 r² for φ: bilinear interpolation errs alike on every |y - y_k|².)
+    most. At order 2 take r² log(r/R) - 3/2 r² for φ: bilinear interpolation has the same error for every |y - y_k|².)
 
-    spline: of `fit`, to pixels. size: (h, w). step: px. Returns (...,); in practice the error is far smaller.
-    Raises ValueError for a step that is not a whole number above 0.
+    Args:
+        spline: from `fit`, to pixels.
+        size: (h, w) of the image.
+        step: px.
+
+    Returns:
+        (...,); in practice the error is far smaller.
+
+    Raises:
+        ValueError: a step that is not an integer above 0.
 
     >>> spline = fit(torch.tensor([[0.0, 0.0], [8.0, 0.0], [0.0, 8.0]]), torch.zeros(3, 2))
     >>> coarse_bound(spline, (16, 16), 4).item()  # nothing bends
@@ -278,7 +330,18 @@ def coarse_bound(spline: Spline, size: tuple[int, int], step: int) -> Float[Tens
 
 
 def phi(r2: Tensor, order: int) -> Tensor:
-    """φ(r) from r²; the clamp keeps what is 0 at r = 0 from having an infinite factor, there or in the gradient."""
+    """The radial function φ(r), from r²: r, r² log r or r³.
+
+    At r = 0 the argument of the logarithm and the root is clamped, so that no factor of 0 is infinite, here or in the
+    gradient.
+
+    Args:
+        r2: r², of any shape.
+        order: 1, 2 or 3.
+
+    >>> phi(torch.tensor([0.0, 4.0]), 3).tolist()
+    [0.0, 8.0]
+    """
     safe = r2.clamp(min=torch.finfo(r2.dtype).tiny)
     if order == 2:
         return r2 * safe.log() / 2
@@ -286,7 +349,15 @@ def phi(r2: Tensor, order: int) -> Tensor:
 
 
 def slope(r2: Tensor, order: int) -> Tensor:
-    """φ'(r)/r, the factor of y - y_k in the gradient: 1/r (0 at the tip), 2 log r + 1, 3 r."""
+    """The quotient φ'(r)/r, the factor of y - y_k in the gradient: 1/r (0 at r = 0), 2 log r + 1, or 3 r.
+
+    Args:
+        r2: r², of any shape.
+        order: 1, 2 or 3.
+
+    >>> slope(torch.tensor([0.0, 4.0]), 3).tolist()
+    [0.0, 6.0]
+    """
     safe = r2.clamp(min=torch.finfo(r2.dtype).tiny)
     if order == 2:
         return safe.log() + 1
@@ -294,7 +365,7 @@ def slope(r2: Tensor, order: int) -> Tensor:
 
 
 def _solve(A: Tensor, z: Tensor, f: Tensor) -> tuple[Tensor, Tensor]:
-    """ω and the affine rows (b, Vᵀ) of A ω + P (b, Vᵀ) = f, Pᵀ ω = 0, where P = (1, z)."""
+    """The solution ω and affine rows (b, Vᵀ) of A ω + P (b, Vᵀ) = f, Pᵀ ω = 0, where P = (1, z)."""
     P = torch.cat([torch.ones_like(z[..., :1]), z], -1)
     top = torch.cat([A, P], -1)
     low = torch.cat([P.mT, P.new_zeros(*P.shape[:-2], 3, 3)], -1)
@@ -303,18 +374,18 @@ def _solve(A: Tensor, z: Tensor, f: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _nodes(size: int, step: int, like: Tensor) -> Tensor:
-    """0, step, 2 step, ..., until all pixels 0, ..., size - 1 lie between two."""
+    """The nodes 0, step, 2 step, ..., until every pixel 0, ..., size - 1 lies between two."""
     return torch.arange(0, size + step - 1, step, dtype=like.dtype, device=like.device)
 
 
 def _hats(nodes: Tensor, size: int, step: int) -> Float[Tensor, "size nodes"]:
-    """How much each pixel takes from each node where what is between is linear."""
+    """The weights of linear interpolation from nodes to pixels."""
     pixels = torch.arange(size, dtype=nodes.dtype, device=nodes.device)
     return (1 - (pixels[:, None] - nodes).abs() / step).clamp(min=0)
 
 
 def _bilinear(image: Tensor, move: Float[Tensor, "*batch 2 h w"]) -> Tensor:
-    """X(y + move(y)); in pixels throughout, so that a whole pixel remains one, whatever the size."""
+    """The image X(y + move(y)); computed in pixels throughout, so that a whole pixel remains one for every size."""
     h, w = image.shape[-2:]
     x = torch.arange(w, dtype=move.dtype, device=move.device) + move[..., 0, :, :]
     y = torch.arange(h, dtype=move.dtype, device=move.device)[:, None] + move[..., 1, :, :]
@@ -331,7 +402,7 @@ def _bilinear(image: Tensor, move: Float[Tensor, "*batch 2 h w"]) -> Tensor:
 
 
 def _split(v: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The pixels before and after v, and how far it is from the one to the other; inside the image."""
+    """The pixels before and after v, and the fraction between them; v is clamped to the image."""
     v = v.clamp(0, size - 1)
     before = v.detach().floor()
     low = before.long()
@@ -354,7 +425,7 @@ def _fitting(controls: Tensor, values: Tensor, order: object, smoothing: float) 
 
 def _general(z: Tensor, r2: Tensor, smoothing: float) -> None:
     """Refuse controls z, of mean 0 and root mean square distance 1, that do not determine a spline."""
-    # All at one place: 0/0. The smaller eigenvalue of the 2 x 2 matrix of moments is the square of how flat they lie.
+    # All at one position: 0/0. The smaller singular value is the extent across the line that fits best.
     if not z.isfinite().all() or (torch.linalg.svdvals(z)[..., 1] < APART * math.sqrt(z.shape[-2])).any():
         raise ValueError("controls: needed three or more that are not on one line, got a line; add points beside it")
     twice = (r2 < APART**2).triu(1)

@@ -2,13 +2,13 @@
 
     fit(model, loss, data, folder="runs/a", epochs=60, batch=16)        minimises loss(model, batch)
 
-A step depends only on the state that the previous step left and on (seed, step): which samples it takes, how they are
-augmented, what dropout drops. So a run that was stopped or killed resumes as if nothing had happened, on a CPU to the
-last bit. The same call resumes it; when the run is finished, it returns at once.
+A step depends only on the state after the previous step and on (seed, step), which determine its samples, their
+augmentation and the dropout. So a run that was stopped or killed resumes as if it had not been interrupted, on a CPU
+to the last bit. The same call resumes it; if the run is finished, it returns at once.
 
-The folder holds ``checkpoint.pt``, the one before it, ``checkpoint-previous.pt``, and ``history.csv``, a row per epoch.
+The folder holds ``checkpoint.pt``, the previous one, ``checkpoint-previous.pt``, and ``history.csv``, a row per epoch.
 `torchrun --nproc-per-node=4 script.py` trains one model on four GPUs with the same script: each process takes every
-fourth sample of a batch, its shard, and BatchNorm normalises by that shard alone.
+fourth sample of a batch, its shard, and BatchNorm normalises by that shard only.
 """
 
 from __future__ import annotations
@@ -42,9 +42,13 @@ PROBED = 4  # samples of the data that are compared when a run is resumed
 
 
 class History(NamedTuple):
-    """The record of a run; the model itself was trained in place."""
+    """The record of a run; the model itself was trained in place.
 
-    rows: list[dict[str, float]]  #: one per epoch: epoch, step, rate, loss, seconds, ..., the figures of ``validate``
+    >>> History([{"epoch": 1, "loss": 0.5}], Path("history.csv")).rows[-1]["loss"]
+    0.5
+    """
+
+    rows: list[dict[str, float]]  #: one per epoch: epoch, step, rate, loss, seconds, ..., the figures of `validate`
     path: Path  #: the same rows as CSV
 
 
@@ -52,8 +56,8 @@ def one_cycle(t: float, warm: float = 0.1) -> float:
     """Factor of the learning rate at time t in [0, 1]: linear warm-up from 0.04 to 1, then half a cosine down to 0.
 
     Args:
-        t: the fraction of the training that is over.
-        warm: the fraction that warms up.
+        t: the elapsed fraction of the training.
+        warm: the fraction of the training that warms up.
 
     >>> [round(one_cycle(t), 3) for t in (0.0, 0.05, 0.1, 0.55, 1.0)]
     [0.04, 0.52, 1.0, 0.5, 0.0]
@@ -64,11 +68,11 @@ def one_cycle(t: float, warm: float = 0.1) -> float:
 
 
 def drops(*at: float, factor: float = 0.1) -> Callable[[float], float]:
-    """Step schedule: t -> factor of the learning rate, multiplied by ``factor`` at each of the times ``at``.
+    """Step schedule: t -> factor of the learning rate, multiplied by `factor` at each of the times `at`.
 
     Args:
         at: fractions of the training, in [0, 1].
-        factor: what the learning rate is multiplied by at each of them.
+        factor: the factor applied to the learning rate at each of them.
 
     >>> share = drops(30 / 60, 50 / 60)
     >>> [round(share(t), 3) for t in (0.0, 0.5, 0.9)]
@@ -85,33 +89,33 @@ def fit(
     precision: str = "float32", workers: SupportsIndex = 0, seed: SupportsIndex = 0,
     device: str | torch.device = "cpu", save_seconds: SupportsFloat = 60.0, progress: bool = True,
 ) -> History:  # fmt: skip
-    """Minimise the mean of loss(model, batch) over ``data``; resume the run that ``folder`` holds, if there is one.
+    """Minimise the mean of loss(model, batch) over `data`; resume the run that `folder` holds, if there is one.
 
-    BatchNorm: the running statistics are estimated anew, with the present weights, before each ``validate`` and after
-    the last step, as the plain average over the epoch's first batches (up to 512 samples); dropout is off meanwhile.
-    A momentum of 0.01, which published networks have, would leave them far behind the weights of a short training.
+    BatchNorm: the running statistics are estimated anew, with the current weights, before each `validate` and after
+    the last step, as the plain average over the first batches of the epoch (up to 512 samples), with dropout off.
+    A momentum of 0.01, as in published networks, would leave them far behind the weights in a short training.
     Frozen batch norms keep their statistics: those in evaluation mode inside a model in training mode, and those whose
     parameters do not require gradients. A model that is in evaluation mode as a whole is put into training mode.
 
     Args:
         model: the network, trained in place; it is moved to the device, in channels-last layout.
-        loss: (model, batch) -> scalar, the mean over the batch; it calls the model that it is given. Random numbers in
-            it must come from torch's global generator.
-        data: a dataset with a length and ``data[index]``. Where it has ``draw(index, rng)``, as `data.augment.Crops`,
-            samples are drawn by that instead, different ones in each epoch.
-        folder: where checkpoints and ``history.csv`` are kept. One run per folder.
+        loss: (model, batch) -> scalar, the mean over the batch; it must call the model that it is given. Any random
+            numbers in it must come from torch's global generator.
+        data: a dataset with a length and `data[index]`. If it has `draw(index, rng)`, as `data.augment.Crops` does,
+            that is called instead, with different random numbers in each epoch.
+        folder: the folder of the checkpoints and of ``history.csv``. One run per folder.
         epochs: the number of passes over the data.
-        batch: samples per step, over all processes. The remainder of an epoch is left out, a different one each epoch.
+        batch: samples per step, over all processes. The remainder of an epoch is skipped, a different one each epoch.
         lr: the learning rate; at step k of n it is lr · schedule(k / n).
-        schedule: t in [0, 1) -> factor of the learning rate, such as `one_cycle` or ``drops(30 / 60, 50 / 60)``.
-        optimiser: called with the parameters and lr, such as ``partial(torch.optim.AdamW, weight_decay=0.05)``.
-        validate: model -> figures, after each epoch: ``lambda model: {"nme": evaluate(model, ...).mean().item()}``.
-        clip: the largest norm of the gradient; a longer one is scaled down to it.
+        schedule: t in [0, 1) -> factor of the learning rate, such as `one_cycle` or `drops(30 / 60, 50 / 60)`.
+        optimiser: called with the parameters and lr, such as `partial(torch.optim.AdamW, weight_decay=0.05)`.
+        validate: model -> figures, after each epoch: `lambda model: {"nme": evaluate(model, ...).mean().item()}`.
+        clip: the maximum norm of the gradient; larger gradients are scaled down to it.
         precision: "float32", or autocast to "bfloat16" or "float16", which scales the loss.
         workers: the number of processes that load and augment. It changes nothing but speed.
         seed: of all randomness: order, augmentation, dropout. The initial weights are the caller's.
-        device: where to train. Under `torchrun`, "cuda" is each process's own GPU.
-        save_seconds: a checkpoint is written when the last one is this old, and at the end.
+        device: the device to train on. Under `torchrun`, "cuda" is each process's own GPU.
+        save_seconds: seconds between checkpoints; one is also written at the end.
         progress: show a bar on stderr with the loss, the share of time spent waiting for data, and validation figures.
 
     Returns:
@@ -120,7 +124,7 @@ def fit(
     Raises:
         FloatingPointError: loss or gradient are not finite. Names the samples; the step was not applied.
         KeyboardInterrupt: after Ctrl-C (or SIGTERM), once the step is finished and saved. A second Ctrl-C: at once.
-        CheckpointError: no checkpoint in the folder can be read, or they are those of another run: with other
+        CheckpointError: no checkpoint in the folder can be read, or it belongs to another run: with other
             arguments, another loss, model or schedule, or other data. The message says which.
         OSError: a checkpoint cannot be written. Tried before the first step too.
 
@@ -163,7 +167,7 @@ def fit(
     with (
         _training_mode(model) as norms,
         contextlib.closing(_batches(_Drawn(data, seed), samples(extra if norms else 0), workers, here)) as batches,
-        torch.random.fork_rng([here.device] if here.device.type == "cuda" else []),  # the caller's stays as it was
+        torch.random.fork_rng([here.device] if here.device.type == "cuda" else []),  # the caller's is not changed
         _run.progress(run, total, progress and here.rank == 0) as show,
         _run.interrupts() as stop_requested,
     ):
@@ -183,7 +187,7 @@ def fit(
             scaler.unscale_(optim)
             grad_norm = nn.utils.clip_grad_norm_(parameters, float(clip)).item()
             losses, stops = zip(*here.gather([value.item(), float(bool(stop_requested))]), strict=True)
-            # In float16 a gradient may overflow: the scaler leaves the step out and halves its scale, down to 1.
+            # In float16 a gradient may overflow: the scaler skips the step and halves its scale, down to 1.
             if not all(map(math.isfinite, losses)) or not (math.isfinite(grad_norm) or scaler.get_scale() > 1):
                 raise FloatingPointError(_not_finite(losses, grad_norm, run.step, per_epoch, shard))
 
@@ -220,20 +224,20 @@ def evaluate(
     """Compute the NME of each sample, in order (`metrics.nme`).
 
     Args:
-        model: evaluated in evaluation mode, on the device of its parameters; on the CPU where it has none.
-        predict: (model, batch) -> landmarks (b, n, 2), in the pixels of ``batch.landmarks``, the truth; called without
+        model: evaluated in evaluation mode, on the device of its parameters; on the CPU if it has none.
+        predict: (model, batch) -> landmarks (b, n, 2), in the pixels of `batch.landmarks`, the truth; called without
             gradients.
-        data: a dataset of k samples; they are ``data[index]``, never drawn.
-        batch: samples per call of ``predict``.
-        workers: processes that load.
+        data: a dataset of k samples, accessed as `data[index]`, without augmentation.
+        batch: samples per call of `predict`.
+        workers: the number of processes that load.
         normaliser: as in `metrics.nme`, or an array of k lengths, px, one per sample.
-        scheme: the name of the truth's scheme, where the normaliser needs it.
+        scheme: the name of the scheme of the truth, if the normaliser needs it.
 
     Returns:
         (k,) fractions, float64 on the CPU.
 
     Raises:
-        ValueError: another number of lengths than of samples; what `metrics.nme` raises: another shape, an unknown
+        ValueError: another number of lengths than of samples; the errors of `metrics.nme`: another shape, an unknown
             normaliser, truth without the points it needs.
 
     >>> from lddmmlib.data.augment import Crops
@@ -257,18 +261,18 @@ def evaluate(
     return torch.cat(parts)
 
 
-# ------------------------------------------------------------------------------- what is refused, what is compared
+# ------------------------------------------------------------------------------------------ validation, comparison
 
 
 def _whole(**numbers: tuple[SupportsIndex, int]) -> list[int]:
-    """Python integers from (whole number of any kind, the least that is allowed) by name."""
+    """Convert integers of any kind, (value, minimum) by name, to Python integers."""
     for name, (value, least) in numbers.items():
         _checks.whole(value, name, least)
     return [int(value) for value, _ in numbers.values()]
 
 
 def _scalar(value: Any) -> Tensor:
-    """Refuse what is no loss: one number that depends on the model's parameters."""
+    """Refuse anything but a loss: one number that depends on the model's parameters."""
     if not isinstance(value, Tensor) or value.numel() != 1 or not value.requires_grad:
         mend = "return the mean over the batch, without detach, item or no_grad"
         raise TypeError(f"loss: needed a scalar tensor with a gradient, got {_checks.said(value)}; {mend}")
@@ -276,7 +280,7 @@ def _scalar(value: Any) -> Tensor:
 
 
 def _not_finite(losses: Sequence[float], grad_norm: float, step: int, per_epoch: int, shard: Callable) -> str:
-    """Which samples led to it: those of the processes whose loss is not finite, or else of all."""
+    """The error for a loss or gradient that is not finite: it names the samples of the processes concerned."""
     blamed = [rank for rank, value in enumerate(losses) if not math.isfinite(value)] or range(len(losses))
     told = [f"loss {losses[rank]}, samples {[i for _, i in shard(rank, step)]} of process {rank}" for rank in blamed]
     at = f"step {step}, epoch {step // per_epoch + 1}, gradient of length {grad_norm}"
@@ -286,7 +290,7 @@ def _not_finite(losses: Sequence[float], grad_norm: float, step: int, per_epoch:
 def _identity(
     settings: dict, model: nn.Module, optim: torch.optim.Optimizer, loss: Callable, schedule: Callable, data: list
 ) -> dict[str, Any]:
-    """What decides a run: text that is shown where it differs, and fingerprints."""
+    """The identity of a run: text that is shown where it differs, and fingerprints."""
     shown = settings | {"optimiser": type(optim).__name__, "parameters": sum(p.numel() for p in model.parameters())}
     shown["trained parameters"] = sum(p.numel() for p in model.parameters() if p.requires_grad)
     for i, group in enumerate(optim.param_groups):
@@ -299,10 +303,10 @@ def _identity(
 
 
 def _probe(data: Any, workers: int) -> list[list | None]:
-    """Fingerprints of some samples; None of one that is another each time."""
+    """Fingerprints of some samples; None for a sample that differs from call to call."""
     twice = [(0, i * (len(data) - 1) // (PROBED - 1)) for i in range(PROBED) for _ in range(2)]
     with torch.random.fork_rng([]):  # a loader draws a seed
-        how = {"num_workers": min(workers, 1), "worker_init_fn": _worker}  # what a process opens is its own
+        how = {"num_workers": min(workers, 1), "worker_init_fn": _worker}  # a process opens its own files
         found = list(DataLoader(_Drawn(data, 0), None, sampler=twice, collate_fn=_run.fingerprint, **how))
     return [a if _run.alike(a, b) else None for a, b in zip(found[::2], found[1::2], strict=True)]
 
@@ -326,7 +330,7 @@ def _shard(n: int, batch: int, seed: int, world: int, rank: int, step: int) -> l
 
 
 def _samples(shard: Callable, steps: range, ends: range, extra: int) -> Iterator:
-    """The samples of each batch: of the steps and, after each of ``ends``, of that epoch's first batches again."""
+    """The samples of each batch: those of the steps and, after each of `ends`, of that epoch's first batches again."""
     for step in steps:
         yield shard(step)
         if step + 1 in ends:
@@ -334,7 +338,7 @@ def _samples(shard: Callable, steps: range, ends: range, extra: int) -> Iterator
 
 
 class _Drawn(Dataset):
-    """Samples by (epoch, index): which worker makes one, and when, does not matter."""
+    """Samples by (epoch, index), independent of the worker that makes them, and of the time."""
 
     def __init__(self, data: Any, seed: int) -> None:
         self.data, self.seed = data, seed
@@ -347,7 +351,7 @@ class _Drawn(Dataset):
 
 
 def _batches(data: Dataset, samples: Iterator, workers: int, here: _run.Processes) -> Iterator:
-    """All batches that are left, on the device. One loader for all epochs: its workers run ahead over their ends."""
+    """All remaining batches, on the device. One loader for all epochs, so that its workers run ahead across epochs."""
     how = {"num_workers": workers, "worker_init_fn": _worker, "pin_memory": here.device.type == "cuda"}
     for x in DataLoader(data, batch_sampler=samples, **how):
         yield _moved(x, here.device)
@@ -363,7 +367,7 @@ def _worker(_: int) -> None:
 
 
 def _moved(x: Any, device: torch.device) -> Any:
-    """All tensors in x on the device; images (b, c, h, w) channels last."""
+    """Move all tensors in x to the device; images (b, c, h, w) in channels-last layout."""
     layouts = {4: torch.channels_last}
 
     def move(v: Tensor) -> Tensor:
@@ -377,7 +381,7 @@ def _moved(x: Any, device: torch.device) -> Any:
 
 @contextlib.contextmanager
 def _modes_restored(model: nn.Module) -> Iterator[None]:
-    """Each part's mode, training or evaluation, afterwards as it was before."""
+    """Restore the mode of each module, training or evaluation, at the end."""
     before = [(module, module.training) for module in model.modules()]
     try:
         yield
@@ -388,7 +392,7 @@ def _modes_restored(model: nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _training_mode(model: nn.Module) -> Iterator[list[_BatchNorm]]:
-    """Training mode but for frozen batch norms (see `fit`); yield the others."""
+    """Training mode except for frozen batch norms (see `fit`); yield the others."""
     if not model.training:
         model.train()
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
@@ -402,7 +406,7 @@ def _training_mode(model: nn.Module) -> Iterator[list[_BatchNorm]]:
 def _estimate(
     model: nn.Module, norms: list[_BatchNorm], forward: Callable, batches: Iterator, here: _run.Processes
 ) -> None:
-    """Estimate the running statistics with the present weights, as the plain average over ``batches``."""
+    """Estimate the running statistics with the current weights, as the plain average over `batches`."""
     momenta = [norm.momentum for norm in norms]
     with _modes_restored(model):
         for module in model.modules():
@@ -410,7 +414,7 @@ def _estimate(
                 module.eval()
         for norm in norms:
             norm.momentum = None  # the cumulative average
-            norm.num_batches_tracked.zero_()  # the first batch replaces what was there
+            norm.num_batches_tracked.zero_()  # the first batch replaces the old statistics
         for x in batches:
             forward(x)
     for norm, momentum in zip(norms, momenta, strict=True):

@@ -253,7 +253,9 @@ def face_term_by_hand(z, y, groups, sigma, beta):
 halves = [[0, 1], [2, 3]]
 two = Curves(z, halves)
 total = face_term_by_hand(z, y, halves, sigma_w, beta)
-assert torch.allclose(total, matching.discrepancy(two, two.with_points(y), sigma_w, beta))
+assert torch.allclose(
+    total, matching.discrepancy(two, two.with_points(y), sigma_w, beta)
+)
 size = 3.0  # of the face, say between the corners of the eyes
 assert torch.allclose(
     total / size, matching.loss(two, two.with_points(y), sigma_w, beta, size)
@@ -967,7 +969,8 @@ for gone, least in ((0.0, 30), (0.9, 5)):
     along = 0.1 * currents.distance2(halfway, face.with_points(smiling), 10.0).sum()
     assert (
         along
-        > least * currents.landmark_discrepancy(halfway, face.with_points(smiling)).sum()
+        > least
+        * currents.landmark_discrepancy(halfway, face.with_points(smiling)).sum()
     )
 
 # %% [markdown]

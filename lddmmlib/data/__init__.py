@@ -1,1 +1,1 @@
-"""Annotated faces: the formats they come in, and a look at what a folder of them holds."""
+"""Annotated faces: reading and writing their formats, checking folders of them, crops and augmentation."""

@@ -1,6 +1,6 @@
-"""``python -m lddmmlib.data check DIR``: what lies in a folder, what is wrong with it, and a contact sheet.
+"""``python -m lddmmlib.data check DIR``: list the contents and the problems of a folder, and draw a contact sheet.
 
-Exit code: 0 where nothing is wrong, 1 where something is, 2 for a command that cannot be carried out.
+Exit code: 0 without problems, 1 with problems, 2 for a command that cannot be carried out.
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""Training crops other than each other: moved by one affine map, half hidden, in other light; all by a generator.
+"""Random augmentation of crops: an affine map, occlusion, lighting and noise, all driven by an explicit generator.
 
-A face is turned, scaled, shifted and flipped by one map composed with its canonical one (`crops.frame`): the photograph
-is resampled once and the landmarks go along exactly. Things are laid over it, and the landmarks under them are hidden.
-Then come blur, contrast, brightness, colour and noise, which move nothing.
+A face is rotated, scaled, shifted and flipped by one map composed with its canonical one (`crops.frame`), so that the
+photograph is resampled once and the landmarks are mapped exactly. Shapes are drawn over it, and the landmarks under
+them are hidden. Then follow blur, contrast, brightness, colour and noise, which move nothing.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ from lddmmlib.faces import schemes
 
 
 class Recipe(NamedTuple):
-    """How much of each; shares are probabilities. `STILL` is nothing at all.
+    """The strength of each augmentation; shares are probabilities. `STILL` is no augmentation.
 
     >>> Recipe(turn=45.0).turn, STILL.turn
     (45.0, 0)
     """
 
-    turn: float = 30.0  #: degrees, at most, either way
-    turned: float = 0.6  #: share that is turned
+    turn: float = 30.0  #: the largest rotation, degrees
+    turned: float = 0.6  #: share of rotated crops
     scale: tuple[float, float] = (0.85, 1.2)  #: side of the square / that of the canonical one
-    shift: float = 0.06  #: of the crop's side, at most, in x and in y
-    flipped: float = 0.5  #: share
-    hidden: float = 0.3  #: share with one to three rectangles or ellipses laid over
-    cover: tuple[float, float] = (0.1, 0.4)  #: their axes, of the crop's side
-    blurred: float = 0.15  #: share
-    blur: float = 0.012  #: standard deviation, of the crop's side, at most
-    contrast: float = 0.4  #: factor 1 - to 1 +, about middle gray
-    brightness: float = 0.15  #: added, of the full range, at most, either way
-    colour: float = 0.15  #: factor of each channel, 1 - to 1 +
+    shift: float = 0.06  #: the largest shift in x and in y, a fraction of the crop's side
+    flipped: float = 0.5  #: share of flipped crops
+    hidden: float = 0.3  #: share with one to three rectangles or ellipses drawn over
+    cover: tuple[float, float] = (0.1, 0.4)  #: their axes, fractions of the crop's side
+    blurred: float = 0.15  #: share of blurred crops
+    blur: float = 0.012  #: the largest standard deviation, a fraction of the crop's side
+    contrast: float = 0.4  #: the factor on differences from middle gray is 1 ± up to this
+    brightness: float = 0.15  #: the largest offset, a fraction of the full range
+    colour: float = 0.15  #: the factor on each channel is 1 ± up to this
     gray: float = 0.1  #: share without colour
-    noise: float = 0.03  #: standard deviation, of the full range, at most
+    noise: float = 0.03  #: the largest standard deviation, a fraction of the full range
 
 
 RECIPE, STILL = Recipe(), Recipe(0, 0, (1, 1), 0, 0, 0, (0.1, 0.4), 0, 0, 0, 0, 0, 0, 0)
@@ -54,7 +54,7 @@ LUMA = np.float32([0.299, 0.587, 0.114])  # of red, green, blue
 
 
 class Photo(NamedTuple):
-    """An annotated photograph, opened."""
+    """An annotated photograph with its pixels."""
 
     image: Tensor  #: (3, h, w) uint8, red green blue
     landmarks: Points
@@ -63,7 +63,14 @@ class Photo(NamedTuple):
 
 
 class Photos:
-    """The photographs of records (`formats.read`), each opened when it is asked for."""
+    """The photographs of records (`formats.read`), each loaded on access.
+
+    Args:
+        records: the faces.
+
+    >>> len(Photos([]))
+    0
+    """
 
     def __init__(self, records: Sequence[Record]) -> None:
         self.records = list(records)
@@ -83,13 +90,18 @@ class Photos:
 
 
 class Crops(Dataset):
-    """Faces as crops: ``[i]`` is canonical, ``draw(i, rng)`` augmented. `training.fit` draws, `evaluate` does not.
+    """Faces as crops: `[i]` is canonical, `draw(i, rng)` augmented. `training.fit` uses `draw`, `evaluate` does not.
 
-    The square is cut around a face's own box, where it has one with an extent (an attribute ``box``, as that of
-    `Photo`), else around its landmarks, of which missing ones are put in by `crops.complete`.
+    The square is cut around a face's own box if it has one with an extent (an attribute `box`, as in `Photo`), else
+    around its landmarks, of which missing ones are filled in by `crops.complete`.
 
-    faces: has a length and ``faces[i]``, of which image (c, h, w) uint8, landmarks (n, 2) px and visible (n,) come
-    first, as in `faces.synthetic.Faces`. `Crops.of` makes them from records.
+    Args:
+        faces: has a length and `faces[i]`, whose first three items are image (c, h, w) uint8, landmarks (n, 2) px and
+            visible (n,), as in `faces.synthetic.Faces`. `Crops.of` makes them from records.
+        scheme: the name of their scheme.
+        size: px of the crop.
+        how: the strength of the augmentation.
+        margin: side of the square / longer side of the box.
 
     >>> from lddmmlib.faces import synthetic
     >>> faces = Crops(synthetic.Faces(2, "studio", size=64), "300w-68", size=32)
@@ -105,18 +117,18 @@ class Crops(Dataset):
     def of(
         cls, records: Sequence[Record], scheme: str, size: int, how: Recipe = RECIPE, margin: float = crops.MARGIN
     ) -> Crops:
-        """Make crops of annotated photographs, which are opened when they are needed.
+        """Make crops of annotated photographs, which are loaded on access.
 
         Args:
-            records: the faces, as `formats.read` gives them.
-            scheme: their scheme, by name.
+            records: the faces, as `formats.read` returns them.
+            scheme: the name of their scheme.
             size: px of the crop.
-            how: the augmentation.
+            how: the strength of the augmentation.
             margin: side of the square / longer side of the box.
 
         Raises:
-            ValueError: records of another scheme; later, for a face whose photograph cannot be read, or is not of the
-                size that the annotations state.
+            ValueError: records of another scheme; on access, for a face whose photograph cannot be read, or is not of
+                the size that the annotations state.
 
         >>> from pathlib import Path
         >>> from tempfile import TemporaryDirectory
@@ -142,7 +154,12 @@ class Crops(Dataset):
         return self.draw(index, None)
 
     def draw(self, index: int, rng: Generator | None) -> Crop:
-        """A random augmentation of crop ``index``; without a generator, the canonical crop."""
+        """A random augmentation of crop `index`.
+
+        Args:
+            index: the face.
+            rng: the source of randomness; None for the canonical crop.
+        """
         face = self.faces[index]
         image, landmarks, visible, *_ = face
         try:
@@ -168,13 +185,24 @@ def augment(
     image: Tensor, landmarks: Points, visible: Tensor, affine: Affine, size: int, scheme: str, rng: Generator,
     how: Recipe = RECIPE
 ) -> Crop:  # fmt: skip
-    """One face, cut out by ``affine`` (`crops.frame`) and changed at random.
+    """A random augmentation of one face.
 
-    image: (c, h, w) uint8: gray, red green blue, or these and alpha, which is moved alone. landmarks: (n, 2) px of the
-    image. size: px of the crop. scheme: says which landmark becomes which when the picture is flipped. rng: the one
-    source of chance. how: how much.
-    Returns a Crop. What a thing covers is not visible; what lies beyond the crop keeps its place, is not `inside`.
-    Raises ValueError for landmarks of another number than the scheme's, and for an image of another kind.
+    Args:
+        image: (c, h, w) uint8: gray, red green blue, or these and alpha, which is moved only.
+        landmarks: (n, 2), px of the image.
+        visible: (n,), False where an object hides the landmark.
+        affine: (2, 3), the canonical map, image -> crop (`crops.frame`).
+        size: px of the crop.
+        scheme: determines which landmark becomes which when the image is flipped.
+        rng: the only source of randomness.
+        how: the strength of the augmentation.
+
+    Returns:
+        A `Crop`. Landmarks under a drawn shape are not `visible`; those beyond the border are not `inside`, and keep
+            their position.
+
+    Raises:
+        ValueError: another number of landmarks than the scheme's, or another kind of image.
 
     >>> picture, two = torch.zeros(3, 50, 50).byte(), torch.full((68, 2), 20.0)
     >>> new = augment(picture, two, torch.ones(68).bool(), crops.frame((10, 10, 20, 20), 32), 32, "300w-68",
@@ -189,7 +217,7 @@ def augment(
     if affine[:, :2].det() < 0:
         landmarks, visible = landmarks[list(flip)], visible[list(flip)]
     face = crops.crop(image, landmarks, visible, size, affine)
-    colours = face.image[:3].expand(3, -1, -1)  # gray is lit as a colour and made gray again
+    colours = face.image[:3].expand(3, -1, -1)  # gray is lit as a colour image and converted back
     pixels = colours.permute(1, 2, 0).numpy().astype(np.float32) / 255
     pixels, hidden = occlude(pixels, face.landmarks, rng, how)
     pixels = relight(pixels, rng, how)
@@ -199,7 +227,20 @@ def augment(
 
 
 def move(size: int, rng: Generator, how: Recipe) -> Affine:
-    """A random similarity of the crop about its middle m, u -> k R(angle) F (u - m) + m + shift; F flips x or not."""
+    """A random similarity of the crop about its centre m: u -> k R(angle) F (u - m) + m + shift, where F flips x or
+    does not.
+
+    Args:
+        size: px of the crop.
+        rng: the source of randomness.
+        how: the strength of the augmentation.
+
+    Returns:
+        (2, 3), float64.
+
+    >>> torch.equal(move(32, np.random.default_rng(0), STILL), torch.eye(2, 3).double())
+    True
+    """
     angle = math.radians(how.turn) * rng.uniform(-1, 1) * (rng.random() < how.turned)
     k = 1 / rng.uniform(*how.scale)
     side = -1.0 if rng.random() < how.flipped else 1.0
@@ -210,9 +251,21 @@ def move(size: int, rng: Generator, how: Recipe) -> Affine:
 
 
 def occlude(pixels: np.ndarray, landmarks: Points, rng: Generator, how: Recipe) -> tuple[np.ndarray, Tensor]:
-    """Lay up to three things over (h, w, 3) pixels: |D (u - c)|_p <= 1, p = 2 an ellipse, p = ∞ a rectangle.
+    """Draw up to three shapes over an image: |D (u - c)|_p <= 1, p = 2 an ellipse, p = ∞ a rectangle.
 
-    Each has one colour, with more or less of a grain. Returns the pixels and which landmarks (n,) are under them.
+    Each has one colour, with grain of random strength.
+
+    Args:
+        pixels: (h, w, 3), in [0, 1].
+        landmarks: (n, 2), px.
+        rng: the source of randomness.
+        how: the strength of the augmentation.
+
+    Returns:
+        The pixels (h, w, 3), and a mask (n,) of the landmarks under a shape.
+
+    >>> occlude(np.zeros((8, 8, 3), np.float32), torch.zeros(1, 2), np.random.default_rng(0), STILL)[1]
+    tensor([False])
     """
     hidden = torch.zeros(len(landmarks), dtype=torch.bool)
     if rng.random() >= how.hidden:
@@ -227,7 +280,7 @@ def occlude(pixels: np.ndarray, landmarks: Points, rng: Generator, how: Recipe) 
         p = (2, np.inf)[rng.integers(2)]
 
         def under(points: np.ndarray, centre=centre, to_unit=to_unit, p=p) -> np.ndarray:
-            return np.linalg.norm((points - centre) @ to_unit.T, p, axis=-1) <= 1  # NaN is not
+            return np.linalg.norm((points - centre) @ to_unit.T, p, axis=-1) <= 1  # False for NaN
 
         mask = under(grid)
         grain = 0.3 * rng.random() * rng.standard_normal((mask.sum(), 3), dtype=np.float32)
@@ -237,7 +290,16 @@ def occlude(pixels: np.ndarray, landmarks: Points, rng: Generator, how: Recipe) 
 
 
 def relight(pixels: np.ndarray, rng: Generator, how: Recipe) -> np.ndarray:
-    """Blur, contrast, brightness, colour or none, and noise of (h, w, 3) pixels in [0, 1]; none moves anything."""
+    """Blur an image, change contrast, brightness and colour or remove the colour, and add noise.
+
+    Args:
+        pixels: (h, w, 3), in [0, 1].
+        rng: the source of randomness.
+        how: the strength of the augmentation.
+
+    >>> float(relight(np.full((8, 8, 3), 0.25, np.float32), np.random.default_rng(0), STILL).max())
+    0.25
+    """
     cv2 = _checks.optional("cv2")
 
     if rng.random() < how.blurred and (sigma := len(pixels) * how.blur * rng.random()) > 0:

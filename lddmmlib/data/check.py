@@ -1,4 +1,4 @@
-"""What lies in a folder of annotated faces: how much of what, and what is wrong with it."""
+"""The check of a folder of annotated faces: its contents, and its problems."""
 
 from __future__ import annotations
 
@@ -19,13 +19,19 @@ from lddmmlib._shapes import Bool, Float
 from lddmmlib.data import crops, formats, images
 from lddmmlib.data.records import Problem, Record
 
-SHOWN = 10  # problems of one kind that are printed
-NOTE = "note: "  # what a heading begins with that is no problem
+SHOWN = 10  # the number of problems of one kind that are printed
+NOTE = "note: "  # the start of a heading that is not a problem
 Finding = tuple[str, str]  # a heading, and a message under it
 
 
 class Report(NamedTuple):
-    """What `inspect` found. ``problems`` and ``notes`` hold messages under headings, none where all is well."""
+    """The result of `inspect`. `problems` and `notes` hold messages under headings; both are empty if all is well.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     list(inspect(Path(folder)).problems)
+    ['no annotation']
+    """
 
     path: Path
     files: dict[str, list[Path]]  #: annotations by kind
@@ -33,16 +39,21 @@ class Report(NamedTuple):
     faces: dict[str, list[Record]]  #: by kind
     outside: int  #: landmarks that lie outside their image
     problems: dict[str, list[str]]
-    notes: dict[str, list[str]]  #: what may be meant, or may be wrong
+    notes: dict[str, list[str]]  #: messages on things that may be intended or wrong
 
 
 def inspect(path: Path, ignore: Path | None = None, root: Path | None = None) -> Report:
-    """Read all that lies in a folder, annotations and images, and compare what each says of the other.
+    """Read all annotations and images in a folder, and compare them.
 
     Args:
         path: the folder, or one file of annotations.
-        ignore: no image of the data.
-        root: the folder of the images; default: where `formats.read` looks for them.
+        ignore: an image that is not part of the data.
+        root: the folder of the images; by default they are searched as by `formats.read`.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     inspect(Path(folder)).outside
+    0
     """
     files = formats.find(path)
     unknown, pictures = files.pop("unknown", []), files.pop("image", [])
@@ -70,7 +81,7 @@ def inspect(path: Path, ignore: Path | None = None, root: Path | None = None) ->
 
 
 def _by_images(records: list[Record], sizes: dict[Path, tuple[int, int]]) -> Iterator[Finding]:
-    """What is wrong between faces and images; the sizes (h, w) of the images are added to ``sizes``."""
+    """The problems between faces and images; the sizes (h, w) of the images are added to `sizes`."""
     by_image = _grouped(records, lambda record: record.image)
     for record in by_image.pop(None, []):
         needed = "needed an image of the same stem beside it, or in a folder such as images; give --images DIR"
@@ -92,7 +103,7 @@ def _by_images(records: list[Record], sizes: dict[Path, tuple[int, int]]) -> Ite
 
 
 def _on_image(record: Record, h: int, w: int) -> Iterator[Finding]:
-    """What is wrong between a face and its image of h x w px."""
+    """The problems between a face and its image of h x w px."""
     about = f"{record.image} ({w} x {h})"
     if 2 * _outside(record.landmarks, h, w).sum() > record.placed.sum():
         yield "faces outside their image", f"{record.source}: most landmarks lie outside {about}"
@@ -111,12 +122,12 @@ def _on_image(record: Record, h: int, w: int) -> Iterator[Finding]:
 
 
 def _outside(landmarks: Float[Tensor, "n 2"], h: int, w: int, by: float = 0) -> Bool[Tensor, " n"]:
-    """Which landmarks lie outside an image, [-1/2, w - 1/2] x [-1/2, h - 1/2], by more than ``by``; NaN does not."""
+    """A mask of the landmarks outside an image, [-1/2, w - 1/2] x [-1/2, h - 1/2], by more than `by`; False for NaN."""
     return ((landmarks < -0.5 - by) | (landmarks > landmarks.new_tensor([w, h]) - 0.5 + by)).any(dim=1)
 
 
 def _by_itself(record: Record) -> Iterator[Finding]:
-    """What a face's own numbers do not agree in, what looks like a mark for "missing", and what its reader noted."""
+    """The contradictions within one face, values that look like a mark for "missing", and the notes of its reader."""
     yield from ((NOTE + note, record.source) for note in record.notes)
     placed = record.landmarks[record.placed]
     n, stated = len(placed), (record.claims or {}).get("num_keypoints")
@@ -139,7 +150,7 @@ def _by_itself(record: Record) -> Iterator[Finding]:
 
 
 def _twice(records: list[Record]) -> Iterator[Finding]:
-    """Faces with the landmarks of one before on the same image."""
+    """The faces with the same landmarks and image as an earlier one."""
     alike = _grouped(records, lambda record: (record.image, record.landmarks.numpy().tobytes()))
     for first, *others in alike.values():
         if first.image is not None and first.placed.any():
@@ -147,7 +158,7 @@ def _twice(records: list[Record]) -> Iterator[Finding]:
 
 
 def _twins(files: Iterable[Path]) -> list[list[Path]]:
-    """Files of one content; only those that share their size are read."""
+    """Groups of files with the same contents; only files of equal size are read."""
 
     def content(file: Path) -> bytes | None:
         with suppress(OSError), file.open("rb") as stream:
@@ -168,7 +179,13 @@ def _grouped(items: Iterable, key: Callable) -> dict:
 
 
 def summary(report: Report) -> str:
-    """The report in words, with the first `SHOWN` problems of each kind."""
+    """The report as text, with the first `SHOWN` problems of each kind.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     print(summary(inspect(Path(folder))).splitlines()[1])
+      0 images, 0 of them not annotated
+    """
     lines = [str(report.path)]
     for kind, files in report.files.items():
         schemes = Counter(record.scheme or f"{len(record.landmarks)} landmarks" for record in report.faces[kind])
@@ -192,5 +209,5 @@ def _count(things: list, name: str) -> str:
 
 
 def _progress(items: Iterable, name: str) -> Iterable:
-    """The items, counted on the terminal where there is one."""
+    """The items, with a progress bar on a terminal."""
     return _checks.optional("tqdm").tqdm(items, name, leave=False, disable=None)

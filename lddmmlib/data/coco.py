@@ -1,11 +1,11 @@
-"""COCO keypoint json, read: x, y, v for each landmark, 0-based; v = 2 seen, 1 hidden, 0 not annotated.
+"""The reader of COCO keypoint json: x, y, v for each landmark, 0-based; v = 2 visible, 1 hidden, 0 not annotated.
 
 The face files of mmpose differ in two points. Their categories name no landmarks, and where no v is 2 (300-W,
-WFLW, AFLW, 300-VW) v = 1 says no more than that the landmark is annotated: such a file is read as all seen, which is
-noted. And they add HRNet's crop (`center`, `scale` in 200 px, `box_size`), which comes back among the attributes.
+WFLW, AFLW, 300-VW) v = 1 only means that the landmark is annotated: in such a file all are read as visible, which is
+noted. And they add HRNet's crop (`center`, `scale` in 200 px, `box_size`), which is returned among the attributes.
 
-An id or a key that stands twice is a Problem that names both places; faces are read all the same where the two agree.
-A landmark with v > 0 at (0, 0) or (-1, -1) is read as it is written; `check` counts such places.
+An id or a key that occurs twice is a `Problem` that names both places; faces are read all the same if the two agree.
+A landmark with v > 0 at (0, 0) or (-1, -1) is read as written; `check` counts such positions.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ from lddmmlib.data.images import Places
 from lddmmlib.data.records import Malformed, Record, attempt, brief, decode, need, read_bytes, repeated
 
 CROP = ("center", "scale", "box_size")
-KEYS = {"": ("keypoints", "bbox"), "face": ("face_kpts", "face_box")}  # by the part of a person
+KEYS = {"": ("keypoints", "bbox"), "face": ("face_kpts", "face_box")}  # by the part of the person
 SEEN = "v = 1 read as seen: no landmark of the file has a name or v = 2, as in mmpose's files"
 HUGE = 1e300  # `-HUGE < x < HUGE` refuses NaN, infinities and integers that no float holds
 
 
 class Twice(dict):
-    """A json object in which the key ``twice`` stands twice, so that a dict alone would keep its last value unseen."""
+    """A json object in which the key `twice` occurs twice, so that a plain dict would silently keep its last value."""
 
     twice: str
 
 
 def recognise(path: Path) -> bool:
-    """Whether the file holds the key that every COCO json holds."""
+    """Test whether a file contains the key "annotations", as every COCO json does."""
     return b'"annotations"' in records.head(path, -1)
 
 
 def read(path: Path, places: Places, origin: int = 0, part: str = "") -> Iterator[Record | Malformed]:
-    """The faces of one json, each annotation by itself.
+    """Read the faces of one json, each annotation independently.
 
     Args:
         path: the json.
-        places: where its images are looked for.
+        places: the search for its images.
         origin: the centre of the first pixel.
         part: "face" for COCO-WholeBody: an annotation's `face_kpts` and `face_box` where `face_valid` is true.
     """
@@ -77,7 +77,7 @@ def read(path: Path, places: Places, origin: int = 0, part: str = "") -> Iterato
 
 
 def _parsed(text: str) -> dict:
-    """The json, with its lists of images and of annotations."""
+    """The parsed json, with its lists of images and of annotations."""
     try:
         data = json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
@@ -91,7 +91,7 @@ def _parsed(text: str) -> dict:
 
 
 def _object(pairs: list[tuple]) -> dict:
-    """A json object, of which it is known whether a key stands twice."""
+    """A json object that remembers whether a key occurs twice."""
     data = dict(pairs)
     if len(data) < len(pairs):
         data = Twice(data)
@@ -116,9 +116,9 @@ def _if_a(kind: type, value: object, otherwise: Any = None) -> Any:
 
 
 def _entries(data: dict, key: str, problems: list[Malformed], meaning: Callable[[dict], object]) -> dict:
-    """By id what each entry of a list means; None where two of one id differ in it. Adds which entries differ.
+    """The meanings of the entries of a list by id; None where two entries of one id differ. Adds these to `problems`.
 
-    An entry without an id, or whose meaning is None, is left out, and missed by those that name it.
+    An entry without an id, or whose meaning is None, is left out; a face that refers to it is then refused.
     """
     found: dict = {}
     first: dict[int | str, tuple[str, dict]] = {}
@@ -144,7 +144,7 @@ def _image(entry: dict) -> tuple[str, dict] | None:
 
 
 def _lines(text: str) -> list[int]:
-    """The line on which each annotation begins: the json is walked once more, for the sake of the message."""
+    """The line on which each annotation begins, from a second pass over the json that is needed for errors only."""
     start = re.search(r'"annotations"\s*:\s*\[', text)
     gap, decoder, lines = re.compile(r"[\s,]*"), json.JSONDecoder(), []
     last, line, at = 0, 1, gap.match(text, start.end()).end() if start else len(text)
@@ -182,7 +182,7 @@ def _face(annotation: Any, source: str, files: dict, names: dict, part: str, lit
 
 
 def _known(annotation: dict, key: str, entries: dict) -> Any:
-    """What the id at ``key`` names, where that is one entry; None where there is none."""
+    """The entry that the id at `key` refers to; None if there is none."""
     i = annotation.get(key)
     if type(i) not in (int, str) or i not in entries:
         return None
@@ -191,7 +191,7 @@ def _known(annotation: dict, key: str, entries: dict) -> Any:
 
 
 def _numbers(annotation: dict, key: str, n: int | None = None) -> list[int | float]:
-    """The list of (n) finite numbers at ``key``."""
+    """The list of (n) finite numbers at `key`."""
     values = annotation.get(key)
     listed = isinstance(values, list) and len(values) == (len(values) if n is None else n)
     right = listed and all(type(x) in (int, float) and -HUGE < x < HUGE for x in values)

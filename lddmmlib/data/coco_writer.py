@@ -1,8 +1,8 @@
-"""COCO keypoint json, written so that mmpose, CVAT (Datumaro) and FiftyOne open it.
+"""The writer of COCO keypoint json that mmpose, CVAT (Datumaro) and FiftyOne can open.
 
-What each of them insists on: mmpose's face data sets on `center` and `scale`, its others on `bbox` and the
-image's size; Datumaro on `segmentation`, `iscrowd`, `bbox`, the landmarks' names and a skeleton; FiftyOne on
-images that lie under one folder.
+Their requirements: mmpose's face data sets need `center` and `scale`, its others `bbox` and the size of the
+image; Datumaro needs `segmentation`, `iscrowd`, `bbox`, the names of the landmarks and a skeleton; FiftyOne needs
+all images under one folder.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ def write_coco(
     root: str | Path | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write faces of one scheme as COCO keypoint json, all or nothing: no half file is left behind.
+    """Write faces of one scheme as COCO keypoint json, atomically: no incomplete file is left behind.
 
-    A landmark's v is 2 where it is visible, 1 where it is not but has a place, 0 where it is NaN. A face
-    without a box gets that of its landmarks. `formats.read` gives all back, the numbers to the last bit.
+    A landmark's v is 2 if it is visible, 1 if it is hidden but has a position, 0 if it is NaN. A face
+    without a box is given the bounding box of its landmarks. `formats.read` restores everything, numbers exactly.
 
     Args:
         records: the faces; each needs its image, whose size is written too.
         path: the json to write.
-        scheme: names the landmarks and draws the skeleton; default: the records' own.
-        root: the folder that the images' names start from (mmpose's ``data_prefix``, FiftyOne's
-            ``data_path``); default: the json's own folder.
-        overwrite: whether a file at ``path`` may be replaced.
+        scheme: determines the names of the landmarks and the skeleton; by default the records' own.
+        root: the folder to which the images' names are relative (mmpose's `data_prefix`, FiftyOne's
+            `data_path`); by default the folder of the json.
+        overwrite: whether a file at `path` may be replaced.
 
     Raises:
-        FileExistsError: there is a file at ``path``.
-        ValueError: a face of another scheme, without a place, or without a readable image under ``root``.
+        FileExistsError: there is a file at `path`.
+        ValueError: a face of another scheme, without a position, or without a readable image under `root`.
 
     >>> from tempfile import TemporaryDirectory
     >>> import numpy as np
@@ -98,7 +98,7 @@ def _check(record: Record, name: str, n: int) -> None:
 
 
 def _image(image: Path, root: Path, name: str) -> dict:
-    """The image's name from ``root`` on, with slashes on Windows too, and its size."""
+    """The name of an image relative to `root`, with slashes on Windows too, and its size."""
     need(image.is_relative_to(root), name, f"an image under {root}", image, "give the images' folder as root=")
     pixels = images.load(image)
     need(pixels is not None, name, "an image that can be read, for its size", image)
@@ -106,7 +106,7 @@ def _image(image: Path, root: Path, name: str) -> dict:
 
 
 def _category(scheme: schemes.Scheme) -> dict:
-    """The one category: names and skeleton, which counts from 1."""
+    """The only category: names and skeleton, whose indices start at 1."""
     rings = [i + i[:1] if c in scheme.closed else i for c, i in scheme.curves.items()]
     bones = dict.fromkeys((min(a, b) + 1, max(a, b) + 1) for ring in rings for a, b in pairwise(ring))
     face = {"id": 1, "name": "face", "supercategory": "person"}
@@ -128,7 +128,7 @@ def _annotation(record: Record) -> dict:
 
 
 def _crop(box: tuple) -> dict:
-    """HRNet's crop of a box: its centre on the half pixel grid, its larger side in units of 200 px."""
+    """HRNet's crop of a box: its centre on the grid of half pixels, its larger side in units of 200 px."""
     x, y, w, h = box
     left, right, top, bottom = math.floor(x), math.ceil(x + w), math.floor(y), math.ceil(y + h)
     side = max(right - left, bottom - top)
@@ -136,7 +136,7 @@ def _crop(box: tuple) -> dict:
 
 
 def _replace(path: Path, lists: dict[str, list[dict]]) -> None:
-    """Write one entry a line, so that the line of a message helps, beside ``path``; then move it there."""
+    """Write one entry a line, so that line numbers in errors help, to a temporary file; then rename it."""
     rows = {key: ",\n".join(json.dumps(entry, allow_nan=False) for entry in some) for key, some in lists.items()}
     body = ",\n".join(f'"{key}": [\n{some}\n]' for key, some in rows.items())
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -1,8 +1,8 @@
-"""Faces cut out as squares of one size, and the affine map that brings every landmark there and back.
+"""Crops of faces: squares of one size, and the affine map that takes every landmark to the crop and back.
 
-A map is a (2, 3) matrix A from pixels of the photograph to pixels of the crop, u = A (x, y, 1)ᵀ, of float64. Turns,
+A map is a (2, 3) float64 matrix A from pixels of the photograph to pixels of the crop, u = A (x, y, 1)ᵀ. Rotations,
 shifts and flips are composed as matrices (`then`), so that the photograph is resampled once. Pixel centres are at
-integers: a square of side s around c goes to a crop of n pixels, which spans [-1/2, n - 1/2], by
+integers: a square of side s around c is mapped to a crop of n pixels, which spans [-1/2, n - 1/2], by
 
     u = (n / s) (x - c) + (n - 1)/2.
 """
@@ -31,17 +31,22 @@ Box = tuple[float, float, float, float]  #: x, y, w, h, px: the upper left corne
 
 
 class Crop(NamedTuple):
-    """A face cut out. A `DataLoader` stacks crops as they are."""
+    """A crop of a face. A `DataLoader` stacks crops without a collate function.
+
+    >>> image, points = torch.zeros(3, 40, 60).byte(), torch.tensor([[10.0, 8.0], [42.0, 30.0]])
+    >>> crop(image, points, torch.ones(2).bool(), size=64).image.shape
+    torch.Size([3, 64, 64])
+    """
 
     image: Tensor  #: (c, size, size) uint8; ``image.float() / 255`` for a network
-    landmarks: Points  #: px of the crop, also where they lie beyond its border; NaN stays NaN
-    visible: Bool[Tensor, " n"]  #: nothing hides the landmark, wherever it lies
-    inside: Bool[Tensor, " n"]  #: it has a place, on the crop
-    affine: Affine  #: photograph -> crop; its determinant is below 0 where the face was flipped
+    landmarks: Points  #: px of the crop, also beyond its border; NaN stays NaN
+    visible: Bool[Tensor, " n"]  #: False where an object hides the landmark; it may be outside the crop
+    inside: Bool[Tensor, " n"]  #: the landmark has a position, and that is on the crop
+    affine: Affine  #: photograph -> crop; its determinant is negative if the face was flipped
 
 
 def box(landmarks: Points) -> Box:
-    """The box (x, y, w, h) of the landmarks that have a place: from the least to the largest coordinates, px.
+    """The bounding box (x, y, w, h), px, of the landmarks (n, 2) that have a position.
 
     >>> box(torch.tensor([[2.0, 3.0], [6.0, 11.0], [torch.nan, torch.nan]]))
     (2.0, 3.0, 4.0, 8.0)
@@ -56,23 +61,23 @@ def box(landmarks: Points) -> Box:
 
 @cache
 def _mean(scheme: str) -> Tensor:
-    """The mean face as ``scheme`` marks it; NaN where the 68 points that it is made from do not tell."""
+    """The mean face in `scheme`; NaN where the 68 points that it is made from do not determine a landmark."""
     return schemes.convert(statistics.real_300w().mean, "300w-68", scheme)
 
 
 def complete(landmarks: Points, scheme: str) -> Points:
-    """Put missing landmarks where the mean face has them, moved by the similarity that fits the others best.
+    """Fill in missing landmarks from the mean face, moved by the similarity that best fits the other landmarks.
 
-    A box made from the landmarks at hand is too small where some are missing: by a fifth without the jaw. This is meant
-    for boxes alone; a head that is turned does not look like the mean.
+    A bounding box of incomplete landmarks is too small: by a fifth without the jaw. Use the result for boxes only; a
+    head that is turned does not resemble the mean.
 
     Args:
         landmarks: (n, 2), px; NaN where missing.
-        scheme: their scheme, by name.
+        scheme: the name of their scheme.
 
     Returns:
-        (n, 2), float64. NaN stays where the mean face is not known, and everywhere if fewer than three landmarks, or
-        none apart from the others, can be compared with it.
+        (n, 2), px, float64. Landmarks that the mean face lacks stay NaN; all missing ones do if fewer than three
+            landmarks, or only coincident ones, can be compared with the mean face.
 
     Raises:
         ValueError, TypeError: for landmarks that are not those of the scheme, or an unknown scheme.
@@ -98,10 +103,19 @@ def complete(landmarks: Points, scheme: str) -> Points:
 
 
 def frame(box: Box, size: int, margin: float = MARGIN) -> Affine:
-    """The canonical map: the square of margin · max(w, h) around the box's middle becomes size x size pixels.
+    """The canonical map: it takes the square of side margin · max(w, h) around the centre of a box to size x size
+    pixels.
 
-    box: (x, y, w, h), px. size: px of the crop. Returns (2, 3), float64.
-    Raises ValueError for a box without extent, and for a size or margin not above 0.
+    Args:
+        box: (x, y, w, h), px of the photograph.
+        size: px of the crop.
+        margin: side of the square / longer side of the box.
+
+    Returns:
+        (2, 3), float64.
+
+    Raises:
+        ValueError: a box without extent, or a size or margin not above 0.
 
     >>> frame((10.0, 20.0, 8.0, 4.0), size=20, margin=1.25)
     tensor([[  2.0000,   0.0000, -18.5000],
@@ -122,7 +136,14 @@ def frame(box: Box, size: int, margin: float = MARGIN) -> Affine:
 
 @_checks.full_precision
 def apply(affine: Float[Tensor, "*batch 2 3"], points: Float[Tensor, "*batch n 2"]) -> Float[Tensor, "*batch n 2"]:
-    """A (x, y, 1)ᵀ for points (..., n, 2), in their dtype; NaN stays NaN. With `inverse`, predictions go back.
+    """Apply an affine map to points: A (x, y, 1)ᵀ. With `inverse`, it takes predictions back to the photograph.
+
+    Args:
+        affine: (..., 2, 3).
+        points: (..., n, 2), px; NaN stays NaN.
+
+    Returns:
+        (..., n, 2), in the dtype of the points.
 
     >>> apply(frame((10.0, 20.0, 8.0, 4.0), 20), torch.tensor([[14.0, 22.0]]))
     tensor([[9.5000, 9.5000]])
@@ -138,7 +159,7 @@ def apply(affine: Float[Tensor, "*batch 2 3"], points: Float[Tensor, "*batch n 2
 
 @_checks.full_precision
 def inverse(affine: Float[Tensor, "*batch 2 3"]) -> Float[Tensor, "*batch 2 3"]:
-    """The map from the crop to the photograph, A = [M | t] -> [M⁻¹ | -M⁻¹ t]: (..., 2, 3), for predictions.
+    """The inverse of an affine map (..., 2, 3): [M | t] -> [M⁻¹ | -M⁻¹ t], from the crop to the photograph.
 
     >>> there = frame((10.0, 20.0, 8.0, 4.0), 20)
     >>> apply(inverse(there), torch.tensor([[9.5, 9.5]]))
@@ -152,7 +173,14 @@ def inverse(affine: Float[Tensor, "*batch 2 3"]) -> Float[Tensor, "*batch 2 3"]:
 
 @_checks.full_precision
 def then(first: Float[Tensor, "*batch 2 3"], second: Float[Tensor, "*batch 2 3"]) -> Float[Tensor, "*batch 2 3"]:
-    """One map for two, first, then second: [M₂ M₁ | M₂ t₁ + t₂], (..., 2, 3).
+    """The composition of two maps: [M₂ M₁ | M₂ t₁ + t₂].
+
+    Args:
+        first: (..., 2, 3), applied first.
+        second: (..., 2, 3), applied to the result.
+
+    Returns:
+        (..., 2, 3).
 
     >>> there = frame((10.0, 20.0, 8.0, 4.0), 20)
     >>> torch.allclose(then(there, inverse(there)), torch.eye(2, 3).double())
@@ -167,7 +195,7 @@ def then(first: Float[Tensor, "*batch 2 3"], second: Float[Tensor, "*batch 2 3"]
 
 
 def _check_image(image: Tensor) -> None:
-    """Refuse what is no picture; the one contract of `crop` and of `augment.augment`."""
+    """Refuse anything that is not an image, for `crop` and for `augment.augment`."""
     _checks.tensor(image, "image")
     right = image.dtype == torch.uint8 and image.ndim == 3 and len(image) in (1, 3, 4) and image.numel()
     needed = "(c, h, w) of uint8, 1 (gray), 3 (red, green, blue) or 4 (and alpha) channels"
@@ -175,7 +203,14 @@ def _check_image(image: Tensor) -> None:
 
 
 def check(affine: Tensor, name: str) -> None:
-    """Refuse what is not a map (..., 2, 3)."""
+    """Refuse a tensor that is not an affine map (..., 2, 3).
+
+    Args:
+        affine: the tensor.
+        name: the argument's name, for the error.
+
+    >>> check(torch.eye(2, 3), "affine")
+    """
     _checks.floats(affine, name)
     need(affine.shape[-2:] == (2, 3), name, "a map (..., 2, 3)", f"shape {tuple(affine.shape)}")
     _checks.finite(affine, name)
@@ -183,15 +218,23 @@ def check(affine: Tensor, name: str) -> None:
 
 @_checks.full_precision
 def cut(image: Tensor, affine: Affine, size: int) -> Tensor:
-    """Cut the crop's pixels out: (c, h, w) uint8 -> (c, size, size) uint8, resampled once, bilinearly.
+    """Resample an image into a crop, once and bilinearly.
 
-    c is 1 (gray), 3 (red, green, blue) or 4 (and alpha); it is carried through.
+    Where the map shrinks by a factor k < 1, the photograph is blurred first, by a Gaussian of standard deviation √(1/k²
+    - 1)/2 px, against aliasing. The border of the photograph is replicated. If the photograph shrinks 16 times or more,
+    it is averaged over squares first, because a wide blur would take seconds.
 
-    Where the map shrinks by k < 1, the photograph is blurred first, by a Gaussian of standard deviation
-    √(1/k² - 1)/2 px, so that fine patterns do not come out as coarse ones. What lies beyond the photograph's border is
-    as the border. Where the photograph shrinks 16 times and more, it is averaged over squares first: a wide blur takes
-    seconds. Raises ValueError for an image of another kind, and for a square on which the photograph would be smaller
-    than a pixel, or which is far from it, as a misplaced landmark makes it.
+    Args:
+        image: (c, h, w) uint8; c is 1 (gray), 3 (red, green, blue) or 4 (and alpha).
+        affine: (2, 3), photograph -> crop.
+        size: px of the crop.
+
+    Returns:
+        (c, size, size) uint8.
+
+    Raises:
+        ValueError: another kind of image, a crop on which the photograph would be smaller than a pixel, or one far
+            outside it, as a misplaced landmark may cause.
 
     >>> image = torch.arange(16).reshape(1, 4, 4).byte()
     >>> cut(image, torch.tensor([[1.0, 0.0, -1.0], [0.0, 1.0, 0.0]], dtype=torch.float64), 3)[0]  # one to the left
@@ -216,14 +259,14 @@ def cut(image: Tensor, affine: Affine, size: int) -> Tensor:
     needed = "a square near the photograph on which that is a pixel or more"
     need(near, "affine", needed, got, "is a landmark or the box misplaced?")
     sigma = 0.5 * math.sqrt(max(1 / shrunk**2 - 1, 0))
-    # Only what the crop shows, and what the blur reaches: photographs are large.
+    # Only the part that the crop shows or the blur reaches: photographs are large.
     corners = torch.tensor([[x, y] for x in (-0.5, size - 0.5) for y in (-0.5, size - 0.5)]).double()
     seen, reach = apply(inverse(affine), corners), math.ceil(4 * sigma) + 2
     x0, y0 = (seen.amin(0).floor().long() - reach).minimum(limit - reach).clamp(min=0).tolist()
     x1, y1 = (seen.amax(0).ceil().long() + reach).clamp(min=reach).minimum(limit).tolist()
     pixels = np.ascontiguousarray(image[:, y0:y1, x0:x1].permute(1, 2, 0).numpy())
     at = affine.numpy() + np.array([[0, 0, 1]]) * (affine[:, :2].numpy() @ [[x0], [y0]])
-    if (k := int(1 / (8 * shrunk))) > 1:  # means of k x k pixels, whose variance is (k² - 1)/12
+    if (k := int(1 / (8 * shrunk))) > 1:  # means of k x k pixels: a box filter of variance (k² - 1)/12
         h, w = pixels.shape[:2]
         pixels = cv2.copyMakeBorder(pixels, 0, -h % k, 0, -w % k, cv2.BORDER_REPLICATE)
         pixels = cv2.resize(pixels, (-(-w // k), -(-h // k)), interpolation=cv2.INTER_AREA)
@@ -238,7 +281,14 @@ def cut(image: Tensor, affine: Affine, size: int) -> Tensor:
 def crop(
     image: Tensor, landmarks: Points, visible: Bool[Tensor, " n"], size: int, affine: Affine | None = None
 ) -> Crop:
-    """Cut a face out by a map; by default the canonical one, `frame` of the landmarks' box.
+    """Crop a face by an affine map.
+
+    Args:
+        image: (c, h, w) uint8.
+        landmarks: (n, 2), px of the image; NaN where missing.
+        visible: (n,), False where an object hides the landmark.
+        size: px of the crop.
+        affine: (2, 3), image -> crop; by default the canonical map, `frame` of the landmarks' box.
 
     >>> face = crop(torch.zeros(3, 40, 60).byte(), torch.tensor([[10.0, 8.0], [42.0, 30.0]]), torch.ones(2).bool(), 64)
     >>> face.landmarks, face.inside

@@ -1,9 +1,9 @@
-"""dlib's xml, as its tool imglab writes it: images, boxes of faces, and in each box its parts, the landmarks; 0-based.
+"""The reader of dlib's xml, as imglab writes it: images, in them boxes of faces, and in each box landmarks, 0-based.
 
-Parts are numbered, or named. A part's number is the landmark's index, from 0, or from 1 where 0 is absent and the
-highest number is the number of landmarks of a scheme. Parts of which a scheme has more (17 to 67: 300-W without the
-jaw) are that scheme's, the others missing; all else is sorted by number or, as dlib does it, by name. A box keeps its
-other values, such as `ignore`, as attributes.
+Landmarks are "parts", numbered or named. The number of a part is the index of its landmark, from 0, or from 1 if 0 does
+not occur and the highest number is the number of landmarks of a scheme. If the parts are only some of a scheme's (17 to
+67: 300-W without the jaw), the others are missing. In all other cases parts are sorted by number or, as dlib does, by
+name. The other values of a box, such as `ignore`, become attributes.
 """
 
 from __future__ import annotations
@@ -25,13 +25,18 @@ whole = re.compile("[0-9]{1,8}").fullmatch
 
 
 def recognise(path: Path) -> bool:
-    """Whether the file starts as dlib's do."""
+    """Test whether a file starts as dlib's files do."""
     start = head(path)
     return b"<dataset" in start and b"<image" in start
 
 
 def read(path: Path, places: Places) -> Iterator[Record | Malformed]:
-    """The faces of one xml, each box by itself; where the xml is broken, those before."""
+    """Read the faces of one xml, each box independently; from a broken xml, the faces before the error.
+
+    Args:
+        path: the xml.
+        places: the search for its images.
+    """
     images, boxes = [], []
     broken = attempt(_walk, read_bytes(path), images, boxes)
     yield from repeated(images, "one entry for each image")
@@ -67,7 +72,7 @@ def _walk(raw: bytes, images: list[tuple], boxes: list[tuple]) -> None:
         raise Malformed("xml", got, error.lineno, f"column {error.offset + 1}") from None
     except Malformed:
         raise
-    except (ValueError, LookupError) as error:  # an encoding that expat does not know
+    except (ValueError, LookupError) as error:  # an encoding that expat does not support
         raise Malformed("xml", str(error)) from None
 
 

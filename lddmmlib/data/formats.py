@@ -1,22 +1,23 @@
-"""Annotated faces from the formats that the data sets are published in, and back into COCO keypoint json.
+"""Readers for the formats in which data sets of faces are published, and a writer for COCO keypoint json.
 
-| format | what it is |
+| format | description |
 |---|---|
-| `pts` | `.pts` files, 1-based (300-W, 300-VW); a negative number is a place outside the image |
-| `merl-rav` | `.pts` files whose signs say what is hidden (`lddmmlib.data.pts`) |
-| `pts29` | the same in files called `.pts29`, beside 68 points of the same face |
-| `coco` | COCO keypoint json, 0-based; mmpose's COFW, too |
+| `pts` | `.pts` files, 1-based (300-W, 300-VW); a negative number is a position outside the image |
+| `merl-rav` | `.pts` files whose signs encode occlusion (`lddmmlib.data.pts`) |
+| `pts29` | the same in files named `.pts29`, beside 68 points of the same face |
+| `coco` | COCO keypoint json, 0-based; also mmpose's COFW |
 | `coco-1based` | mmpose's json of 300-W and 300-VW, which holds the numbers of the `.pts` files |
 | `coco-wholebody` | the 68 points of the faces in COCO-WholeBody's json, 0-based |
 | `wflw` | WFLW's lists, with or without box and attributes |
-| `hrnet` | HRNet's csv of WFLW and AFLW, as 0-based |
+| `hrnet` | HRNet's csv of WFLW and AFLW, read as 0-based |
 | `hrnet-1based` | HRNet's csv of 300-W, which holds the numbers of the `.pts` files |
-| `dlib` | dlib's xml, as imglab writes it, 0-based |
+| `dlib` | dlib's xml, as written by imglab, 0-based |
 
-All coordinates come back 0-based, pixel centres at integers; landmarks are taken to be set on the image as it is
-displayed, turned by its EXIF orientation. What a file writes for a landmark without a place is read as missing where
-its format says so: v = 0 (COCO), (-1, -1) (MERL-RAV), no part (dlib), empty cells (HRNet). All else, such as (0, 0)
-with v > 0 or coordinates in [0, 1], is read as written; `python -m lddmmlib.data check` counts what looks like it.
+All coordinates are returned 0-based, with pixel centres at integers; landmarks are assumed to be set on the image as
+displayed, rotated by its EXIF orientation. The mark of a landmark without a position is read as missing where the
+format defines one: v = 0 (COCO), (-1, -1) (MERL-RAV), no part (dlib), empty cells (HRNet). Everything else, such as
+(0, 0) with v > 0 or coordinates in [0, 1], is read as written; `python -m lddmmlib.data check` counts suspicious
+values.
 """
 
 from __future__ import annotations
@@ -39,12 +40,12 @@ class Format(NamedTuple):
 
     name: str
     suffix: str  #: of its files
-    recognise: Callable[[Path], bool]  #: by what a file of that suffix holds
-    read: Callable[[Path, images.Places], Iterable[Record | Malformed]]  #: it may raise Malformed, too
-    called: str  #: a file of the kind; formats of one kind are told apart file by file
+    recognise: Callable[[Path], bool]  #: whether the contents of a file with that suffix are of this format
+    read: Callable[[Path, images.Places], Iterable[Record | Malformed]]  #: it may also raise Malformed
+    called: str  #: the name of its kind of file; formats of one kind are distinguished file by file
 
 
-# Where several formats recognise a file, the first one is taken.
+# The first format that recognises a file is used.
 ROWS = (
     Format("merl-rav", ".pts", pts.recognise_signs, partial(pts.read, signs=True), ".pts file"),
     Format("pts", ".pts", lambda _: True, pts.read, ".pts file"),
@@ -62,34 +63,34 @@ KINDS = {row.called: [other for other in ROWS if other.called == row.called] for
 
 
 def read(path: str | Path, format: str | None = None, root: str | Path | None = None) -> list[Record]:
-    """The annotated faces at ``path``, in the order of the files' names and of the lines.
+    r"""Read the annotated faces at a path, in the order of file names and lines.
 
-    A malformed file, line or annotation is refused; all others are read, to the end. If something was
-    refused, a `FormatError` then holds the list of the others as ``records``, beside the ``problems``: one
-    malformed file never loses the rest, and no face is dropped in silence.
+    A malformed file, line or annotation is refused, and everything else is read. If anything was refused, a
+    `FormatError` is raised at the end, which holds the `problems` and all other faces as `records`: one malformed file
+    never loses the rest, and no face is dropped silently.
 
     Args:
-        path: a file, or a folder: its `.pts` files (in subfolders too; hidden ones not) or its one list.
-        format: one of `FORMATS`; None recognises it, MERL-RAV's signs included.
-        root: the folder of the images; default: they are looked for where the data sets and the tools put them
+        path: a file, or a folder: its `.pts` files (in subfolders too, without hidden ones) or its only list.
+        format: one of `FORMATS`; None recognises the format, including MERL-RAV's signs.
+        root: the folder of the images; by default they are searched where data sets and tools put them
             (`images.Places`): beside the annotations, in `images/`, `train2017/` and the like. The image of a `.pts`
             file has the same stem.
 
     Returns:
-        One `Record` a face.
+        A `Record` for each face.
 
     Raises:
-        FileNotFoundError: nothing is at ``path``.
-        FormatError: some faces could not be read, none is there, or it is not clear what to read.
+        FileNotFoundError: there is nothing at `path`.
+        FormatError: some faces could not be read, there are none, or the choice of files is ambiguous.
 
     >>> from tempfile import TemporaryDirectory
     >>> folder = TemporaryDirectory()
     >>> good, bad = (Path(folder.name, name) for name in ("a.pts", "b.pts"))
-    >>> _ = good.write_text("version: 1\\nn_points: 2\\n{\\n1 1\\n12.5 8\\n}\\n", encoding="utf-8")
+    >>> _ = good.write_text("version: 1\nn_points: 2\n{\n1 1\n12.5 8\n}\n", encoding="utf-8")
     >>> read(good)[0].landmarks
     tensor([[ 0.0000,  0.0000],
             [11.5000,  7.0000]], dtype=torch.float64)
-    >>> _ = bad.write_text("version: 1\\nn_points: 2\\n{\\n1 1\\n12.5 x\\n}\\n", encoding="utf-8")
+    >>> _ = bad.write_text("version: 1\nn_points: 2\n{\n1 1\n12.5 x\n}\n", encoding="utf-8")
     >>> try:
     ...     faces = read(folder.name)
     ... except FormatError as error:
@@ -113,20 +114,23 @@ def read(path: str | Path, format: str | None = None, root: str | Path | None = 
 
 
 def find(path: Path) -> dict[str, list[Path]]:
-    """The files at or below ``path`` by kind: `KINDS`, "image", and "unknown": of a format's suffix, but not its own.
+    """List the files at or below a path by kind, without hidden files.
 
-    Hidden files are left out.
+    The kinds are those of `KINDS`, "image", and "unknown" for a file with the suffix of a format but other contents.
+
+    >>> find(Path(__file__).with_name("no such folder"))
+    {}
     """
     found: dict[str, list[Path]] = {}
     for file in [path] if path.is_file() else sorted(path.rglob("*")):
-        hidden = any(part.startswith(".") for part in file.relative_to(path).parts)  # as a Mac leaves in archives
+        hidden = any(part.startswith(".") for part in file.relative_to(path).parts)  # macOS adds such files to archives
         if not hidden and images.is_file(file) and (kind := _kind(file)):
             found.setdefault(kind, []).append(file)
     return found
 
 
 def _kind(file: Path) -> str | None:
-    """What a file is, by its suffix and, where that says too little, by what it holds."""
+    """The kind of a file, by its suffix and, where several formats share it, by its contents."""
     if images.is_image(file):
         return "image"
     rows = [row for row in ROWS if row.suffix == file.suffix.lower()]
@@ -134,7 +138,17 @@ def _kind(file: Path) -> str | None:
 
 
 def faces(kind: str, files: list[Path], format: str | None = None, root: Path | None = None) -> Iterator:
-    """The faces in files of one kind, and in their place what could not be read. A file without any is a Problem."""
+    """Iterate over the faces in files of one kind; a `Problem` stands in the place of each that could not be read.
+
+    Args:
+        kind: one of `KINDS`.
+        files: the files; one without any face yields a `Problem`.
+        format: one of `FORMATS`; None recognises it for each file.
+        root: the folder of the images; None searches for them.
+
+    >>> [str(problem) for problem in faces(".pts file", [Path("lost.pts")])]
+    ['lost.pts: needed a file that can be read, got No such file or directory']
+    """
     places = images.Places(root)
     for file in files:
         row = FORMATS[format] if format else next((row for row in KINDS[kind] if row.recognise(file)), KINDS[kind][0])
@@ -152,7 +166,7 @@ def _items(row: Format, file: Path, places: images.Places) -> Iterator[Record | 
 
 
 def _chosen(path: Path, format: str | None) -> tuple[str, list[Path]]:
-    """The kind and the files to read; a folder stands for its .pts files, or for the one list in it."""
+    """The kind and the files to read; a folder stands for its .pts files, or for the only list in it."""
     if format is not None and path.is_file():
         return FORMATS[format].called, [path]
     kinds = KINDS if format is None else {FORMATS[format].called}

@@ -1,9 +1,10 @@
-"""HRNet's csv lists (300-W, WFLW, AFLW): a row a face; image, scale, (box_size,) centre, x and y of each landmark.
+"""The reader of HRNet's csv lists (300-W, WFLW, AFLW): one face a row, with image, scale, (box_size,) centre,
+landmarks.
 
 The first row names the columns: `scale`, `center_w`, `center_h`, `box_size`, `original_0_x`, `original_0_y`, ...; the
-image stands in the first. The crop comes back among the attributes (`center`, `scale` in 200 px, `box_size`). HRNet
-copied the numbers of the data sets: those of 300-W are 1-based, as in its `.pts` files (``format="hrnet-1based"``).
-A landmark whose two cells are empty or "nan" has no place.
+image is in the first column. The crop is returned among the attributes (`center`, `scale` in 200 px, `box_size`). HRNet
+copied the numbers of the data sets: those of 300-W are 1-based, as in its `.pts` files (`format="hrnet-1based"`).
+A landmark whose two cells are empty or "nan" has no position.
 """
 
 from __future__ import annotations
@@ -21,16 +22,22 @@ from lddmmlib.data.images import Places
 from lddmmlib.data.records import Malformed, Record, brief, decode, each_line, need, numbers, read_bytes, record
 
 COLUMN = re.compile(r"original_([0-9]{1,4})_([xy])")
-MISSING = {"nan", ""}  # as a cell is written
+MISSING = {"nan", ""}  # the contents of an empty cell
 
 
 def recognise(path: Path) -> bool:
-    """Whether the first row names landmarks as HRNet does."""
+    """Test whether the first row names landmarks as HRNet does."""
     return COLUMN.search(records.head(path).partition(b"\n")[0].decode("latin-1")) is not None
 
 
 def read(path: Path, places: Places, origin: int = 0) -> Iterator[Record | Malformed]:
-    """The faces of one list, each row by itself; the centre of the first pixel is at ``origin``."""
+    """Read the faces of one list, each row independently.
+
+    Args:
+        path: the csv.
+        places: the search for its images.
+        origin: the centre of the first pixel.
+    """
     raw = read_bytes(path)
     names = records.required(records.attempt(_names, raw.partition(b"\n")[0], line=1))
     return each_line(raw, partial(_face, path, places, origin, names), first=2)
@@ -44,7 +51,7 @@ def _cells(line: str) -> list[str]:
 
 
 def _names(row: bytes) -> list[str]:
-    """The columns' names."""
+    """The names of the columns."""
     names = _cells(decode(row))
     if twice := [name for name in names if names.count(name) > 1]:
         raise Malformed("each column once", f"{brief(twice[0])} twice")

@@ -1,7 +1,7 @@
-"""Where the image of an annotation lies, and its pixels.
+"""The image files of annotations: their places, and their pixels.
 
-Images are loaded as they are displayed: turned by their EXIF orientation, as OpenCV, browsers and annotation tools
-show them. Landmarks are taken to be set on that picture.
+Images are loaded as displayed: rotated by their EXIF orientation, as OpenCV, browsers and annotation tools
+show them. Landmarks are assumed to be set on that image.
 """
 
 from __future__ import annotations
@@ -18,40 +18,56 @@ import numpy as np
 from lddmmlib import _checks
 from lddmmlib.data.records import Malformed, Record, brief
 
-# What OpenCV reads.
+# The formats that OpenCV reads.
 SUFFIXES = frozenset({".avif", ".bmp", ".dib", ".exr", ".gif", ".hdr", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pfm"})
 SUFFIXES |= {".pgm", ".pic", ".png", ".pnm", ".ppm", ".pxm", ".ras", ".sr", ".tif", ".tiff", ".webp"}
 FOLDERS = frozenset({"images", "image", "imgs", "img", "data", "jpegimages", "pictures", "photos", "wflw_images"})
 
 
 def is_image(path: Path) -> bool:
-    """Whether the name is an image's."""
+    """Test whether a file name has the suffix of an image.
+
+    >>> is_image(Path("face.JPG")), is_image(Path("face.pts"))
+    (True, False)
+    """
     return path.suffix.lower() in SUFFIXES
 
 
 class Places:
-    """The folders in which the images of annotations are looked for, and what was found there.
+    """The search for the images of annotations, in the folders where data sets and tools put them.
 
-    With ``root`` images are looked for under it alone. Without, under the folder of the annotations and up to two
-    above; there in folders called `images`, `data`, ... (`FOLDERS`); and in all of these in folders called like a word
-    of the annotations' own name (`train2017/` for `person_keypoints_train2017.json`) or like their own folder
+    With `root`, only that folder is searched. Without, the folder of the annotations and up to two above; in these the
+    folders named `images`, `data`, ... (`FOLDERS`); and in all of these the folders named like a word of the
+    annotations' own name (`train2017/` for `person_keypoints_train2017.json`) or like their own folder
     (`images/trainset/` for `landmarks/trainset/`).
 
-    A name is tried as it stands; then with the backslash as "/" and "%20" as a space; then its end alone, such as
-    `b/1.jpg` and `1.jpg` of `C:/a/b/1.jpg`, which is noted. Images of one name in several places are refused, never
-    chosen from.
+    A name is tried as written; then with each backslash replaced by "/" and "%20" by a space; then its end only, such
+    as `b/1.jpg` and `1.jpg` of `C:/a/b/1.jpg`, which is noted. If several images match, the name is refused as
+    ambiguous.
+
+    Args:
+        root: the folder of the images, or None.
+
+    >>> Places(Path("photos")).named("lost.jpg", Path("faces.json"))[0].as_posix()
+    'photos/lost.jpg'
     """
 
     def __init__(self, root: Path | None = None) -> None:
         self.root = root
-        self._names: dict[tuple[Path, Path], str] = {}  # what first was found at a place
+        self._names: dict[tuple[Path, Path], str] = {}  # the name by which each image was first found
         self._folders, self._by_stem = cache(self._looked_up), cache(_by_stem)
 
     def named(self, name: str, annotations: Path) -> tuple[Path, tuple[str, ...]]:
-        """The image that a list or a json calls ``name``, and notes on how it was found.
+        """The image that a list or a json refers to, and notes on how it was found.
 
-        An image that is nowhere is given the place beside the annotations, or under ``root``.
-        Raises Malformed where it is not clear which image is meant.
+        A missing image is given the path beside the annotations, or under `root`.
+
+        Args:
+            name: the name in the annotations.
+            annotations: the file of the annotations.
+
+        Raises:
+            Malformed: several images match, or two names lead to one image.
         """
         folders = self._folders(annotations.parent, *re.split(r"[_\-. ]", annotations.stem))
         plain = name.replace("\\", "/")
@@ -69,9 +85,11 @@ class Places:
         return (self.root or annotations.parent) / name, ()
 
     def beside(self, annotations: Path) -> tuple[Path | None, tuple[str, ...]]:
-        """The image of the same stem as ``annotations``, the file of one face; or of `x` for `x_2`, the second in it.
+        """The image of an annotation file with a single face: that of the same stem; for `x_2`, the second face in `x`,
+        also `x`.
 
-        Raises Malformed where there are several.
+        Raises:
+            Malformed: several images match.
         """
         folders, stem = self._folders(annotations.parent), annotations.stem
         for name in dict.fromkeys((stem, re.sub(r"_\d+$", "", stem))):
@@ -81,7 +99,7 @@ class Places:
         return None, ()
 
     def _looked_up(self, parent: Path, *words: str) -> list[Path]:
-        """The folders to look into, each once; without ``words``, for a file of one face."""
+        """The folders to search, each once; without `words`, those for a file with a single face."""
         own = parent.absolute().parts[-2:]
         if self.root is not None:
             return [self.root] if words else [self.root, *(self.root.joinpath(*own[i:]) for i in range(len(own)))]
@@ -94,12 +112,16 @@ class Places:
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is a file, also for a name that no system can hold, on which Path.is_file raises."""
+    r"""Test whether a file exists; False also for a name that no file system can hold, on which `Path.is_file` raises.
+
+    >>> is_file(Path(__file__)), is_file(Path("a\0b"))
+    (True, False)
+    """
     return os.path.isfile(path)  # noqa: PTH113
 
 
 def _only(candidates: list[Path], name: str) -> Path | None:
-    """The one file among the candidates."""
+    """The only existing file among the candidates."""
     found: list[Path] = []
     for path in (Path(os.path.normpath(path)) for path in candidates):
         if is_file(path) and not any(path.samefile(other) for other in found):
@@ -114,12 +136,12 @@ def _listed(folder: Path, wanted: Callable[[os.DirEntry], bool]) -> list[Path]:
     try:
         with os.scandir(folder) as entries:
             return sorted(Path(folder, entry.name) for entry in entries if wanted(entry))
-    except OSError:  # a folder whose files may be read, but not listed
+    except OSError:  # a folder without permission to list it
         return []
 
 
 def _by_stem(folder: Path) -> dict[str, list[Path]]:
-    """The images in a folder by their stems."""
+    """The images in a folder, by their stems."""
     images: dict[str, list[Path]] = {}
     for path in _listed(folder, lambda entry: is_image(Path(entry.name))):
         images.setdefault(path.stem, []).append(path)
@@ -127,27 +149,53 @@ def _by_stem(folder: Path) -> dict[str, list[Path]]:
 
 
 def load(path: Path, turned: bool = True) -> np.ndarray | None:
-    """The image as (h, w, 3) uint8, blue green red as OpenCV has it; None where the file yields no image.
+    """Load an image.
 
-    ``turned``: by its EXIF orientation, as it is displayed; else as it is stored.
+    Args:
+        path: the file.
+        turned: whether to rotate it by its EXIF orientation, as it is displayed.
+
+    Returns:
+        (h, w, 3) uint8, blue green red as in OpenCV; None if the file cannot be decoded.
+
+    >>> load(Path("no such file")) is None
+    True
     """
     cv2 = _checks.optional("cv2")
 
     how = cv2.IMREAD_COLOR if turned else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    try:  # by way of bytes: cv2.imread knows no umlauts on Windows
+    try:  # by way of bytes: on Windows cv2.imread cannot open names with umlauts
         return cv2.imdecode(np.fromfile(path, np.uint8), how)
-    except (OSError, ValueError, cv2.error):  # ValueError: a name that no system can hold
+    except (OSError, ValueError, cv2.error):  # ValueError: a name that no file system can hold
         return None
 
 
 def may_turn(path: Path) -> bool:
-    """Whether the file has EXIF data, which may say that it is to be turned."""
+    """Test whether a file has EXIF data, which may contain an orientation.
+
+    >>> may_turn(Path(__file__).with_name("__init__.py"))
+    False
+    """
     with path.open("rb") as file:
         return b"exif" in file.read(1 << 16).lower()
 
 
 def compare(record: Record, pixels: np.ndarray) -> str | None:
-    """In which way a face's image is not of the size that its annotation states, if it does; and how to mend it."""
+    """Compare the size of an image with the size that the annotation states.
+
+    Args:
+        record: the face.
+        pixels: (h, w, 3), its image.
+
+    Returns:
+        None if they agree or no size is stated; else a message that says how to mend it.
+
+    >>> import torch
+    >>> from lddmmlib.data.records import record
+    >>> face = record((Path("a.png"), ()), torch.zeros(68, 2).double(), "a.json", claims={"size": (40, 60)})
+    >>> compare(face, np.zeros((40, 60, 3), np.uint8)) is None
+    True
+    """
     size, (h, w) = (record.claims or {}).get("size"), pixels.shape[:2]
     if size in (None, (h, w)):
         return None
@@ -160,7 +208,18 @@ def compare(record: Record, pixels: np.ndarray) -> str | None:
 
 
 def save(pixels: np.ndarray, path: Path) -> None:
-    """Write an image as `load` returns it, as PNG."""
+    """Write an image as PNG.
+
+    Args:
+        pixels: (h, w, 3) uint8, blue green red, as `load` returns it.
+        path: the file to write.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     save(np.full((2, 3, 3), 7, np.uint8), Path(folder, "a.png"))
+    ...     load(Path(folder, "a.png")).shape
+    (2, 3, 3)
+    """
     cv2 = _checks.optional("cv2")
 
     path.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())

@@ -1,4 +1,4 @@
-"""Landmarks in a `.pts` file: one face, 1-based, as 300-W, 300-VW and MERL-RAV give them.
+"""The reader of `.pts` files: landmarks of one face, 1-based, as in 300-W, 300-VW and MERL-RAV.
 
     version: 1
     n_points: 68
@@ -7,9 +7,9 @@
     ...
     }
 
-MERL-RAV hides visibility in the signs: (-x, -y) is a landmark at (x, y) that something covers, (-1, -1) one
-that the head itself hides, whose place nobody knows. Elsewhere negative numbers lie outside the image.
-(0, 0) is read as it is written, a place outside the image; `check` counts such places.
+MERL-RAV encodes visibility in the signs: (-x, -y) is a landmark at (x, y) that an object hides, (-1, -1) one
+that the head itself hides, whose position is unknown. Elsewhere negative numbers are positions outside the image.
+(0, 0) is read as written, a position outside the image; `check` counts such positions.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from lddmmlib._shapes import Float
 from lddmmlib.data.images import Places
 from lddmmlib.data.records import Malformed, Record, attempt, brief, decode, need, numbers, read_bytes, record
 
-MAX_BYTES = 1 << 20  # some 20,000 landmarks: above any annotation, and below what fills a memory
-END = ""  # stands behind the last row
+MAX_BYTES = 1 << 20  # about 20,000 landmarks: more than any annotation has, and small enough for any memory
+END = ""  # marks the end of the rows
 
 
 def recognise_signs(path: Path) -> bool:
-    """Whether negative numbers are MERL-RAV's: there are some, and none stands alone.
+    """Test whether negative numbers are MERL-RAV's: some points have two, and none has only one.
 
-    (A face that reaches over the corner of its image has landmarks left of it or above it, not only both.)
+    (A face that extends beyond a corner of its image has landmarks to the left of it or above it, not only both.)
     """
     xy = attempt(_file, path)
     if isinstance(xy, Malformed):
@@ -42,7 +42,13 @@ def recognise_signs(path: Path) -> bool:
 
 
 def read(path: Path, places: Places, signs: bool = False) -> Iterator[Record]:
-    """The face in one `.pts` file. ``signs``: whether negative numbers are MERL-RAV's."""
+    """Read the face in one `.pts` file.
+
+    Args:
+        path: the file.
+        places: the search for its image.
+        signs: whether negative numbers are MERL-RAV's.
+    """
     xy = _file(path)
     if not signs:
         yield record(places.beside(path), xy - 1, str(path))
@@ -55,14 +61,14 @@ def read(path: Path, places: Places, signs: bool = False) -> Iterator[Record]:
 
 
 def _file(path: Path) -> Float[Tensor, "n 2"]:
-    """The numbers of a file."""
+    """The numbers in a file."""
     raw = read_bytes(path, MAX_BYTES + 1)
     need(len(raw) <= MAX_BYTES, f"at most {MAX_BYTES} bytes", "more")
     return torch.tensor(list(_points(decode(raw))), dtype=torch.float64)
 
 
 def _points(text: str) -> Iterator[list[float]]:
-    """The points as the file has them."""
+    """The points as written in the file."""
     lines = text.split("\n")
     rows = iter([(i, line.strip()) for i, line in enumerate(lines, 1) if line.strip()] + [(len(lines), END)])
     _expect(next(rows), r"version:\s*\d+(\.\d+)?", "'version: 1'")
@@ -80,7 +86,7 @@ def _points(text: str) -> Iterator[list[float]]:
 
 
 def _expect(row: tuple[int, str], pattern: str, needed: str) -> re.Match:
-    """The match of a row that must have one form."""
+    """The match of a row that must have a given form."""
     line, text = row
     match = re.fullmatch(pattern, text, re.ASCII)
     need(match, needed, brief(text) if text else "the end of the file", line)

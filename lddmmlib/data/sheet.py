@@ -1,4 +1,4 @@
-"""A contact sheet: faces cut out around their landmarks, each curve in its colour; below them what is wrong."""
+"""A contact sheet: faces cropped around their landmarks, each curve in its colour; below them the problems."""
 
 from __future__ import annotations
 
@@ -23,13 +23,35 @@ NOTES = 15
 
 
 def spread(records: Sequence[Record], count: int) -> list[Record]:
-    """At most ``count`` of the records, evenly spread over them."""
+    """A selection of records, equally spaced.
+
+    Args:
+        records: the faces.
+        count: the largest number wanted.
+
+    >>> spread([], 3)
+    []
+    """
     n = min(count, len(records))
     return [records[i * len(records) // n] for i in range(n)]
 
 
 def draw(records: Sequence[Record], title: str, notes: Sequence[str] = ()) -> np.ndarray:
-    """Draw the sheet of ``records`` as an image (h, w, 3) uint8, blue green red; the first notes stand below."""
+    """Draw the contact sheet.
+
+    Args:
+        records: the faces, at least one.
+        title: the line above them.
+        notes: lines below them, of which the first `NOTES` are shown.
+
+    Returns:
+        The image (h, w, 3) uint8, blue green red.
+
+    >>> import torch
+    >>> from lddmmlib.data.records import record
+    >>> draw([record((None, ()), torch.rand(68, 2).double(), "a.pts")], "one face").shape[1] == WIDTH // 2
+    True
+    """
     _checks.optional("matplotlib")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -60,7 +82,12 @@ def draw(records: Sequence[Record], title: str, notes: Sequence[str] = ()) -> np
 
 
 def face(axes: Axes, record: Record) -> None:
-    """Draw one face: its part of the image, curves, landmarks, white inside where hidden; nothing without a place."""
+    """Draw one face: a part of the image, curves and landmarks, white inside where hidden; nothing without a position.
+
+    Args:
+        axes: the axes to draw in.
+        record: the face.
+    """
     from matplotlib.patheffects import Normal, Stroke
 
     axes.set(xticks=[], yticks=[], facecolor="#E1E1E1")
@@ -88,7 +115,7 @@ def face(axes: Axes, record: Record) -> None:
 
 
 def _short(text: str, room: int) -> str:
-    """The text in ASCII, which every font has, with dots in its middle where it is longer than ``room`` letters."""
+    """The text in ASCII, which every font has, with dots in its middle if it is longer than `room` letters."""
     text = text.encode("ascii", "replace").decode("ascii")
     keep = max(room - 3, 8)
     return text if len(text) <= keep + 3 else f"{text[: keep // 2]}...{text[len(text) - keep // 2 :]}"

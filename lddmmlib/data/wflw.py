@@ -1,7 +1,8 @@
-"""WFLW's lists: a line a face, 98 points x y, in the full lists box and attributes, then the image's name.
+"""The reader of WFLW's lists: one face a line, with 98 points x y, in the full lists box and attributes, then the
+image.
 
 Full lists (`list_98pt_rect_attr_train.txt`) have 196 + 4 + 6 + 1 = 207 words, lists of test subsets 196 + 1.
-The image's name may hold spaces. The numbers are kept: WFLW states no origin, and they are read as 0-based.
+The name of the image may contain spaces. Numbers are kept: WFLW states no origin, and they are read as 0-based.
 """
 
 from __future__ import annotations
@@ -23,12 +24,17 @@ EXTRAS = BOX + len(ATTRIBUTES)
 
 
 def recognise(path: Path) -> bool:
-    """Whether one of the first lines is as long as a face of WFLW."""
+    """Test whether one of the first lines is as long as a face of WFLW."""
     return any(len(line.split()) > COORDINATES for line in head(path).split(b"\n"))
 
 
 def read(path: Path, places: Places) -> Iterator[Record | Malformed]:
-    """The faces of one list, each line by itself."""
+    """Read the faces of one list, each line independently.
+
+    Args:
+        path: the list.
+        places: the search for its images.
+    """
     return each_line(read_bytes(path), partial(_face, path, places))
 
 
@@ -41,7 +47,7 @@ def _face(path: Path, places: Places, text: str, line: int) -> Record:
 
 
 def _extras(rest: str) -> tuple[tuple | None, dict, str]:
-    """Box, attributes and image name: what follows the coordinates. If a number is first, all are there."""
+    """The box, the attributes and the image's name after the coordinates; the first two if a number comes first."""
     words = rest.split(maxsplit=EXTRAS)
     if len(words) == 1 or not math.isfinite(number(words[0])):
         return None, {}, rest

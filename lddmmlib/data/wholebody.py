@@ -1,7 +1,7 @@
-"""COCO-WholeBody json: the 68 points of each person's face, `face_kpts`, in the order of 300-W, 0-based.
+"""The reader of COCO-WholeBody json: the 68 points of each person's face, `face_kpts`, in the order of 300-W, 0-based.
 
-Persons without a face that is clear enough (`face_valid` false) are no faces here. v may lie between 0 and 1: above 0
-the landmark is annotated. The 17 points of the body are read by ``format="coco"``.
+Persons without a clear face (`face_valid` false) are skipped. v may lie between 0 and 1: above 0
+the landmark is annotated. `format="coco"` reads the 17 points of the body.
 """
 
 from __future__ import annotations
@@ -16,6 +16,6 @@ read = partial(coco.read, part="face")
 
 
 def recognise(path: Path) -> bool:
-    """Whether the file holds faces of COCO-WholeBody."""
+    """Test whether a file contains faces of COCO-WholeBody."""
     text = head(path, -1)
     return b'"annotations"' in text and b'"face_kpts"' in text

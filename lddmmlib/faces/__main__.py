@@ -1,8 +1,8 @@
-"""``python -m lddmmlib.faces --out DIR --count N --scheme wflw-98``: drawn faces as files.
+"""``python -m lddmmlib.faces --out DIR --count N --scheme wflw-98``: write drawn faces to files.
 
 DIR gets ``images/*.png`` and ``annotations.json`` (COCO keypoints), which ``python -m lddmmlib.data check DIR`` and
-other people's tools read. An interrupted run goes on where it stopped when it is given again; a folder that holds
-another run, or anything else, is left as it is.
+other tools read. The same command resumes an interrupted run; a folder with another run, or with anything else, is
+left unchanged.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def _claim(out: Path, run: dict) -> None:
 
 
 def _drawn(log: Path) -> dict[int, dict]:
-    """What an interrupted run had finished; a line that it was just writing does not count."""
+    """The faces that an interrupted run has finished; an incomplete last line is ignored."""
     done: dict[int, dict] = {}
     if log.exists():
         whole = log.read_text(encoding="utf-8").rpartition("\n")[0]

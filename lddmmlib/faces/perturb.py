@@ -1,17 +1,17 @@
-"""The disturbances of the robustness tests (paper E, section 4): a black ellipse, and blur by movement.
+"""The perturbations of the robustness tests (paper E, section 4): a black ellipse, and motion blur.
 
-The paper gives no sizes but two names, "medium" and "large". Ours are fractions of the face's box, whose side here is
-√(w h) of the box of the landmarks:
+The paper gives no sizes but two names, "medium" and "large". Ours are fractions of the side of the face, √(w h) of the
+bounding box of its landmarks:
 
-========  ==================================  =============================
-level     axes of the ellipse, each at random  path of the blur
-========  ==================================  =============================
-medium    0.25 to 0.45 of the side            0.08 of the side
-large     0.45 to 0.7 of the side             0.2 of the side
-========  ==================================  =============================
+========  ===============================  =============================
+level     axes of the ellipse, random      path of the blur
+========  ===============================  =============================
+medium    0.25 to 0.45 of the side         0.08 of the side
+large     0.45 to 0.7 of the side          0.2 of the side
+========  ===============================  =============================
 
-The ellipse's centre is anywhere in the box and its direction is free. Medium covers a tenth of the box on average,
-large a quarter.
+The centre of the ellipse is uniform in the box and its orientation is uniform. On average a medium ellipse covers a
+tenth of the box, a large one a quarter.
 """
 
 from __future__ import annotations
@@ -31,23 +31,28 @@ BLUR = {"medium": 0.08, "large": 0.2}
 
 
 class Occluded(NamedTuple):
-    """An image with a black ellipse on it."""
+    """An image with a black ellipse on it, and the landmarks that the ellipse hides.
 
-    image: Tensor  #: (..., c, h, w), of the dtype that came
+    >>> points = torch.tensor([[8.0, 8.0], [24.0, 24.0]])
+    >>> ellipse(torch.ones(1, 32, 32), points, "medium", torch.Generator().manual_seed(0)).hidden.shape
+    torch.Size([2])
+    """
+
+    image: Tensor  #: (..., c, h, w), of the input's dtype
     hidden: Bool[Tensor, "*batch n"]  #: the landmarks under the ellipse
 
 
 @_checks.full_precision
 def ellipse(image: Tensor, landmarks: Float[Tensor, "*batch n 2"], level: str, generator: torch.Generator) -> Occluded:
-    """Lay a black ellipse of random size, direction and place over each face: per image, all (a, b full axes)
+    """Draw a black ellipse of random size, orientation and place over each face: all pixels x with
 
-        ((x - c) · e / (a/2))² + ((x - c) · e⊥ / (b/2))² <= 1   becomes 0.
+        ((x - c) · e / (a/2))² + ((x - c) · e⊥ / (b/2))² <= 1   become 0   (a, b the full axes, e the orientation).
 
     Args:
         image: (..., c, h, w), any dtype.
-        landmarks: (..., n, 2), px; they give the box, NaN is left out.
-        level: "medium" or "large", see above.
-        generator: the source of chance, on the CPU.
+        landmarks: (..., n, 2), px; they give the box. NaN is ignored.
+        level: "medium" or "large", see the module's table.
+        generator: the source of randomness, on the CPU.
 
     >>> points = torch.tensor([[8.0, 8.0], [24.0, 24.0]])
     >>> done = ellipse(torch.ones(1, 32, 32), points, "large", torch.Generator().manual_seed(0))
@@ -77,10 +82,10 @@ def motion_blur(
 
     Args:
         image: (..., c, h, w); floating, or uint8, which is rounded.
-        landmarks: (..., n, 2), px; the side of their box gives the length L of the path.
-        movement: (..., 2), any unit: the direction m. For a video the paper takes that of the nose's tip (landmark
-            30 of 300w-68) from the frame before to the frame after. A face that does not move is not blurred.
-        level: "medium" or "large", see above.
+        landmarks: (..., n, 2), px; the side of their box determines the length L of the path.
+        movement: (..., 2), any unit: the direction m. For a video the paper takes the displacement of the tip of the
+            nose (landmark 30 of 300w-68) from the previous frame to the next. Without movement there is no blur.
+        level: "medium" or "large", see the module's table.
 
     >>> dot = torch.zeros(1, 9, 9); dot[0, 4, 4] = 1
     >>> points = torch.tensor([[-8.5, -8.5], [16.5, 16.5]])
@@ -136,12 +141,12 @@ def _pixels(image: Tensor) -> Tensor:
 
 
 def _inside(points: Tensor, centre: Tensor, axes: Tensor) -> Tensor:
-    """Which points (..., k, 2) satisfy |axes (x - centre)| <= 1; a NaN does not."""
+    """A mask of the points (..., k, 2) with |axes (x - centre)| <= 1; False for NaN."""
     return ((points - centre[..., None, :]) @ axes.mT).square().sum(-1) <= 1
 
 
 def _smear(image: Tensor, path: Tensor) -> Tensor:
-    """One image (c, h, w) averaged along a path (2,), px; what lies beyond the border is as the border."""
+    """Average one image (c, h, w) along a path (2,), px; the border is replicated outwards."""
     reach = int(path.abs().max().ceil()) // 2 + 1
     kernel = _line(path, reach)[None, None].expand(len(image), 1, -1, -1)
     padded = F.pad(image[None], (reach,) * 4, mode="replicate")
@@ -149,7 +154,7 @@ def _smear(image: Tensor, path: Tensor) -> Tensor:
 
 
 def _line(path: Tensor, reach: int) -> Tensor:
-    """A segment as a kernel of 2 reach + 1 cells a side: points along it, shared among the four cells around each."""
+    """A segment as a kernel of 2 reach + 1 cells a side: points along it, each shared among the four nearest cells."""
     s = (torch.arange(256, device=path.device, dtype=path.dtype) + 0.5) / 256 - 0.5
     x, y = s[:, None] * path[0] + reach, s[:, None] * path[1] + reach
     cells = torch.arange(2 * reach + 1, device=path.device)

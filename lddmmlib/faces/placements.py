@@ -1,30 +1,30 @@
-"""The canonical curves of a face, and where every landmark of every annotation scheme sits on them.
+"""The canonical curves of a face, and the place of every landmark of every annotation scheme on them.
 
-**Left and right are the picture's, always**: `left_eye` is the eye on the left of the picture. A landmark is
-a placement (curve, t), t in [0, 1]. Curves run from left to right; the nose bridge runs down.
+**Left and right are always those of the image**: `left_eye` is the eye on the left of the image. A landmark is
+a placement (curve, t), t in [0, 1]. Curves run from left to right; the nose bridge runs downwards.
 
-- `jaw`: ear to ear, chin at 1/2. `nose_bridge`: from between the eyes to the tip.
-- `nose_outline`: from beside the bridge, some 2/3 down it, around the wing (widest at 1/4), along the base
+- `jaw`: from ear to ear, chin at 1/2. `nose_bridge`: from between the eyes to the tip.
+- `nose_outline`: from beside the bridge, about 2/3 down it, around the wing (widest at 1/4), along the base
   (5/16 to 11/16) and up again.
 - Bands `left_brow right_brow left_eye right_eye outer_lip inner_lip`: each has two edges, `..._upper` and
-  `..._lower`, and the band's own name is its midline, the mean of both edges at the same t. Where the edges
-  meet (corners of eyes and lips, outer tip of a brow) the three are one point; a brow's inner end is blunt.
+  `..._lower`, and the name of the band itself is its midline, the mean of both edges at the same t. Where the edges
+  meet (corners of eyes and lips, outer tip of a brow) the three are one point; the inner end of a brow is blunt.
 - `left_pupil`, `right_pupil`: single points, t = 0.
 
-What is known of the schemes, and how well:
+The sources of each scheme, and their certainty:
 
-- 300w-68, wflw-98: equal t wherever PIPNet's table of correspondences says so. It puts a 68-point brow on the
-  midline of a 98-point one; WFLW's author holds that no exact correspondence exists, and 68-point brows set
+- 300w-68, wflw-98: equal t wherever PIPNet's table of correspondences has a pair. The table puts a 68-point brow on
+  the midline of a 98-point one; the author of WFLW holds that no exact correspondence exists, and 68-point brows set
   by hand lie nearer the upper edge (experiment `annotator_agreement`).
-- cofw-29: six points are the same as 300w-68's beyond doubt (corners of eyes and mouth); eleven more share a
-  place by meaning, and hand annotations of them differ more (same experiment).
-- helen-194: from published annotations of twelve photographs. Points are even along each whole outline, so
-  that the far corner falls between two of them. Here it is 71 and 99 for the lips, 124 and 144 for the eyes;
-  LDDMM-Face normalises by the next ones, 125 and 145. The jaw starts lower than the 68-point one: taken as
-  1/20 to 19/20 from three photographs, good to about 1/40. The peaks of the upper lip, which 68 points mark
-  at 1/3 and 2/3, fall nearer the middle of an evenly spaced lip.
-- aflw-19: 7 and 10 are the centres of the eye openings, 16 that of the mouth; of the jaw only the chin.
-- lfw-74: DRN-SSR (paper B) does not publish the order. Ours is chosen to give its counts: 29 places shared
+- cofw-29: six points are certainly those of 300w-68 (corners of eyes and mouth); eleven more share a placement by
+  their meaning, and manual annotations of them differ more (same experiment).
+- helen-194: from published annotations of twelve photographs. Points are spaced evenly along each whole outline, so
+  that the far corner falls between two of them. Here the far corners are 71 and 99 for the lips, 124 and 144 for the
+  eyes; LDDMM-Face normalises by the next points, 125 and 145. The jaw starts lower than that of 300w-68: taken as
+  1/20 to 19/20 from three photographs, accurate to about 1/40. The peaks of the upper lip, which 300w-68 marks
+  at 1/3 and 2/3, lie nearer the middle of an evenly spaced lip.
+- aflw-19: 7 and 10 are the centres of the eye openings, 16 that of the mouth; the only point of the jaw is the chin.
+- lfw-74: DRN-SSR (paper B) does not publish the order. Ours is chosen to reproduce its counts: 29 places shared
   with 300w-68. union-113 is the 68 points followed by the 45 others, in the order of lfw-74.
 """
 
@@ -34,25 +34,37 @@ from fractions import Fraction
 from typing import NamedTuple
 
 BANDS = ("left_brow", "right_brow", "left_eye", "right_eye", "outer_lip", "inner_lip")
-# Where the two edges of a band meet.
+# The t at which the two edges of a band meet.
 JOINTS = dict.fromkeys(BANDS, (0, 1)) | {"left_brow": (0,), "right_brow": (1,)}
 HALF, WING, BASE = Fraction(1, 2), Fraction(1, 4), Fraction(5, 16)
 
 
 class Placement(NamedTuple):
-    """A point of a canonical curve; t is a fraction, so that equal places compare equal."""
+    """A point of a canonical curve; t is a fraction, so that equal placements compare equal.
+
+    >>> Placement("jaw", HALF) == place("jaw", Fraction(2, 4))
+    True
+    """
 
     curve: str
     t: Fraction
 
 
 def band(curve: str) -> str:
-    """The band that an edge belongs to; any other curve is its own band."""
+    """The band that an edge belongs to; any other curve is its own band.
+
+    >>> band("left_eye_upper"), band("jaw")
+    ('left_eye', 'jaw')
+    """
     return curve.removesuffix("_upper").removesuffix("_lower")
 
 
 def place(curve: str, t: Fraction | int) -> Placement:
-    """The placement (curve, t); where edges meet, all three names give the midline's.
+    """The placement (curve, t). Where edges meet, all three names give the placement of the midline.
+
+    Args:
+        curve: the name of a canonical curve.
+        t: the position along it, from 0 to 1.
 
     >>> place("left_eye_lower", 0) == place("left_eye", 0)
     True
@@ -62,7 +74,7 @@ def place(curve: str, t: Fraction | int) -> Placement:
 
 
 def mirrored(p: Placement) -> Placement:
-    """Where a placement goes when the picture is flipped.
+    """The placement of a landmark in the flipped image.
 
     >>> mirrored(place("left_brow", 0))
     Placement(curve='right_brow', t=Fraction(1, 1))
@@ -73,12 +85,12 @@ def mirrored(p: Placement) -> Placement:
 
 
 def _along(curve: str, n: int, start: Fraction | int = 0, stop: Fraction | int = 1) -> list[Placement]:
-    """n landmarks evenly in t, both ends included."""
+    """The placements of n landmarks spaced evenly in t, both ends included."""
     return [place(curve, start + (Fraction(stop) - start) * i / (n - 1)) for i in range(n)]
 
 
 def _ring(name: str, upper: int, lower: int) -> list[Placement]:
-    """Along the upper edge, both corners included, and back along the lower edge without them."""
+    """The placements along the upper edge, both corners included, and back along the lower edge without them."""
     return _along(name + "_upper", upper) + _along(name + "_lower", lower + 2, 1, 0)[1:-1]
 
 
@@ -87,7 +99,7 @@ def _mirror(placements: list[Placement]) -> list[Placement]:
 
 
 def _turns(*left: Placement) -> list[Placement]:
-    """Left and right take turns."""
+    """Each placement followed by its mirror image."""
     return [p for q in left for p in (q, mirrored(q))]
 
 
@@ -129,7 +141,7 @@ def _helen() -> list[Placement]:
     jaw = _along("jaw", 41, Fraction(1, 20), Fraction(19, 20))
     lips = _ring("outer_lip", 14, 14) + _ring("inner_lip", 14, 14)
     eye = _ring("right_eye", 11, 9)
-    brow = [place("right_brow", 0), *_ring("right_brow", 11, 9)[1:]]  # the inner end, then around
+    brow = [place("right_brow", 0), *_ring("right_brow", 11, 9)[1:]]  # the inner end, then around the outline
     return [*jaw, *_along("nose_outline", 17), *lips, *eye, *_mirror(eye), *brow, *_mirror(brow)]
 
 
@@ -159,7 +171,7 @@ SCHEMES = {
     "union-113": _union,
 }
 
-# Places with a name of their own; the others are called by curve and t.
+# Placements with a name of their own; the others are named by curve and t.
 NAMES = {
     place("jaw", HALF): "chin",
     place("nose_bridge", 1): "nose tip",

@@ -1,7 +1,7 @@
 """Annotation schemes: curves, flips, parts and conversions, all derived from one table of placements.
 
-`placements.py` says where each landmark sits on the face's canonical curves, and how certain that is.
-Left and right are the picture's.
+`placements.py` says where each landmark lies on the canonical curves of the face, and how certain that is.
+Left and right are those of the image.
 """
 
 from __future__ import annotations
@@ -25,18 +25,28 @@ PARTS = {  # the five parts of NME_curve (paper A)
     "eyes": ("left_eye", "right_eye", "left_pupil", "right_pupil"),
     "mouth": ("outer_lip", "inner_lip"),
 }
-# Contrast of at least 3 with white and with near-black, and told apart under each kind of colour blindness.
+# Contrast ratio at least 3 with white and with near-black; distinct under every kind of colour blindness.
 COLOURS = {"edge": "#5A64BE", "brows": "#DC780A", "nose": "#00A06E", "eyes": "#C81432", "mouth": "#B478AA"}
 
 
 @dataclass(frozen=True)
 class Scheme:
-    """An annotation scheme. Indices are 0-based; left and right are the picture's.
+    """An annotation scheme. Indices are 0-based; left and right are those of the image.
 
-    placements: (curve, t) of each landmark. curves: name -> landmarks in order along the curve; those in
-    ``closed`` go around, upper edge first. flip: landmark i of a flipped picture was landmark flip[i].
-    corners: outer corners of the (left, right) eye. pupils: per eye the landmarks whose mean is the pupil.
-    parts: the five parts of NME_curve. colours: by part and by curve.
+    Attributes:
+        placements: (curve, t) of each landmark.
+        curves: from a curve's name to its landmarks, in order along the curve.
+        closed: names of the closed curves, which run along the upper edge and back along the lower one.
+        flip: landmark i of the flipped image is landmark flip[i] of the image.
+        corners: the outer corners of the left and of the right eye.
+        pupils: for each eye the landmarks whose mean is the pupil.
+        parts: from each of the five parts of NME_curve (paper A) to its landmarks.
+        names: a name for each landmark.
+        colours: a colour for each part and for each curve.
+
+    >>> scheme = get("300w-68")
+    >>> scheme.corners, scheme.flip[36], len(scheme.parts["mouth"])
+    ((36, 45), 45, 20)
     """
 
     name: str
@@ -52,7 +62,13 @@ class Scheme:
     colours: Mapping[str, str]
 
     def lines(self, points: Float[Tensor, "*batch n 2"]) -> dict[str, Tensor]:
-        """Curve name -> polyline (..., m, 2) to draw; a closed one ends where it began.
+        """Polylines to draw, by the name of their curve; a closed one ends at its first point.
+
+        Args:
+            points: (..., n, 2), the landmarks of this scheme, in any unit.
+
+        Returns:
+            For each curve a polyline (..., m, 2) in the same unit.
 
         >>> get("300w-68").lines(torch.zeros(68, 2))["left_eye"].shape
         torch.Size([7, 2])
@@ -63,7 +79,7 @@ class Scheme:
 
 
 def _curves(placements: list[Placement]) -> dict[str, tuple[int, ...]]:
-    """Landmarks by band: along the upper edge (or the midline), then back along the lower edge."""
+    """The landmarks of each band or curve: along the upper edge (or the midline), then back along the lower edge."""
     edged = {band(p.curve) for p in placements if p.curve != band(p.curve)}
     both = {p.curve for p in placements if p.curve in edged and 0 < p.t < 1}  # union-113: edges and midline
     rows: dict[str, list[tuple[bool, Fraction, int]]] = {}
@@ -76,14 +92,20 @@ def _curves(placements: list[Placement]) -> dict[str, tuple[int, ...]]:
 
 
 def _pupil(side: str, curves: Mapping[str, tuple[int, ...]], at: Mapping[Placement, int]) -> tuple[int, ...]:
-    """The pupil itself, else the marked centre of the eye, else the eye's outline."""
+    """The landmark of the pupil if there is one, else the centre of the eye, else the outline of the eye."""
     centre = at.get(place(side + "_eye", HALF))
     return curves.get(side + "_pupil") or ((centre,) if centre is not None else curves[side + "_eye"])
 
 
 @cache
 def get(name: str) -> Scheme:
-    """The scheme called ``name``; a ValueError lists the choices if there is none.
+    """The annotation scheme of the given name.
+
+    Args:
+        name: a key of `placements.SCHEMES`, such as "300w-68".
+
+    Raises:
+        ValueError: an unknown name; the message lists the known ones.
 
     >>> scheme = get("300w-68")
     >>> scheme.n, scheme.corners, scheme.curves["nose_bridge"], scheme.names[33]
@@ -111,7 +133,14 @@ def get(name: str) -> Scheme:
 
 
 def shared(source: str, target: str) -> list[tuple[int, int]]:
-    """Pairs (i, j): landmark i of ``source`` and landmark j of ``target`` are the same place.
+    """List the landmarks that two schemes share.
+
+    Args:
+        source: the name of a scheme.
+        target: the name of another.
+
+    Returns:
+        Pairs (i, j): landmark i of `source` and landmark j of `target` have the same placement.
 
     >>> shared("cofw-29", "aflw-19")[:3]
     [(0, 0), (1, 5), (2, 2)]
@@ -124,24 +153,24 @@ Weights = dict[int, Fraction]  # landmark of the source -> its weight
 
 
 def _samples(scheme: Scheme) -> dict[str, dict[Fraction, Weights]]:
-    """What a scheme tells of each canonical curve: t -> the combination of landmarks that lies there."""
+    """The known samples of each canonical curve: from t to the combination of landmarks that lies there."""
     known: dict[str, dict[Fraction, Weights]] = {}
     for i, (curve, t) in enumerate(scheme.placements):
         known.setdefault(curve, {})[t] = {i: Fraction(1)}
     for name in BANDS:
         edges = [known[edge] for edge in (name + "_upper", name + "_lower") if edge in known]
-        for edge in edges:  # an edge of which only the corners are marked stays unknown
+        for edge in edges:  # an edge with landmarks at its corners only stays unknown
             edge.update((t, w) for t, w in known.get(name, {}).items() if t in JOINTS[name])
         if len(edges) == 2:
             upper, lower = edges
             both = upper.keys() & lower.keys()
             middle = {t: dict.fromkeys((*upper[t], *lower[t]), HALF) for t in both}
-            known[name] = middle | known.get(name, {})  # a marked midline counts more than the mean of edges
+            known[name] = middle | known.get(name, {})  # the midline's own landmarks take precedence
     return known
 
 
 def _between(known: dict[Fraction, Weights], t: Fraction) -> Weights:
-    """Linear interpolation in t; empty outside of what is known."""
+    """Interpolate linearly in t; empty outside the known range."""
     below, above = [s for s in known if s <= t], [s for s in known if s >= t]
     if not below or not above:
         return {}
@@ -158,14 +187,21 @@ def _rows(source: str, target: str) -> tuple[Weights, ...]:
 
 
 def conversion(source: str, target: str) -> Float[Tensor, "target source"]:
-    """The matrix C with target landmarks = C @ source landmarks, float64; its rows sum to 1.
+    """The matrix C with target landmarks = C @ source landmarks. Each row sums to 1.
 
-    A target landmark (curve, t) lies linearly in t between the source's neighbours on that curve. Its row is
-    NaN where the source does not carry the curve there.
+    A target landmark (curve, t) is interpolated linearly in t between the two neighbouring landmarks of the source
+    on that curve. Its row is NaN where the source does not cover the curve.
 
-    WFLW to 300-W is PIPNet's table with one exception. There a brow point takes y from both edges and x from
-    the upper one, so that its place depends on the tilt of the head; here it is the plain mean of both edges,
-    and the conversion commutes with every rotation, scaling and shift.
+    WFLW to 300-W follows PIPNet's table with one exception. PIPNet takes the y of a brow point from both edges and
+    its x from the upper one, so that the result depends on the roll of the head. Here it is the plain mean of both
+    edges, and the conversion commutes with every rotation, scaling and shift.
+
+    Args:
+        source: the name of the scheme to convert from, with s landmarks.
+        target: the name of the scheme to convert to, with t landmarks.
+
+    Returns:
+        C (t, s), float64.
 
     >>> conversion("wflw-98", "300w-68")[37].nonzero().flatten().tolist()  # upper lid, at a third
     [61, 62]
@@ -180,9 +216,16 @@ def conversion(source: str, target: str) -> Float[Tensor, "target source"]:
 
 
 def convert(points: Float[Tensor, "*batch s 2"], source: str, target: str) -> Float[Tensor, "*batch t 2"]:
-    """Landmarks of ``source`` (..., n, 2) read as landmarks of ``target``: see `conversion`.
+    """Convert landmarks from one scheme to another by the matrix of `conversion`.
 
-    NaN where the source does not tell, or where a landmark that it would take is itself missing (NaN).
+    Args:
+        points: (..., s, 2), landmarks of the source, in any unit; NaN where missing.
+        source: the name of their scheme.
+        target: the name of the scheme wanted.
+
+    Returns:
+        (..., t, 2) in the same unit; NaN where the source does not determine a landmark, or where one that it depends
+            on is missing.
 
     >>> face = torch.arange(196.0).reshape(98, 2)
     >>> convert(face, "wflw-98", "300w-68")[[0, 1, 17, 18]].tolist()

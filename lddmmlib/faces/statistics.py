@@ -1,7 +1,7 @@
-"""How faces vary: similarity alignment, the mean shape, its modes, and the statistics of real 300-W faces.
+"""Statistics of face shapes: similarity alignment, the mean shape, its modes, and those of real 300-W faces.
 
-The frame of a mean shape: outer eye corners at (-1/2, 0) and (1/2, 0), y down. The unit is the distance of the
-eye corners, so that a distance here reads as a normalised error.
+The frame of a mean shape: outer eye corners at (-1/2, 0) and (1/2, 0), y downwards. The unit is the distance between
+the eye corners, so that a distance here reads as a normalised error.
 """
 
 from __future__ import annotations
@@ -19,19 +19,23 @@ from torch import Tensor
 from lddmmlib import _checks
 from lddmmlib._shapes import Float
 
-LEVELS = (1, 5, 25, 50, 75, 95, 99)  # of the percentiles
+LEVELS = (1, 5, 25, 50, 75, 95, 99)  # percent, of `ShapeModel.percentiles`
 REAL_300W = Path(__file__).with_name("shapes_300w.npz")
 
 
 class Similarity(NamedTuple):
-    """p -> linear p + shift, where linear = scale · rotation."""
+    """The map p -> linear p + shift, where linear = scale · rotation.
+
+    >>> Similarity(2 * torch.eye(2), torch.tensor([1.0, 0.0])).apply(torch.tensor([[3.0, 4.0]])).tolist()
+    [[7.0, 8.0]]
+    """
 
     linear: Tensor  # (..., 2, 2)
     shift: Tensor  # (..., 2)
 
     @_checks.full_precision
     def apply(self, points: Float[Tensor, "*#batch n 2"]) -> Float[Tensor, "*both n 2"]:
-        """The moved points, of the same shape; NaN stays NaN."""
+        """Map points (..., n, 2) to points of the same shape; NaN stays NaN."""
         _checks.points(points, "points", nan=True)
         _checks.same(**{"self.linear": self.linear, "points": points})
         _broadcast(**{"self.linear": self.linear, "points": points})
@@ -40,14 +44,18 @@ class Similarity(NamedTuple):
 
 @_checks.full_precision
 def similarity(source: Float[Tensor, "*#batch n 2"], target: Float[Tensor, "*#batch n 2"]) -> Similarity:
-    """The scaling, rotation and shift (no reflection) that bring ``source`` nearest to ``target``:
+    """The least-squares similarity (scaling, rotation and shift, no reflection) from `source` to `target`:
 
         min over b, c of  Σ_i |b z_i + c - w_i|²,   points read as complex numbers z = x + i y,
 
-    with z, w taken from their means:  b = Σ_i conj(z_i) w_i / Σ_i |z_i|².  Differentiable in both arguments.
+    with z, w relative to their means:  b = Σ_i conj(z_i) w_i / Σ_i |z_i|².  Differentiable in both arguments.
 
-    Returns a Similarity, whose batch axes are those of the arguments, broadcast.
-    Raises ValueError where all points of a source coincide.
+    Args:
+        source: (..., n, 2), in any unit.
+        target: (..., n, 2); the batch axes of both broadcast.
+
+    Raises:
+        ValueError: all points of a source coincide.
 
     >>> square = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
     >>> move = similarity(square, 2 * square + torch.tensor([5.0, 0.0]))
@@ -63,7 +71,7 @@ def similarity(source: Float[Tensor, "*#batch n 2"], target: Float[Tensor, "*#ba
     extent = z.detach().abs().amax((-2, -1))
     if (extent == 0).any():
         raise ValueError("source: needed points that differ, got all of a shape at one place; leave it out")
-    z = z / extent[..., None, None]  # before it is squared, which 1e20 would not stand
+    z = z / extent[..., None, None]  # before squaring, so that coordinates of 1e20 do not overflow
     size = z.square().sum((-2, -1)) * extent
     re = (z * w).sum((-2, -1)) / size
     im = (z[..., 0] * w[..., 1] - z[..., 1] * w[..., 0]).sum(-1) / size
@@ -81,7 +89,18 @@ def _broadcast(**two: Tensor) -> None:
 
 
 class Procrustes(NamedTuple):
-    """aligned (k, n, 2), whose average is mean (n, 2). residual: how far the mean moved in the last round."""
+    """A generalised Procrustes alignment.
+
+    Attributes:
+        aligned: (k, n, 2), the moved shapes.
+        mean: (n, 2), their average.
+        n_iter: the number of iterations.
+        residual: the largest displacement of a point of the mean in the last iteration.
+        converged: whether the residual is at most the tolerance.
+
+    >>> procrustes(torch.tensor([[[0.0, 0.0], [2.0, 0.0], [1.0, 1.0]]]), (0, 1)).aligned.shape
+    torch.Size([1, 3, 2])
+    """
 
     aligned: Tensor
     mean: Tensor
@@ -92,7 +111,11 @@ class Procrustes(NamedTuple):
 
 @_checks.full_precision
 def to_corners(shapes: Float[Tensor, "*batch n 2"], corners: tuple[int, int]) -> Float[Tensor, "*batch n 2"]:
-    """Move shapes by a similarity so that landmarks ``corners`` lie at (-1/2, 0) and (1/2, 0).
+    """Move each shape by the similarity that takes two of its landmarks to (-1/2, 0) and (1/2, 0).
+
+    Args:
+        shapes: (..., n, 2), in any unit; NaN where missing.
+        corners: the indices of the two landmarks, a scheme's outer eye corners.
 
     >>> to_corners(torch.tensor([[0.0, 0.0], [0.0, 4.0], [-2.0, 2.0]]), (0, 1)).tolist()
     [[-0.5, 0.0], [0.5, 0.0], [0.0, 0.5]]
@@ -104,7 +127,7 @@ def to_corners(shapes: Float[Tensor, "*batch n 2"], corners: tuple[int, int]) ->
 
 
 def _corners(corners: object, n: int) -> list[int]:
-    """The landmarks of both outer eye corners, of n."""
+    """The indices of both outer eye corners, checked against the number n of landmarks."""
     pair = isinstance(corners, Sequence) and not isinstance(corners, str) and len(corners) == 2
     if not pair or not all(isinstance(i, Integral) and 0 <= i < n for i in corners):
         raise ValueError(f"corners: needed two landmarks, each from 0 to {n - 1}, got {_checks.said(corners)}")
@@ -112,7 +135,7 @@ def _corners(corners: object, n: int) -> list[int]:
 
 
 def _ends(like: Tensor) -> Tensor:
-    """Where the eye corners of a mean lie."""
+    """The positions of the eye corners of a mean shape."""
     return like.new_tensor([[-0.5, 0.0], [0.5, 0.0]])
 
 
@@ -120,16 +143,24 @@ def _ends(like: Tensor) -> Tensor:
 def procrustes(
     shapes: Float[Tensor, "k n 2"], corners: tuple[int, int], tol: float = 1e-10, max_iter: int = 100
 ) -> Procrustes:
-    """Generalised Procrustes analysis: the mean m that all shapes agree on, each moved by its own similarity,
+    """Generalised Procrustes analysis: the mean m of shapes that are each moved by a similarity of their own,
 
         m = G( 1/k Σ_i S_i(x_i) ),   S_i = `similarity` (x_i, m),
 
-    found by alternating the two. G, one similarity for all, lays the landmarks ``corners`` of the mean (a
-    scheme's outer eye corners) at (-1/2, 0) and (1/2, 0); without it the shapes would shrink from round to
-    round, for least squares makes a shape the smaller, the less it resembles the mean.
+    computed by alternating the two. G, one similarity for all, takes the landmarks `corners` of the mean to (-1/2, 0)
+    and (1/2, 0). Without it the shapes would shrink from iteration to iteration, because least squares scales a shape
+    down the more, the less it resembles the mean.
 
-    shapes: (k, n, 2), all landmarks finite. Stops when no point of the mean moves by more than ``tol``.
-    Raises ValueError for shapes that are a single point. Gower, Psychometrika 40, 1975.
+    Args:
+        shapes: (k, n, 2), all landmarks finite, in any unit.
+        corners: the indices of a scheme's outer eye corners.
+        tol: the iteration stops when no point of the mean moves by more than this (unit: eye-corner distance).
+        max_iter: the largest number of iterations.
+
+    Raises:
+        ValueError: a shape is a single point.
+
+    Gower, Psychometrika 40, 1975.
 
     >>> triangle = torch.tensor([[0.0, 0.0], [2.0, 0.0], [1.0, 1.0]])
     >>> found = procrustes(torch.stack([triangle, 3 * triangle + 5]), (0, 1))
@@ -153,7 +184,11 @@ def procrustes(
 
 
 class Modes(NamedTuple):
-    """Principal directions: vectors (m, n, 2) of unit length, deviations (m,) along them, the largest first."""
+    """Principal directions: vectors (m, n, 2) of unit length and standard deviations (m,) along them, largest first.
+
+    >>> modes(torch.diag(torch.tensor([1.0, 9.0])), 1).vectors.shape
+    torch.Size([1, 1, 2])
+    """
 
     vectors: Tensor
     deviations: Tensor
@@ -161,7 +196,18 @@ class Modes(NamedTuple):
 
 @_checks.full_precision
 def covariance(aligned: Float[Tensor, "k n 2"], mean: Float[Tensor, "n 2"]) -> Float[Tensor, "d d"]:
-    """1/k Σ_i (x_i - m)(x_i - m)ᵀ with points as x0, y0, x1, y1, ...: (2n, 2n)."""
+    """The covariance matrix 1/k Σ_i (x_i - m)(x_i - m)ᵀ of shapes, with points flattened as x0, y0, x1, y1, ...
+
+    Args:
+        aligned: (k, n, 2), shapes in one frame, in any unit.
+        mean: (n, 2), their mean m.
+
+    Returns:
+        (2n, 2n), in squared units.
+
+    >>> covariance(torch.tensor([[[1.0, 0.0]], [[3.0, 0.0]]]), torch.tensor([[2.0, 0.0]])).tolist()
+    [[1.0, 0.0], [0.0, 0.0]]
+    """
     _checks.points(aligned, "aligned")
     _checks.points(mean, "mean")
     _checks.same(aligned=aligned, mean=mean)
@@ -174,9 +220,14 @@ def covariance(aligned: Float[Tensor, "k n 2"], mean: Float[Tensor, "n 2"]) -> F
 
 @_checks.full_precision
 def modes(cov: Float[Tensor, "d d"], count: int | None = None) -> Modes:
-    """The eigenvectors of a covariance (2n, 2n) and the square roots of its eigenvalues; ``count`` leading ones.
+    """The leading eigenvectors of a covariance matrix and the square roots of its eigenvalues.
 
-    Of each vector's largest entries the first is positive. Variance below zero by rounding counts as none.
+    The sign of a vector is chosen so that the first of its largest entries is positive. Eigenvalues that rounding made
+    negative count as zero.
+
+    Args:
+        cov: (2n, 2n), symmetric.
+        count: the number of modes; None for all.
 
     >>> found = modes(torch.diag(torch.tensor([1.0, 9.0, 4.0, 0.0])), 2)
     >>> found.deviations.tolist(), found.vectors[0].tolist()
@@ -190,7 +241,7 @@ def modes(cov: Float[Tensor, "d d"], count: int | None = None) -> Modes:
         _checks.whole(count, "count")
     values, vectors = torch.linalg.eigh(cov)
     vectors = vectors.T.flip(0)[:count]
-    # A mode that is its own mirror image has its largest entry twice; rounding must not choose between them.
+    # A mode that is its own mirror image has its largest entry twice; rounding must not decide between them.
     large = vectors.abs() >= 0.9 * vectors.abs().amax(1, keepdim=True)
     vectors = vectors * vectors.gather(1, large.byte().argmax(1, keepdim=True)).sign()
     return Modes(vectors.unflatten(1, (-1, 2)), values.flip(0)[:count].clamp(min=0).sqrt())
@@ -198,11 +249,19 @@ def modes(cov: Float[Tensor, "d d"], count: int | None = None) -> Modes:
 
 @dataclass(frozen=True)
 class ShapeModel:
-    """Second-order statistics of faces in the frame of the mean (unit: the distance of the eye corners).
+    """Second-order statistics of faces in the frame of the mean (unit: the distance between the eye corners).
 
-    mean (n, 2), covariance (2n, 2n), both float64; count: how many faces; source: a sentence.
-    percentiles (m, len(levels)): scores of the faces along the leading modes in units of the mode's deviation;
-    for a Gaussian every row would be that of the normal law.
+    Attributes:
+        mean: (n, 2), float64.
+        covariance: (2n, 2n), float64.
+        count: the number of faces.
+        source: a sentence on their origin.
+        levels: percentages, of the percentiles.
+        percentiles: (m, len(levels)), percentiles of the faces' scores along the leading modes, in units of the
+            mode's standard deviation. For Gaussian faces every row would be that of the standard normal distribution.
+
+    >>> real_300w().percentiles.shape == (10, len(LEVELS))
+    True
     """
 
     mean: Tensor
@@ -214,10 +273,10 @@ class ShapeModel:
 
 
 def real_300w() -> ShapeModel:
-    """What 2,800 real faces (300-W training annotations, 68 points) look like on average and how they vary.
+    """The mean and covariance of 2,800 real faces (300-W training annotations, 68 points).
 
-    Symmetric: every face counts together with its mirror image. The same camera would have seen either, and a
-    chapter's mean face should not squint to one side. Made by ``python -m data_scripts.shapes``;
+    Symmetric: every face is used together with its mirror image. Either is as likely in front of a camera, and
+    the mean face of a chapter should have no preferred side. Written by `python -m data_scripts.shapes`;
     the shapes themselves are not part of the package.
 
     >>> model = real_300w()
@@ -231,11 +290,18 @@ def real_300w() -> ShapeModel:
 
 @_checks.full_precision
 def sample(model: ShapeModel, count: int, generator: torch.Generator) -> Float[Tensor, "count n 2"]:
-    """``count`` random faces: mean + Σ_k s_k v_k ξ_k over all `modes` (v, s), ξ standard normal.
+    """Sample random face shapes: mean + Σ_k s_k v_k ξ_k over all `modes` (v, s), with ξ standard normal.
 
-    Real faces are not Gaussian (`ShapeModel.percentiles`): heads turn less far than the tails say, and nod
-    further. Nor are they linear: a sample that turns far is bent, not turned.
-    Returns float64 on the CPU, in the frame of the mean; the same for the same state of the generator.
+    Real faces are not Gaussian (`ShapeModel.percentiles`): heads turn less far than the tails predict, and nod
+    further. Nor are they linear: a sample far from the mean is a bent face, not a turned one.
+
+    Args:
+        model: the statistics, for instance `real_300w`.
+        count: the number of shapes.
+        generator: a generator on the CPU; the same state gives the same shapes.
+
+    Returns:
+        (count, n, 2), float64 on the CPU, in the frame of the mean (unit: eye-corner distance).
 
     >>> sample(real_300w(), 2, torch.Generator().manual_seed(0)).shape
     torch.Size([2, 68, 2])
@@ -256,9 +322,19 @@ def symmetric_model(
     source: str,
     leading: int = 10,
 ) -> ShapeModel:
-    """The symmetric ShapeModel of faces: `procrustes` of the faces and their mirror images.
+    """The symmetric `ShapeModel` of faces: `procrustes` of the faces together with their mirror images.
 
-    shapes: (k, n, 2) in any frame; flip, corners: of their scheme; leading: modes whose percentiles are kept.
+    Args:
+        shapes: (k, n, 2), in any frame and unit.
+        flip: the flip of their scheme.
+        corners: the outer eye corners of their scheme.
+        source: a sentence on their origin, kept in the model.
+        leading: the number of modes whose percentiles are kept.
+
+    >>> triangle = torch.tensor([[[0.0, 0.0], [2.0, 0.0], [1.5, 1.0]]]).double()
+    >>> model = symmetric_model(triangle, (1, 0, 2), (0, 1), "one triangle", leading=1)
+    >>> abs(model.mean[2, 0].item()) < 1e-9, model.count
+    (True, 1)
     """
     _checks.points(shapes, "shapes")
     if shapes.ndim != 3 or not len(shapes):

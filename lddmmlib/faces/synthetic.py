@@ -1,13 +1,14 @@
-"""Drawn faces that know where their landmarks are: by split and index, each on its own, the same on any machine.
+"""Drawn faces with exact landmarks: random access by split and index, the same on every machine.
 
-A face is fixed by (split, index) alone. First come its geometry and its look, both without pixels; size, style and
-scheme then say how it is drawn and read off, so one face can be had in every size, style and annotation scheme.
+A face is determined by (split, index) alone. Its geometry and its look are sampled first, both without pixels; size,
+style and scheme then determine how it is rendered and annotated, so that one face exists in every size, style and
+annotation scheme.
 
-Splits are a setting and a part: `studio` and `wild` are for training; `studio-val`, `studio-test`, `wild-val`,
-`wild-test` hold other faces, of which no training face ever is one. A studio is calm: small turns, soft light, a
-plain wall. In the wild heads turn far, light is harsh, hands and hair come between, cameras shake.
+A split is a setting and a part: `studio` and `wild` are for training; `studio-val`, `studio-test`, `wild-val` and
+`wild-test` hold faces that never occur in a training split. Studio faces have small poses, soft light and a plain
+wall behind them. Wild faces have large poses, harsh light, occlusion by hands and hair, and camera shake.
 
-Attributes are those of WFLW. A flag is set where the face's own numbers pass the threshold in `THRESHOLDS`.
+Attributes are those of WFLW. A flag is set where the numbers of the face exceed the threshold in `THRESHOLDS`.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ from lddmmlib.faces import geometry, painters, schemes
 from lddmmlib.faces.painters import Look, look
 
 SPLITS = ("studio", "studio-val", "studio-test", "wild", "wild-val", "wild-test")
-SMALLEST, LARGEST = 32, 2048  # px: below, an eye is less than a pixel high; above, there is no more to see
-MIDDLE = np.array([0.5, 0.54])  # where the middle of that box is: hair needs room, too
-FRAMING = 1.7  # side of the picture / side of the box of the 68 landmarks: room for crops that turn and shift
+SMALLEST, LARGEST = 32, 2048  # px: below, an eye is less than a pixel high; above, no detail is added
+MIDDLE = np.array([0.5, 0.54])  # the centre of that box in the image: hair needs room, too
+FRAMING = 1.7  # side of the image / side of the box of the 68 landmarks: room for rotated and shifted crops
 THRESHOLDS = {
     "pose": "a turn of the head above 30 degrees, or a tilt up or down above 20",
     "expression": "the strongest of open mouth, smile, pout, closed eyes, raised brows above 0.5",
@@ -43,28 +44,40 @@ THRESHOLDS = {
 
 
 class Face(NamedTuple):
-    """A drawn face. A `DataLoader` stacks faces as they are."""
+    """A drawn face. A `DataLoader` stacks faces without a collate function.
+
+    >>> sample(0, "studio", size=32).attributes["pose"]
+    False
+    """
 
     image: Tensor  #: (3, size, size) uint8, red green blue; ``image.float() / 255`` for a network
     landmarks: Float[Tensor, "n 2"]  #: px of the image, float64
-    visible: Bool[Tensor, " n"]  #: neither behind the head nor behind hair, glasses or things
-    attributes: dict[str, bool]  #: WFLW's six flags
-    numbers: dict[str, float]  #: what the flags are derived from
+    visible: Bool[Tensor, " n"]  #: False where the head, hair, glasses or an object hides the landmark
+    attributes: dict[str, bool]  #: the six flags of WFLW
+    numbers: dict[str, float]  #: the numbers that the flags are derived from
 
 
 class Sitting(NamedTuple):
-    """All that fixes a picture but its size, style and scheme."""
+    """The geometry and look of a face: everything that determines its image except size, style and scheme.
 
-    geometry: geometry.Face3D  #: in a picture of unit side, upper left corner at (0, 0)
+    >>> sitting(0).framed(64).scale == 64 * sitting(0).geometry.scale
+    True
+    """
+
+    geometry: geometry.Face3D  #: in an image of unit side, upper left corner at (0, 0)
     look: Look
 
     def framed(self, size: int) -> geometry.Face3D:
-        """The geometry in a picture of ``size`` px a side: a point p of the unit square is at size p - 1/2."""
+        """The geometry in an image of `size` px a side: a point p of the unit square is at size p - 1/2."""
         return _placed(self.geometry, self.geometry.scale * size, self.geometry.centre * size - 0.5)
 
 
 def sitting(index: int, split: str = "wild") -> Sitting:
-    """Geometry and look of a face, to be changed and painted (`painters.STYLES`) at will.
+    """The geometry and look of a face, to be modified and painted (`painters.STYLES`).
+
+    Args:
+        index: 0 or more.
+        split: one of `SPLITS`.
 
     >>> before = sitting(0, "studio").geometry
     >>> bool(sitting(0, "studio").geometry.yaw == before.yaw)
@@ -84,20 +97,20 @@ def sitting(index: int, split: str = "wild") -> Sitting:
 
 
 def _placed(face: geometry.Face3D, scale: float, centre: np.ndarray) -> geometry.Face3D:
-    """The same head elsewhere in the picture; what does not depend on the place is not computed again."""
+    """The same head at another place and scale; properties that do not depend on them are not computed again."""
     moved = replace(face, scale=scale, centre=centre)
     vars(moved).update(rotation=face.rotation, knots=face.knots)
     return moved
 
 
 def sample(index: int, split: str = "wild", size: int = 128, style: str = "photo", scheme: str = "300w-68") -> Face:
-    """Draw face ``index`` of a split.
+    """Draw face `index` of a split.
 
-    The picture spans 1.7 times the box of the 68 landmarks, less or more by 6 % in the wild; more or less of it in
-    styles that have a geometry of their own, which the landmarks follow.
+    The side of the image is 1.7 times that of the box of the 68 landmarks, randomly 6 % more or less in the wild. The
+    ratio differs for styles with a geometry of their own; the landmarks always follow that geometry.
 
     Args:
-        index: from 0 on; there is no end.
+        index: 0 or more, without an upper limit.
         split: one of `SPLITS`.
         size: px a side, 32 to 2048. Landmarks scale with it: x + 1/2 is proportional to size.
         style: one of `painters.STYLES`.
@@ -120,9 +133,17 @@ def sample(index: int, split: str = "wild", size: int = 128, style: str = "photo
 def video(
     index: int, frames: int, split: str = "wild", size: int = 128, style: str = "photo", scheme: str = "300w-68"
 ) -> list[Face]:
-    """The same face on ``frames`` consecutive frames, 25 a second: head, mouth, lids and camera move smoothly.
+    """Draw consecutive frames of one face, 25 a second: head, mouth, lids and camera move smoothly.
 
-    Frames are sharp; `perturb.motion_blur` blurs one along the way of its nose's tip.
+    Frames are sharp; `perturb.motion_blur` blurs one along the displacement of the tip of the nose.
+
+    Args:
+        index: 0 or more.
+        frames: the number of frames.
+        split: one of `SPLITS`.
+        size: px a side, 32 to 2048.
+        style: one of `painters.STYLES`.
+        scheme: the annotation scheme (`faces.schemes`).
 
     >>> first, second = video(0, 2, size=32)
     >>> bool((first.landmarks - second.landmarks).norm(dim=-1).mean() < 2)
@@ -134,13 +155,13 @@ def video(
     return [_draw(_moved(start, t / 25), size, style, scheme) for t in range(frames)]
 
 
-# What moves, how far (radians, strengths, sides of the picture) and how often a second.
+# For each moving parameter its amplitude (radians, strengths, sides of the image) and its frequency (1/s).
 _MOVES = {"yaw": (0.25, 0.5), "pitch": (0.12, 0.7), "roll": (0.1, 0.4), "mouth_open": (0.3, 1.5), "smile": (0.3, 0.3)}
 _MOVES |= {"eyes_closed": (0.5, 0.4), "brows_up": (0.3, 0.4), "gaze_x": (0.4, 0.5), "x": (0.03, 0.9), "y": (0.02, 1.1)}
 
 
 def _moved(start: Sitting, seconds: float) -> Sitting:
-    """Two sines a parameter, of random phase; at second 0 all are at rest where the still face has them."""
+    """Add two sines of random phase to each parameter; at second 0 all have the values of the still face."""
     rng, face = start.look.rng("video"), start.geometry
     way = {}
     for name, (far, often) in _MOVES.items():
@@ -173,7 +194,7 @@ def _draw(sitting: Sitting, size: int, style: str, scheme: str) -> Face:
 
 
 def _behind(hidden: np.ndarray, points: Tensor) -> Tensor:
-    """Which points have something before them."""
+    """A mask of the points that something hides."""
     h, w = hidden.shape
     x, y = points.round().long().T
     return torch.from_numpy(hidden)[y.clamp(0, h - 1), x.clamp(0, w - 1)] > 0.5
@@ -196,7 +217,7 @@ def _numbers(sitting: Sitting, occluded: float) -> dict[str, float]:
 
 
 def _flags(n: dict[str, float]) -> dict[str, bool]:
-    """As `THRESHOLDS` says."""
+    """The attributes, by the thresholds that `THRESHOLDS` describes."""
     moving = ("mouth_open", "smile", "pout", "eyes_closed", "brows_up")
     return {
         "pose": abs(n["yaw"]) > 30 or abs(n["pitch"]) > 20,
@@ -219,9 +240,15 @@ def _door(index: int, split: str, size: int = 128, style: str = "photo", scheme:
 
 
 class Faces(Dataset):
-    """The first ``count`` faces of a split, as a torch dataset: random access, no state, safe in workers.
+    """The first `count` faces of a split as a torch dataset: random access, no state, safe in worker processes.
 
-    ``pool``: a folder that keeps what has been drawn; any number of processes may share and resume it.
+    Args:
+        count: the number of faces.
+        split: one of `SPLITS`.
+        size: px a side, 32 to 2048.
+        style: one of `painters.STYLES`.
+        scheme: the annotation scheme (`faces.schemes`).
+        pool: a folder that caches drawn faces; any number of processes may share and resume it.
 
     >>> faces = Faces(3, "studio", size=32)
     >>> len(faces), torch.equal(faces[2].image, sample(2, "studio", size=32).image)
@@ -254,10 +281,18 @@ class Faces(Dataset):
 
 
 class Pool:
-    """Faces kept on disk, one file each, written aside and moved into place: what is there is whole.
+    """A cache of faces on disk, one file each, written atomically (to a temporary file that is then renamed).
 
-    The first face is compared with a new drawing, so that a pool which another version of this package has drawn is
-    refused instead of mixed with this version's.
+    The first face is compared with a new drawing, so that a pool written by another version of this package is refused
+    instead of being mixed with new faces.
+
+    Args:
+        folder: the root of the cache; each combination of arguments has its own folder in it.
+        how: the keyword arguments of `sample`.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Pool(Path(folder), {"split": "studio", "size": 32}).get(0).image.shape
+    torch.Size([3, 32, 32])
     """
 
     def __init__(self, folder: Path, how: dict) -> None:
@@ -270,7 +305,7 @@ class Pool:
             raise ValueError(f"pool: the faces in {self.folder} were drawn by another version; remove that folder")
 
     def get(self, index: int) -> Face:
-        """Face ``index``, drawn if it is not there."""
+        """Face `index`, drawn and kept on first use."""
         path = self.folder / f"{index // 1000:04d}" / f"{index:07d}.npz"
         if not path.exists():
             _keep(sample(index, **self.how), path)

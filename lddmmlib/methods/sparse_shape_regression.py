@@ -1,12 +1,12 @@
 """Sparse shape regression (paper B): landmarks that a dataset does not define, from a few that it does.
 
 Datasets annotate different landmarks. Those of one, S_i, and those of another, S_j, describe the same face, and a
-matrix H approximates the second by the first, Ŝ_j = H S_i (eq. 7), x and y alike. Each row of H has a budget,
+matrix H approximates the second by the first, Ŝ_j = H S_i (eq. 7), for x and y alike. Each row of H has a budget,
 |h|₁ ≤ τ, which leaves most of it zero: an undefined landmark is represented by a few defined ones.
 
-The rows are not centred. To be right for a face anywhere in the image a row has to sum to 1, which the data teach
-and nothing enforces; with Σh = 1, τ = 1 leaves convex combinations only, and τ = 1.4 a little extrapolation: at most
-0.2 of negative weight.
+The rows are not centred. For a face at any position in the image to be mapped correctly, each row must sum to 1. The
+data teach this, but no constraint enforces it. With Σh = 1, τ = 1 allows convex combinations only, and τ = 1.4 a little
+extrapolation: negative weights of at most 0.2 in total.
 """
 
 from __future__ import annotations
@@ -23,7 +23,15 @@ from lddmmlib._shapes import Float
 
 
 class SparseMap(NamedTuple):
-    """H (q, p) and, per row, the multiplier lambdas (q,) and the knots passed n_iter (q,); see `lars.Solution`."""
+    """The matrix H (q, p) and, for each row, the multiplier lambdas (q,) and the number of knots n_iter (q,) of its
+    path.
+
+    See `lars.Solution` for the other fields.
+
+    >>> x = torch.rand(4, 3, 2)
+    >>> fit_h(x, x[:, :1]).H.shape
+    torch.Size([1, 3])
+    """
 
     H: Tensor
     lambdas: Tensor
@@ -39,19 +47,27 @@ def fit_h(
     tau: float | Tensor = 1.4,
     use: Sequence[int] | Tensor | None = None,
 ) -> SparseMap:
-    """The matrix H of min Σ_I |H S_i(I) - Y(I)|²  subject to  |h^r|₁ ≤ τ for each row, a problem per row:
+    """The matrix H of min Σ_I |H S_i(I) - Y(I)|²  subject to  |h^r|₁ ≤ τ for each row, one problem per row:
 
         h^r = argmin Σ_I |h S_i(I) - y^r(I)|²   subject to  |h|₁ ≤ τ.
 
-    x and y share the row, so that their Grams add up, G = Xxᵀ Xx + Xyᵀ Xy; all rows share G and run in lock-step.
+    x and y share the row, so that their Gram matrices add up, G = Xxᵀ Xx + Xyᵀ Xy; all rows share G and are solved at
+    once. Computed in double precision.
 
-    defined: S_i of m faces (m, p, 2). undefined: Y (m, q, 2), the other landmarks of the same faces: annotated ones, or
-    in the paper's alternation the network's F + S̄. Both in one frame, in any unit. tau: the budget, a number
-    ≥ 0 or one per row (q,); inf: least squares. use: the defined landmarks that may be chosen, all by default; the
-    others' columns of H are 0. Works in double precision; H has the dtype of `defined`.
+    Args:
+        defined: S_i of m faces, (m, p, 2), in any unit.
+        undefined: Y, (m, q, 2), the other landmarks of the same faces in the same frame: annotated ones, or
+            in the paper's alternation the network's F + S̄.
+        tau: the budget, a number ≥ 0 or one per row (q,); inf: least squares.
+        use: the defined landmarks that may be used, by default all; the other columns of H are 0.
 
-    Returns a SparseMap. Raises ValueError for NaN (leave such faces out), for m that differ, no face, a landmark in
-    `use` that is none of the p, and what `lars.budget` refuses.
+    Returns:
+        A SparseMap; H has the dtype of `defined`.
+
+    Raises:
+        ValueError: NaN (leave such faces out), different numbers of faces, no face, a landmark in `use` that is not one
+            of the p, and the errors of `lars.budget`.
+
     Paper B, equations 7 and 12-14.
 
     >>> x = torch.tensor([[0.0, 0.0], [4.0, 0.0], [0.0, 2.0]]) + torch.arange(4.0)[:, None, None]
@@ -83,8 +99,18 @@ def fit_h(
 def complete(points: Float[Tensor, "*batch p 2"], H: Float[Tensor, "q p"]) -> Float[Tensor, "*batch n 2"]:
     """A face in all landmarks, S_H = [S_i; H S_i]: its own p first, then the q approximated ones.
 
-    points: (..., p, 2), NaN where missing: an approximated landmark is NaN if its row takes one that is. H: (q, p).
-    Returns (..., p + q, 2). Raises ValueError for points that are not p. Paper B, equations 7 and 8.
+    Args:
+        points: (..., p, 2), in any unit; NaN where missing. An approximated landmark is NaN if it depends on a missing
+            one.
+        H: (q, p).
+
+    Returns:
+        (..., p + q, 2).
+
+    Raises:
+        ValueError: another number of points than p.
+
+    Paper B, equations 7 and 8.
 
     >>> complete(torch.tensor([[0.0, 0.0], [4.0, 2.0]]), torch.tensor([[0.5, 0.5]])).tolist()
     [[0.0, 0.0], [4.0, 2.0], [2.0, 1.0]]

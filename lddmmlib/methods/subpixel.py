@@ -1,18 +1,19 @@
-"""Sub-pixel heatmap regression (paper C): targets that are not rounded, windows that read them, two views that agree.
+"""Sub-pixel heatmap regression (paper C): targets without rounding, decoding in a window, consistency of two views.
 
-A network Φ learns a Gaussian for each landmark by the pixel-wise L2 loss, with its centre where the landmark is (eq. 3)
-and not on the nearest cell (eq. 2): `heatmaps.encode(rounding="none")`. At test `heatmaps.decode("local_soft")` reads
-the maps (eq. 4-5). In training, two views T_0, T_1 of one face have to give the same maps (eq. 6), once these are
-brought back to the face's own frame:
+A network Φ learns a Gaussian for each landmark by the pixel-wise L2 loss, centred at the landmark (eq. 3)
+instead of the nearest cell (eq. 2): `heatmaps.encode(rounding="none")`. At test time `heatmaps.decode("local_soft")`
+decodes the maps (eq. 4-5). In training, two views T_0, T_1 of one face must give the same maps (eq. 6), after both are
+mapped back to the face's own frame:
 
     Ĥ = T_0⁻¹ Φ(T_0 X) + T_1⁻¹ Φ(T_1 X).
 
 **Scale.** The paper does not say what Ĥ is compared with. A sum of two maps of height 1 has height 2, so its target is
-2h. Here it is their mean that is compared with h: the same loss over 4, the same minimum, of the scale of the loss
-that its rivals have, so that one rate serves all. Where one view alone shows a cell, the mean is that view's map;
-where none does, the cell does not count.
+2h. Here their mean is compared with h: the same loss divided by 4, with the same minimum, on the scale of its rivals'
+losses, so that one learning rate suits all. Where only one view covers a cell, the mean is the map of that view;
+where none does, the cell is ignored.
 
-**Frame.** h has the width σ in the face's own frame. A view that enlarges by k has to draw Gaussians k σ wide.
+**Frame.** h has the width σ in the face's own frame. In a view enlarged by k the network must draw Gaussians of
+width k σ.
 
 Rivals of the paper's Table 1: `Corrected`, a learned correction of whole cells, and a global soft-argmax. That one, the
 plain loss and the decoding are not paper C's alone: they are in `heatmap_regression`. Of ``both(pair)``, `l2_loss` is
@@ -51,16 +52,25 @@ RECIPE = STILL._replace(turn=30.0, turned=1.0, scale=(0.85, 1.15), flipped=0.5, 
 
 
 class Pair(NamedTuple):
-    """Two views of one face. A `DataLoader` stacks pairs as they are."""
+    """Two views of one face. A `DataLoader` stacks pairs without a collate function.
+
+    >>> from lddmmlib.faces import synthetic
+    >>> views = Views(Crops(synthetic.Faces(1, "studio", size=64), "300w-68", size=32, how=RECIPE))
+    >>> views.draw(0, np.random.default_rng(0)).landmarks.shape
+    torch.Size([68, 2])
+    """
 
     first: Crop
     second: Crop
-    landmarks: Float[Tensor, "n 2"]  #: px of the canonical crop, the frame that both come back to
-    moves: Float[Tensor, "2 2 3"]  #: T_0 and T_1: canonical crop -> view, px; a determinant below 0 is a flip
+    landmarks: Float[Tensor, "n 2"]  #: px of the canonical crop, the frame to which both are mapped back
+    moves: Float[Tensor, "2 2 3"]  #: T_0 and T_1: canonical crop -> view, px; a negative determinant is a flip
 
 
 class Views(Dataset):
-    """Two random views of each face, for `training.fit`: ``draw(i, rng)``, each cut from the photograph directly.
+    """Two random views of each face, for `training.fit`: `draw(i, rng)`, each resampled from the photograph directly.
+
+    Args:
+        data: the faces and their augmentation.
 
     >>> from lddmmlib.faces import synthetic
     >>> views = Views(Crops(synthetic.Faces(2, "studio", size=64), "300w-68", size=32, how=RECIPE))
@@ -76,7 +86,12 @@ class Views(Dataset):
         return len(self.data)
 
     def draw(self, index: int, rng: np.random.Generator) -> Pair:
-        """The views of face ``index`` as the generator will have them."""
+        """Two random views of a face.
+
+        Args:
+            index: the face.
+            rng: the source of randomness.
+        """
         data = self.data
         image, landmarks, visible, *_ = data.faces[index]
         still = crops.frame(crops.box(landmarks), data.size, data.margin)
@@ -86,7 +101,14 @@ class Views(Dataset):
 
 
 def both(pair: Pair) -> Crop:
-    """The views of a batch of pairs as one batch of crops, all first ones first."""
+    """The views of a batch of pairs as one batch of crops, all first views first.
+
+    >>> from lddmmlib.faces import synthetic
+    >>> views = Views(Crops(synthetic.Faces(1, "studio", size=64), "300w-68", size=32, how=RECIPE))
+    >>> pair = torch.utils.data.default_collate([views.draw(0, np.random.default_rng(0))])
+    >>> both(pair).image.shape
+    torch.Size([2, 3, 32, 32])
+    """
     return Crop(*(torch.cat(parts) for parts in zip(pair.first, pair.second, strict=True)))
 
 
@@ -98,17 +120,28 @@ def to_canonical(
     stride: float = 1,
     alignment: str = "centre",
 ) -> tuple[Float[Tensor, "b n h w"], Bool[Tensor, "b h w"]]:
-    """T⁻¹ of eq. 6: what a view's map says at each cell u of the face's own frame, h(A u), A the move in cells.
+    """The maps of a view in the face's own frame, T⁻¹ of eq. 6: at each cell u of the frame h(A u), A the move in
+    cells.
 
-    By the exact affine map; in a flipped view left eyes are right ones, so channels are permuted. Between cells the
-    maps are continued by the cubic spline through them, which takes a Gaussian of σ = 2 there and back within
-    0.005 cells. (A line between two cells makes it flatter by up to 1/(4σ²); PyTorch's bicubic, whose weights for a
-    quarter of the way have their mean at 0.297, moves it.) Linear in the maps, and differentiable.
+    The maps are resampled by the exact affine map; in a flipped view left eyes are right ones, so channels are
+    permuted. Between cells the maps are interpolated by a cubic spline, which moves a Gaussian of σ = 2 there and back
+    within 0.005 cells. (Linear interpolation flattens it by up to 1/(4σ²); PyTorch's bicubic one, whose weights at a
+    quarter have their mean at 0.297, moves it.) Linear in the maps, and differentiable.
 
-    maps: (b, n, h, w) of the views. moves: (b, 2, 3), px of the frame -> px of the view, as in a `Pair`. flip: which
-    landmark each becomes in the mirror (`schemes.get(...).flip`). stride, alignment: see `heatmaps`.
-    Returns the maps in the frame, zero where the view does not reach, and the cells (b, h, w) where it does.
-    Raises ValueError for flip of another length than n. Paper C, equation 6.
+    Args:
+        maps: (b, n, h, w), of the views.
+        moves: (b, 2, 3), px of the frame -> px of the view, as in a `Pair`.
+        flip: the landmark that each becomes in the mirror (`schemes.get(...).flip`).
+        stride: px a cell, see `heatmaps`.
+        alignment: see `heatmaps`.
+
+    Returns:
+        The maps in the frame (b, n, h, w), zero outside the view, and a mask (b, h, w) of the cells inside the view.
+
+    Raises:
+        ValueError: flip has another length than n.
+
+    Paper C, equation 6.
 
     >>> view = heatmaps.encode(torch.tensor([[[5.3, 4.1]]]), (10, 10), sigma=2.0)
     >>> right = torch.tensor([[[1.0, 0.0, 0.5], [0.0, 1.0, 0.0]]])  # in the view all is half a cell further right
@@ -140,10 +173,10 @@ def to_canonical(
 
 
 def _spline(maps: Tensor, at: Tensor) -> Tensor:
-    """The cubic B-spline through all cells, 0 outside, at the places (b, h, w, 2): (b, n, h, w).
+    """The cubic B-spline through all cells, 0 outside, at the positions (b, h, w, 2): (b, n, h, w).
 
-    Its coefficients c solve (c_(k-1) + 4 c_k + c_(k+1)) / 6 = h_k, along each axis. Of the four weights of an axis the
-    outer two pairs are each read by one bilinear sample between their cells.
+    Its coefficients c solve (c_(k-1) + 4 c_k + c_(k+1)) / 6 = h_k along each axis. The four weights of an axis form two
+    pairs; each pair is read by one bilinear sample between its two cells.
     """
     for axis in (-2, -1):
         one = torch.eye(maps.shape[axis], dtype=torch.float64, device=maps.device)
@@ -164,9 +197,24 @@ def _spline(maps: Tensor, at: Tensor) -> Tensor:
 
 
 def siamese_loss(model: nn.Module, pair: Pair, flip: Sequence[int], sigma: float = 2.0) -> Float[Tensor, ""]:
-    """The L2 loss of the mean of both views' maps, brought back, against h in the face's own frame; summed over stacks.
+    """The L2 loss between h and the mean of both views' maps in the face's own frame, summed over stacks.
 
-    Both views go through the network as one batch. Paper C, equation 6, over 4: see the module on scale.
+    Both views pass through the network in one batch.
+
+    Args:
+        model: from images to maps or a list of maps.
+        pair: a batch of pairs.
+        flip: the landmark that each becomes in the mirror (`schemes.get(...).flip`).
+        sigma: width of the targets, cells.
+
+    Paper C, equation 6, divided by 4: see the module on scale.
+
+    >>> from lddmmlib.faces import schemes, synthetic
+    >>> views = Views(Crops(synthetic.Faces(1, "studio", size=64), "300w-68", size=64, how=RECIPE))
+    >>> pair = torch.utils.data.default_collate([views.draw(0, np.random.default_rng(0))])
+    >>> model = StackedHourglass(blocks=1, channels=16, depth=2)
+    >>> siamese_loss(model, pair, schemes.get("300w-68").flip).item() > 0
+    True
     """
     images, value = torch.cat([pair.first.image, pair.second.image]), 0.0
     moves = pair.moves.transpose(0, 1).flatten(0, 1)  # (b, view, 2, 3) -> (view b, 2, 3)
@@ -179,10 +227,13 @@ def siamese_loss(model: nn.Module, pair: Pair, flip: Sequence[int], sigma: float
 
 
 class Corrected(nn.Module):
-    """An hourglass that also says, in cells, what its largest values lack: Δ = W · mean over cells of features + b.
+    """An hourglass with a learned correction of the maximum, in cells: Δ = W · (mean of the features over cells) + b.
 
     The paper's rival, after DeepCut: "a global pooling operation followed by a fully connected layer ... trained
-    jointly using an l2 loss". Images -> (maps of every stack, Δ (b, n, 2)). Section 4.1 and Table 1.
+    jointly using an l2 loss". It maps images to (maps of every stack, Δ (b, n, 2)). Section 4.1 and Table 1.
+
+    Args:
+        net: the hourglass.
 
     >>> model = Corrected(StackedHourglass(5, blocks=1, channels=16, depth=2))
     >>> model(torch.rand(2, 3, 64, 64))[1].shape
@@ -200,10 +251,25 @@ class Corrected(nn.Module):
 
 
 def correction_loss(model: nn.Module, batch: Crop, sigma: float = 2.0, dynamic: bool = False) -> Float[Tensor, ""]:
-    """The L2 loss with rounded targets, and |Δ - δ|², the mean over landmarks on the crop.
+    """The L2 loss with rounded targets, plus |Δ - δ|² averaged over the landmarks on the crop.
 
-    Static: δ = u - round(u), what the encoder takes away. Dynamic: δ = u - argmax ĥ, what the network as it is lacks.
+    Static: δ = u - round(u), the rounding error of the encoder. Dynamic: δ = u - argmax ĥ, the current error of the
+    network.
+
+    Args:
+        model: a `Corrected` network.
+        batch: the crops.
+        sigma: width of the targets, cells.
+        dynamic: whether δ is dynamic.
+
     Paper C, section 4.1 and Table 1.
+
+    >>> from lddmmlib.faces import synthetic
+    >>> faces = Crops(synthetic.Faces(1, "studio", size=64), "300w-68", size=64)
+    >>> batch = torch.utils.data.default_collate([faces[0]])
+    >>> model = StackedHourglass(blocks=1, channels=16, depth=2)
+    >>> correction_loss(Corrected(model), batch).item() > 0
+    True
     """
     output, delta = model(network_input(batch.image))
     maps = stacks(output)

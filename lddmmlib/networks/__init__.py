@@ -1,23 +1,24 @@
-"""The networks of the papers, each a plain `torch.nn.Module` that can be read in one sitting.
+"""The networks of the papers, each a plain `torch.nn.Module` short enough to read at once.
 
-**In**: float images (b, 3, h, w) in [0, 1], red green blue. Each network standardises them itself, by the mean and
-deviation of ImageNet; h and w are multiples of its `multiple` (DAN: they are its `size`), or it refuses. **Out**:
+**Input**: float images (b, 3, h, w) in [0, 1], red green blue. Each network standardises them itself, by ImageNet's
+mean and standard deviation; h and w must be multiples of its `multiple` (for DAN, equal to its `size`). **Output**:
 
 | network | `net(images)` | |
 |---|---|---|
 | `HRNetV2` | maps (b, n, h/4, w/4) | paper A and E |
-| `StackedHourglass` | a list of maps (b, n, h/4, w/4), one a stack: all are trained, the last is read | paper A and C |
+| `StackedHourglass` | a list of maps (b, n, h/4, w/4), one a stack: all are trained, the last is used | A, C |
 | `HRNetV2(head=CoordinateHead(...))` | points (b, n, 2) px, or momenta | paper A |
 | `DAN` | points (b, n, 2) px | paper A |
 
-A network of maps says its `stride`, in pixels a cell, for `heatmaps.encode` and `heatmaps.decode`. It learns either
-`alignment`: all that matters is that both are told the same one. Maps are as trained: nothing squashes them.
-`CoordConv` tells a convolution, and `with_coordinates` a whole network, where in the image it is (paper E).
+A network of maps has a `stride`, in pixels a cell, for `heatmaps.encode` and `heatmaps.decode`. It learns either
+`alignment`, as long as both functions are given the same one. Maps are returned without a final nonlinearity.
+`CoordConv` gives a convolution, and `with_coordinates` a whole network, the position in the image as an input (paper
+E).
 
-`pretrained()` is a small landmarker that comes with the package: trained on drawn faces alone, for 68 points.
+`pretrained()` is a small landmarker that comes with the package: trained on drawn faces only, for 68 points.
 
-Weights start as their authors' do, drawn from torch's global generator: a `torch.manual_seed` before building repeats
-them.
+Weights are initialised as by the networks' authors, from torch's global generator: call `torch.manual_seed` before
+building to reproduce them.
 """
 
 from lddmmlib.networks.coordconv import CoordConv, with_coordinates

@@ -1,4 +1,4 @@
-"""CoordConv: a convolution that is told where it is.
+"""CoordConv: a convolution with the coordinates of each cell as additional input channels.
 
 Liu et al., "An intriguing failing of convolutional neural networks and the CoordConv solution", NeurIPS 2018. Paper E
 replaces every convolution of HRNet by one, section 6.2.
@@ -15,7 +15,8 @@ from lddmmlib._shapes import Float
 
 
 def coordinates(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 2 h w"]:
-    """The place of each cell, x then y, from -1 in the first column or row to 1 in the last; 0 where there is one only.
+    """The coordinates of each cell, x then y, from -1 in the first column or row to 1 in the last; 0 if there is only
+    one.
 
     >>> coordinates(torch.zeros(1, 8, 2, 3))[0]
     tensor([[[-1.,  0.,  1.],
@@ -30,14 +31,14 @@ def coordinates(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 2 h w"]:
 
 
 class CoordConv(nn.Module):
-    """A convolution of (x, coordinates): two input channels more.
+    """A convolution of (x, coordinates), with two more input channels.
 
     Args:
-        conv: the convolution that it replaces. Its weights are kept and those of the two channels start at 0, so
-            that, before training, both compute the same.
+        conv: the convolution to replace. Its weights are kept and those of the two channels start at 0, so
+            that both compute the same before training.
 
     Raises:
-        ValueError: a convolution in groups, for the coordinates belong to none.
+        ValueError: a grouped convolution, since the coordinates belong to no group.
 
     >>> sum(p.numel() for p in CoordConv(nn.Conv2d(8, 16, 3)).parameters())  # (8 + 2) · 16 · 3² + 16
     1456
@@ -57,7 +58,8 @@ class CoordConv(nn.Module):
 
 
 def with_coordinates(net: nn.Module) -> nn.Module:
-    """A copy of a network with every convolution a `CoordConv`, as in paper E; at first both compute the same.
+    """A copy of a network with every convolution replaced by a `CoordConv`, as in paper E; initially both compute the
+    same.
 
     >>> net = with_coordinates(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 5, 1)))
     >>> [type(layer).__name__ for layer in net]

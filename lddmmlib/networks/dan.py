@@ -1,14 +1,14 @@
-"""DAN, the Deep Alignment Network: each stage sees the whole face, turned upright by what the last one found.
+"""DAN, the Deep Alignment Network: each stage sees the whole face, aligned by the estimate of the previous stage.
 
-Kowalski, Naruniec and Trzcinski, CVPR workshops 2017. A stage estimates how far the landmarks are from where they
-are thought to be. Between two stages the connection layers
+Kowalski, Naruniec and Trzcinski, CVPR workshops 2017. A stage estimates the displacement of the landmarks from their
+current estimate. Between two stages the connection layers
 
-1. fit the similarity T that brings the landmarks S onto the mean shape S̄,
-2. resample the image by it, so that the face stands where the mean face does,
-3. draw the landmarks T(S) as a picture, and
-4. unfold the last stage's hidden values into another,
+1. fit the similarity T from the landmarks S to the mean shape S̄,
+2. resample the image by it, so that the face is aligned with the mean face,
+3. draw the landmarks T(S) as an image, and
+4. expand the hidden values of the previous stage into another image,
 
-and the next stage reads the three pictures, adds its estimate to T(S), and T⁻¹ brings the sum back. All of it is
+and the next stage reads the three images and adds its estimate to T(S); T⁻¹ maps the sum back. All of it is
 differentiable, steps 1 and 2 included.
 """
 
@@ -24,25 +24,30 @@ from lddmmlib import _checks
 from lddmmlib._shapes import Float
 from lddmmlib.networks.heads import Standardise, precise
 
-PATCH = 16  # px: a landmark is drawn within half of it to each side
+PATCH = 16  # px: the side of the square in which a landmark is drawn
 LUMA = (0.299, 0.587, 0.114)  # grey of red, green, blue
 
 
 class Similarity(NamedTuple):
-    """T(p) = A p + t for each face, with A = (a -b; b a)."""
+    """The map T(p) = A p + t of each face, with A = (a -b; b a).
+
+    >>> T = Similarity(2 * torch.eye(2), torch.tensor([1.0, 0.0]))
+    >>> T.undo(T.apply(torch.tensor([[3.0, 4.0]]))).tolist()
+    [[3.0, 4.0]]
+    """
 
     A: Float[Tensor, "*batch 2 2"]
     t: Float[Tensor, "*batch 2"]
 
     @_checks.full_precision
     def apply(self, points: Float[Tensor, "*batch n 2"]) -> Float[Tensor, "*batch n 2"]:
-        """T(p)."""
+        """The mapped points T(p), (..., n, 2)."""
         self._check(points)
         return points @ self.A.mT + self.t[..., None, :]
 
     @_checks.full_precision
     def undo(self, points: Float[Tensor, "*batch n 2"]) -> Float[Tensor, "*batch n 2"]:
-        """T⁻¹(p) = A⁻¹ (p - t), where A⁻¹ = Aᵀ / (a² + b²)."""
+        """The inverse T⁻¹(p) = A⁻¹ (p - t), where A⁻¹ = Aᵀ / (a² + b²): (..., n, 2)."""
         self._check(points)
         a, b = self.A[..., 0, 0], self.A[..., 1, 0]
         return (points - self.t[..., None, :]) @ self.A / (a**2 + b**2)[..., None, None]
@@ -58,7 +63,13 @@ def similarity(points: Float[Tensor, "*batch n 2"], target: Float[Tensor, "n 2"]
     """The similarity, without reflection, that minimises Σ|T(p_i) - q_i|².
 
     With p, q centred: a = Σ p·q / Σ|p|², b = Σ p∧q / Σ|p|², and t = mean(q) - A mean(p).
-    points: p, (..., n, 2). target: q, (n, 2). Returns A (..., 2, 2) and t (..., 2).
+
+    Args:
+        points: p, (..., n, 2).
+        target: q, (n, 2).
+
+    Returns:
+        A (..., 2, 2) and t (..., 2).
 
     >>> square = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
     >>> T = similarity(square, torch.tensor([[5.0, 0.0], [5.0, 2.0], [3.0, 2.0], [3.0, 0.0]]))
@@ -80,7 +91,7 @@ def similarity(points: Float[Tensor, "*batch n 2"], target: Float[Tensor, "n 2"]
 
 
 def _shape(points: Tensor, name: str) -> None:
-    """Refuse what is not points (..., n, 2), without a look at values: that would hold a device up at each stage."""
+    """Refuse anything but points (..., n, 2), without reading values, which would stall a GPU at each stage."""
     _checks.floats(points, name)
     if points.ndim < 2 or points.shape[-1] != 2 or not points.shape[-2]:
         raise ValueError(f"{name}: needed points of shape (..., n, 2), got {tuple(points.shape)}")
@@ -88,7 +99,14 @@ def _shape(points: Tensor, name: str) -> None:
 
 @_checks.full_precision
 def resample(images: Float[Tensor, "b c h w"], T: Similarity) -> Float[Tensor, "b c h w"]:
-    """The image in which T(p) shows what p shows in `images`; bilinear, beyond the border its last pixels.
+    """Resample images so that T(p) shows what p shows in `images`; bilinear, with the border replicated.
+
+    Args:
+        images: (b, c, h, w).
+        T: one similarity for each image.
+
+    Returns:
+        (b, c, h, w).
 
     >>> image = torch.arange(9.0).reshape(1, 1, 3, 3)
     >>> resample(image, Similarity(torch.eye(2)[None], torch.tensor([[1.0, 0.0]])))[0, 0]  # one to the right
@@ -114,9 +132,14 @@ def resample(images: Float[Tensor, "b c h w"], T: Similarity) -> Float[Tensor, "
 
 @_checks.full_precision
 def landmark_image(points: Float[Tensor, "b n 2"], size: int) -> Float[Tensor, "b 1 size size"]:
-    """H(x) = 1 / (1 + min_i |x - s_i|) within 8 px of a landmark, to each side, and 0 elsewhere.
+    """Kowalski's landmark heatmap: H(x) = 1 / (1 + min_i |x - s_i|) within ±8 px of a landmark, and 0 elsewhere.
 
-    points: s, (b, n, 2) px; those outside show as much as reaches in. size: px a side. Kowalski: landmark heatmap.
+    Args:
+        points: s, (b, n, 2) px; points outside the image are drawn as far as they reach into it.
+        size: px a side.
+
+    Returns:
+        (b, 1, size, size).
 
     >>> landmark_image(torch.tensor([[[1.0, 1.0]]]), 3)[0, 0].round(decimals=3)
     tensor([[0.4140, 0.5000, 0.4140],
@@ -130,14 +153,16 @@ def landmark_image(points: Float[Tensor, "b n 2"], size: int) -> Float[Tensor, "
     pixel = torch.arange(size, dtype=points.dtype, device=points.device)
     offset = pixel - points[..., None]  # (b, n, 2, size)
     beyond = (pixel - points.detach().floor()[..., None]).abs() > PATCH // 2
-    # The distance is a sum of an x and a y part; either of them infinite puts a pixel outside the patch.
+    # The squared distance is a sum of an x and a y part; a pixel is outside the patch if either is infinite.
     along_x, along_y = offset.square().masked_fill(beyond, torch.inf).unbind(2)  # (b, n, size) each
     nearest = (along_y[..., :, None] + along_x[..., None, :]).amin(1, keepdim=True)  # (b, n, size, size) -> (b, 1, ...)
-    return 1 / (1 + (nearest + 1e-6).sqrt())  # 1e-6: the root has no slope at 0
+    return 1 / (1 + (nearest + 1e-6).sqrt())  # 1e-6: the root has no derivative at 0
 
 
 class Stage(nn.Module):
-    """Pictures (b, k, s, s) -> an estimate (b, n, 2) and the hidden values (b, 256): four times two convolutions."""
+    """One stage: from images (b, k, s, s) to an estimate (b, n, 2) and hidden values (b, 256), by four pairs of
+    convolutions.
+    """
 
     def __init__(self, pictures: int, landmarks: int, size: int, width: int) -> None:
         super().__init__()
@@ -167,22 +192,24 @@ def _layer(linear: nn.Module, norm: nn.Module) -> nn.Sequential:
 
 
 class DAN(nn.Module):
-    """Images (b, 3, s, s) -> points (b, n, 2) px: S_0 = S̄, and S_k = T⁻¹(T(S_{k-1}) + stage k).
-
-    Args:
-        mean_shape: S̄, (n, 2) px of an image s px a side. Every face starts from it and is brought back to it.
-        size: s, the side of an image, a multiple of 16; the network is built for it.
-        stages: how many.
-        width: channels of the first convolutions; the others have 2, 4 and 8 times as many.
+    """The Deep Alignment Network, from images (b, 3, s, s) to points (b, n, 2) px: S_0 = S̄, S_k = T⁻¹(T(S_{k-1}) +
+    stage k).
 
     With 68 landmarks, 112 px and width 64 the first stage has 11,144,136 parameters, each later one 11,951,246. The
-    network sees grey. Kowalski standardises by the training images' mean image; here it is by constants. Paper A says
-    VGG11; Kowalski's blocks, and ours, are of two convolutions each, as in VGG13 without its last block.
-    Stages are trained in turn: `net(images, stages=1)` stops after the first. The unit of the loss is Kowalski's
-    eye-centre distance, so `metrics.nme(..., "pupils")`. Half of what the convolutions see is dropped in training.
+    network sees gray values. Kowalski standardises by the mean of the training images; here it is by constants. Paper A
+    says VGG11; Kowalski's blocks, and ours, are of two convolutions each, as in VGG13 without its last block.
+    Stages are trained one after the other: `net(images, stages=1)` stops after the first. The loss is in units of
+    Kowalski's distance between eye centres, so use `metrics.nme(..., "pupils")`. In training, dropout of one half is
+    applied to the features of the convolutions.
+
+    Args:
+        mean_shape: S̄, (n, 2) px of an image s px a side. Every face starts from it and is aligned with it.
+        size: s, the side of an image, a multiple of 16; the network is built for it.
+        stages: the number of stages.
+        width: channels of the first convolutions; the others have 2, 4 and 8 times as many.
 
     Raises:
-        ValueError: a size that is no multiple of 16, stages beyond those there are, and all from `Standardise`.
+        ValueError: a size that is not a multiple of 16, more stages than there are, and all errors of `Standardise`.
 
     >>> net = DAN(torch.rand(5, 2) * 32, size=32, width=4).eval()
     >>> net(torch.rand(2, 3, 32, 32)).shape
@@ -208,7 +235,12 @@ class DAN(nn.Module):
         return self.trace(images, stages)[-1]
 
     def trace(self, images: Tensor, stages: int | None = None) -> list[Tensor]:
-        """The landmarks (b, n, 2) px after each stage, the first ``stages`` or all."""
+        """The landmarks (b, n, 2) px after each stage.
+
+        Args:
+            images: (b, 3, s, s), in [0, 1].
+            stages: the number of stages to run; None for all.
+        """
         if self.mean_shape.dtype not in _checks.PRECISE:
             wanted = "a network of single or double precision, as its landmarks are"
             raise TypeError(f"images: needed {wanted}, got {self.mean_shape.dtype}; use net.float() and autocast")
@@ -226,10 +258,15 @@ class DAN(nn.Module):
         return found
 
     def unfolded(self, values: Tensor) -> Tensor:
-        """The feature image: half the side, each of its pixels shown as 2 x 2. (b, (s/2)²) -> (b, 1, s, s)."""
+        """The feature image (b, 1, s, s) from values (b, (s/2)²): half the side, each pixel repeated 2 x 2."""
         half = self.size // 2
         return F.interpolate(F.relu(values).unflatten(1, (1, half, half)), scale_factor=2)
 
     def move(self, points: Tensor, estimate: Tensor) -> Tensor:
-        """S + ΔS. Paper A overrides it: there an estimate is momenta, and the landmarks flow."""
+        """The updated landmarks S + ΔS. Paper A overrides this: there an estimate is momenta, and the landmarks flow.
+
+        Args:
+            points: S, (b, n, 2) px.
+            estimate: ΔS, (b, n, 2) px.
+        """
         return points + estimate

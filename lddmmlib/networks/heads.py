@@ -1,4 +1,4 @@
-"""What the networks share: the door that images come in by, and the heads that results go out by."""
+"""The input normalisation and the output heads that the networks share."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from torch import Tensor, nn
 from lddmmlib import _checks
 from lddmmlib._shapes import Float
 
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels: red, green, blue
-MOMENTUM = 0.01  # of HRNet's running means: slow, and a training of few steps wants torch's 0.1
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the pixels of ImageNet: red, green, blue
+MOMENTUM = 0.01  # of HRNet's running means: slow; a short training needs torch's 0.1
 
 
 class Standardise(nn.Module):
-    """(x - mean) / deviation of each colour, by ImageNet's; refuses what the network behind cannot take.
+    """Standardise each colour, (x - mean) / deviation, by the statistics of ImageNet; refuse unsuitable images.
 
     Args:
-        multiple: the sides of an image have to be multiples of it, px.
-        side: the one side that is allowed, px; None: any.
+        multiple: the sides of an image must be multiples of it, px.
+        side: the only side that is allowed, px; None for any.
 
     Raises:
         TypeError: images that are not floating point.
@@ -63,13 +63,13 @@ class Standardise(nn.Module):
 
 
 class HeatmapHead(nn.Module):
-    """HRNetV2's: every branch brought to the size of the first, and two 1x1 convolutions on all their channels.
+    """The head of HRNetV2: every branch is resized to the first, and two 1x1 convolutions act on all their channels.
+
+    It maps branches (b, c_i, h/2^i, w/2^i) to maps (b, n, h, w).
 
     Args:
         widths: channels of each branch, Σ = c.
         landmarks: n.
-
-    Branches (b, c_i, h/2^i, w/2^i) -> maps (b, n, h, w).
 
     >>> head = HeatmapHead((4, 8), landmarks=5)
     >>> head([torch.zeros(1, 4, 16, 12), torch.zeros(1, 8, 8, 6)]).shape
@@ -89,18 +89,20 @@ class HeatmapHead(nn.Module):
 
 
 class CoordinateHead(nn.Module):
-    """Points, or momenta: start + what is read off the mean over the image, as in HRNet's classification network.
+    """A head for points or momenta: start + a linear function of the spatial mean, as in HRNet's classification
+    network.
 
-    Its four branches are first widened by a bottleneck each and summed going down, halved in size at each step;
-    an hourglass has no such pyramid, its stacks' features come side by side (paper A).
+    It maps branches (b, c_i, h_i, w_i) to (b, n, 2), in the unit of `start`. A bottleneck first widens each of HRNet's
+    four branches; they are then summed from the largest to the smallest, halved in size at each step. An hourglass has
+    no such pyramid; the features of its stacks are concatenated (paper A).
 
     Args:
-        start: (n, 2), what an untrained network is near: the mean shape, px. Zeros for momenta.
+        start: (n, 2), the output of a network near its initialisation: the mean shape, px. Zeros for momenta.
         widths: channels of each branch, the first the largest map.
         pyramid: branch i is half the size of branch i - 1 (HRNet); False: all are of one size.
         hidden: channels before the mean.
 
-    Branches (b, c_i, h_i, w_i) -> (b, n, 2), in the unit of `start`. Paper A, section 4.1.
+    Paper A, section 4.1.
 
     >>> head = CoordinateHead(torch.zeros(5, 2), (4, 8), hidden=16)
     >>> head([torch.zeros(2, 4, 16, 12), torch.zeros(2, 8, 8, 6)]).shape
@@ -135,7 +137,11 @@ class CoordinateHead(nn.Module):
 
 @_checks.full_precision
 def precise(last: nn.Linear, features: Tensor) -> Tensor:
-    """What the last layer says of features, in its own precision under any autocast: coordinates, or momenta.
+    """Apply the last layer in its own precision, under any autocast: for coordinates or momenta.
+
+    Args:
+        last: the layer.
+        features: (b, c), in any precision.
 
     >>> with torch.autocast("cpu", torch.bfloat16):
     ...     print(precise(nn.Linear(2, 2), torch.ones(1, 2).bfloat16()).dtype)
@@ -145,7 +151,7 @@ def precise(last: nn.Linear, features: Tensor) -> Tensor:
 
 
 class Bottleneck(nn.Module):
-    """ResNet's: x + (1x1 to c, 3x3, 1x1 to 4c), with a 1x1 on x where its channels are others."""
+    """The bottleneck of ResNet: x + (1x1 to c, 3x3, 1x1 to 4c), with a 1x1 on x if its number of channels differs."""
 
     def __init__(self, inputs: int, c: int) -> None:
         super().__init__()
@@ -159,7 +165,7 @@ class Bottleneck(nn.Module):
 def conv(
     inputs: int, outputs: int, size: int = 3, stride: int = 1, relu: bool = True, bias: bool = False
 ) -> nn.Sequential:
-    """Convolution, normalisation, ReLU."""
+    """A convolution, batch normalisation, and ReLU."""
     layers = [nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=bias)]
     layers += [nn.BatchNorm2d(outputs, momentum=MOMENTUM)]
     return nn.Sequential(*layers, nn.ReLU(inplace=True)) if relu else nn.Sequential(*layers)

@@ -1,6 +1,6 @@
-"""Stacked hourglass: down to a few cells to see the whole face, up again to say where, and once more.
+"""Stacked hourglass: reduce the maps to a few cells for context, enlarge them again for precision, and repeat.
 
-Newell, Yang and Deng, ECCV 2016. The network of paper C (two stacks) and one of paper A's.
+Newell, Yang and Deng, ECCV 2016. The network of paper C (two stacks) and one of the networks of paper A.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ from lddmmlib.networks.heads import Standardise
 
 
 class StackedHourglass(nn.Module):
-    """Images (b, 3, h, w) -> a list of maps (b, n, h/4, w/4), one a stack.
+    """A stack of hourglasses, from images (b, 3, h, w) to a list of maps (b, n, h/4, w/4), one a stack.
 
-    Each stack is trained (intermediate supervision), the last is read. What a stack found, features and maps, is
-    added to what it saw, for the next.
+    The loss is applied to every stack (intermediate supervision); the prediction is the last. The features and maps
+    of a stack are added to its input, which is the input of the next stack.
 
-    Args:
-        landmarks: n.
-        stacks: hourglasses one after the other.
-        blocks: residual blocks at each place.
-        channels: of the features, even; the stem has a quarter and half of them.
-        depth: how often an hourglass halves its map.
-
-    Sides are multiples of `multiple` = 4 · 2^depth px (64 as published). `stride` = 4 px a cell.
+    Sides must be multiples of `multiple` = 4 · 2^depth px (64 as published). `stride` = 4 px a cell.
 
     | | parameters, 68 landmarks |
     |---|---|
     | `StackedHourglass()`, as in paper A | 24,791,304 |
     | `StackedHourglass(blocks=1)` | 6,770,952 |
 
-    Paper C's residual blocks are hierarchical ones, of another network (Bulat and Tzimiropoulos, ICCV 2017); here
-    they are Newell's. Weights start as torch has them, and so do those of the network that paper A uses.
+    Paper C's residual blocks are the hierarchical ones of another network (Bulat and Tzimiropoulos, ICCV 2017); here
+    they are Newell's. Weights are initialised by torch's defaults, as are those of the network that paper A uses.
+
+    Args:
+        landmarks: n.
+        stacks: the number of hourglasses in sequence.
+        blocks: residual blocks at each place.
+        channels: of the features, even; the stem has a quarter and half of them.
+        depth: the number of times that an hourglass halves its map.
 
     Raises:
         TypeError, ValueError: from `Standardise`.
@@ -71,7 +71,7 @@ class StackedHourglass(nn.Module):
         )
 
     def features(self, images: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Of each stack its features (b, channels, h/4, w/4) and its maps (b, n, h/4, w/4)."""
+        """The features (b, channels, h/4, w/4) and the maps (b, n, h/4, w/4) of each stack."""
         x, found = self.stem(self.standardise(images)), []
         for k, (glass, score) in enumerate(zip(self.glasses, self.scores, strict=True)):
             y = glass(x)
@@ -87,7 +87,9 @@ class StackedHourglass(nn.Module):
 
 
 class Hourglass(nn.Module):
-    """G_d(x) = R(x) + up(R(G_{d-1}(R(down x)))), with R a row of blocks and G_0 = R. (b, c, h, w) -> the same."""
+    """An hourglass G_d(x) = R(x) + up(R(G_{d-1}(R(down x)))), with R a row of blocks and G_0 = R; it keeps
+    the shape.
+    """
 
     def __init__(self, c: int, blocks: int, depth: int) -> None:
         super().__init__()
@@ -100,7 +102,9 @@ class Hourglass(nn.Module):
 
 
 class Block(nn.Module):
-    """x + (1x1 to half the channels, 3x3, 1x1), normalised and rectified *before* each convolution."""
+    """A residual block: x + (1x1 to half the channels, 3x3, 1x1), normalised and rectified *before* each
+    convolution.
+    """
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -117,5 +121,5 @@ class Block(nn.Module):
 
 
 def row(c: int, blocks: int) -> nn.Sequential:
-    """Blocks one after the other."""
+    """A sequence of residual blocks."""
     return nn.Sequential(*(Block(c, c) for _ in range(blocks)))

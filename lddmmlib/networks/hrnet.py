@@ -1,7 +1,7 @@
-"""HRNetV2: branches at 1/4, 1/8, 1/16 and 1/32 of the image, side by side, which exchange what they know.
+"""HRNetV2: parallel branches at 1/4, 1/8, 1/16 and 1/32 of the image that exchange their features.
 
-Sun et al., "High-resolution representations for labeling pixels and regions", 2019; Wang et al., TPAMI 2020. The trunk
-of papers A (with a coordinate head) and E, and of D's landmarker.
+Sun et al., "High-resolution representations for labeling pixels and regions", 2019; Wang et al., TPAMI 2020. The
+backbone of papers A (with a coordinate head) and E, and of D's landmarker.
 """
 
 from __future__ import annotations
@@ -15,29 +15,30 @@ from lddmmlib.networks.heads import Bottleneck, HeatmapHead, Standardise, conv
 
 
 class HRNetV2(nn.Module):
-    """Images (b, 3, h, w) -> maps (b, n, h/4, w/4), or what `head` makes of the branches.
+    """HRNetV2, from images (b, 3, h, w) to maps (b, n, h/4, w/4), or to the output of another head.
 
-    Two convolutions of stride 2 and four bottlenecks come first. Then three stages with 2, 3 and 4 branches; a
+    Two convolutions of stride 2 and four bottlenecks come first. Then follow three stages with 2, 3 and 4 branches. A
     stage starts a new branch at half the size of the last one, and repeats its module: `blocks` residual blocks in
-    each branch, then every branch becomes the sum of all.
+    each branch, after which every branch becomes the sum of all.
 
-    Args:
-        landmarks: n.
-        width: channels w of the first branch; the others have 2w, 4w and 8w.
-        modules: in each of the three stages.
-        blocks: in each branch of a module.
-        head: module from the list of branches to the result; None: `HeatmapHead((w, 2w, 4w, 8w), n)`.
-
-    Sides are multiples of `multiple`, 32 px. `stride` = 4 px a cell.
+    Sides must be multiples of `multiple`, 32 px. `stride` = 4 px a cell.
 
     | | parameters, 68 landmarks |
     |---|---|
     | `HRNetV2()`, W18 as published | 9,654,398 |
     | `HRNetV2(width=8)` | 2.21 million |
-    | `HRNetV2(width=8, modules=(1, 1, 1), blocks=2)`, for a processor | 0.75 million |
+    | `HRNetV2(width=8, modules=(1, 1, 1), blocks=2)`, for a CPU | 0.75 million |
 
-    Convolutions start at N(0, 0.001²), as published for faces; linear layers and biases as torch has them. So small are
-    they that an untrained network in eval mode, not normalised by the batch, lets hardly any signal through.
+    Convolutions are initialised by N(0, 0.001²), as published for faces; linear layers and biases by torch's defaults.
+    The weights are so small that an untrained network in evaluation mode, without normalisation by the batch, outputs
+    nearly constant maps.
+
+    Args:
+        landmarks: n.
+        width: channels w of the first branch; the others have 2w, 4w and 8w.
+        modules: the number of modules in each of the three stages.
+        blocks: residual blocks in each branch of a module.
+        head: module from the list of branches to the result; None: `HeatmapHead((w, 2w, 4w, 8w), n)`.
 
     Raises:
         TypeError, ValueError: from `Standardise`.
@@ -92,7 +93,7 @@ class HRNetV2(nn.Module):
 class Exchange(nn.Module):
     """Residual blocks in each branch; then branch i becomes ReLU(Σ_j f_ij(x_j)).
 
-    f_ij is nothing for i = j, 1x1 and bilinear enlargement from a smaller branch j > i, and i - j convolutions of
+    f_ij is the identity for i = j, 1x1 and bilinear enlargement from a smaller branch j > i, and i - j convolutions of
     stride 2 from a larger one.
     """
 
@@ -115,7 +116,7 @@ def _resized(x: Tensor, like: Tensor) -> Tensor:
 
 
 def path(widths: Sequence[int], j: int, i: int) -> nn.Module:
-    """f_ij, from branch j to branch i, up to the enlargement."""
+    """The function f_ij, from branch j to branch i, without the enlargement."""
     if i == j:
         return nn.Identity()
     if j > i:
@@ -125,7 +126,7 @@ def path(widths: Sequence[int], j: int, i: int) -> nn.Module:
 
 
 class Residual(nn.Module):
-    """x + two 3x3 convolutions."""
+    """A residual block: x + two 3x3 convolutions."""
 
     def __init__(self, c: int) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
-"""A small trained landmarker that comes with the package: 68 points, from drawn faces alone.
+"""A small trained landmarker that comes with the package: 68 points, trained on drawn faces only.
 
-Its card says what it was trained on, what it scores on real photographs, and where it fails.
+Its card states its training data, its errors on real photographs, and where it fails.
 """
 
 from __future__ import annotations
@@ -19,10 +19,19 @@ WEIGHTS = Path(__file__).with_name("drawn-68.safetensors")
 
 
 class CropLandmarker(nn.Module):
-    """Crops -> landmarks: the network's maps, each read as the mean under its softmax.
+    """A landmarker of crops: a network whose maps are decoded as the mean under their softmax. `pretrained` returns
+    one.
 
-    Made by `pretrained`. ``net`` is the trained `HRNetV2`, ``card`` what is known of it, ``size`` the side of the crops
-    that it was trained on (px), ``scheme`` the name of its landmarks' scheme.
+    It has the arguments as attributes, and `scheme`, the name of the scheme of its landmarks, and `size`, the side of
+    the crops that it was trained on, px.
+
+    Args:
+        net: the trained network.
+        card: its `scheme` and `size`, and more about its training data, errors and limits.
+
+    >>> net = HRNetV2(landmarks=19, width=8, modules=(1, 1, 1), blocks=1)
+    >>> CropLandmarker(net, {"size": 32, "scheme": "aflw-19"}).eval().size
+    32
     """
 
     def __init__(self, net: HRNetV2, card: dict) -> None:
@@ -35,20 +44,21 @@ class CropLandmarker(nn.Module):
 
 
 class Weights(NamedTuple):
-    """What a file of weights holds."""
+    """The contents of a file of weights."""
 
     state: dict[str, Tensor]
     card: dict
 
 
 def pretrained() -> CropLandmarker:
-    """The landmarker that comes with the package, in evaluation mode, on the CPU.
+    """Load the landmarker that comes with the package, in evaluation mode, on the CPU.
 
-    **In**: float images (b, 3, size, size) in [0, 1], red green blue, each the canonical crop of a face
-    (`data.crops.frame` of its box: the square of 1.25 times its longer side). **Out**: the 68 points of "300w-68",
-    (b, 68, 2), px of the crop. It has seen no photograph of anybody: see ``card``.
+    **Input**: float images (b, 3, size, size) in [0, 1], red green blue, each the canonical crop of a face
+    (`data.crops.frame` of its box: the square of 1.25 times its longer side). **Output**: the 68 points of "300w-68",
+    (b, 68, 2), px of the crop. It was trained without any photograph: see `card`.
 
-    Raises ModuleNotFoundError without the package safetensors (in ``lddmmlib[full]``), which reads the file.
+    Raises:
+        ModuleNotFoundError: the package safetensors (in `lddmmlib[full]`), which reads the file, is not installed.
 
     >>> from lddmmlib import metrics
     >>> from lddmmlib.data.augment import Crops
@@ -66,7 +76,7 @@ def pretrained() -> CropLandmarker:
 
 
 def read(path: Path) -> Weights:
-    """The weights in a file, as they are kept, and their card."""
+    """Read the weights in a file, in their stored precision, and their card."""
     safe_open = _checks.optional("safetensors").safe_open
 
     with safe_open(path, framework="pt") as file:
@@ -75,8 +85,16 @@ def read(path: Path) -> Weights:
 
 
 def write(path: Path, net: HRNetV2, card: dict) -> None:
-    """Keep a network in half precision, with its card: at least ``network`` (what `HRNetV2` is made with), ``size``
-    (px of a crop) and ``scheme``. Raises ValueError where the card lacks one of these; nothing is written then."""
+    """Write a network in half precision, with its card.
+
+    Args:
+        path: the file to write.
+        net: the network.
+        card: at least `network` (the arguments of `HRNetV2`), `size` (px of a crop) and `scheme`.
+
+    Raises:
+        ValueError: the card lacks one of these; nothing is written then.
+    """
     save_file = _checks.optional("safetensors.torch").save_file
 
     missing = {"network", "size", "scheme"} - card.keys()

@@ -1,11 +1,11 @@
 """The geometry of a drawn face: 3D curves and one surface, over identity, expression and a weak-perspective camera.
 
-`Face3D` fixes a face; `sample` draws one as real photographs have them. From it come any number of points on any
-boundary curve (`curve`), the landmarks of every annotation scheme, which lie on the same curves (`landmarks`), the
-outline of the head (`outline`) and a mesh that passes through the curves (`mesh`).
+`Face3D` holds the parameters of a face; `sample` draws them with the statistics of real photographs. From them follow
+any number of points on any boundary curve (`curve`), the landmarks of every annotation scheme, which lie on the same
+curves (`landmarks`), the outline of the head (`outline`) and a mesh that passes through the curves (`mesh`).
 
-Its parts: `face3d` the camera, `head` the knots of the head, `contour` the outline of a turned head, `curves` the
-curves, `surface` the mesh, `prior` the distribution of faces.
+Parts of this package: `face3d` the camera, `head` the knots of the head, `contour` the outline of a turned head,
+`curves` the curves, `surface` the mesh, `prior` the distribution of faces.
 """
 
 from __future__ import annotations
@@ -28,12 +28,16 @@ from lddmmlib.faces.geometry.head import EXPRESSIONS
 __all__ = ["CURVES", "EXPRESSIONS", "IDENTITIES", "LIMITS", "Face3D", "chart", "curve", "landmarks", "mesh", "outline",
            "regions", "sample", "to_camera", "visible"]  # fmt: skip
 
-STANDS_BEFORE = 0.05  # eye-corner distances: what is nearer to a place than this does not hide it
+STANDS_BEFORE = 0.05  # eye-corner distances: a surface nearer to a point does not hide it
 Parameters = Sequence[float] | np.ndarray | Tensor
 
 
 def sample(rng: np.random.Generator, setting: str = "wild") -> Face3D:
-    """A random face as real photographs have them (`geometry.prior`): ``setting`` is "studio" or "wild". Not framed.
+    """Sample a random face with the statistics of real photographs (`geometry.prior`), at default scale and centre.
+
+    Args:
+        rng: the source of randomness.
+        setting: "studio" (nearly frontal, mild expressions) or "wild" (as photographs on the web).
 
     >>> sample(np.random.default_rng(0), "studio").yaw == sample(np.random.default_rng(0), "studio").yaw
     True
@@ -42,10 +46,20 @@ def sample(rng: np.random.Generator, setting: str = "wild") -> Face3D:
 
 
 def curve(face: Face3D, name: str, t: Parameters) -> Float[Tensor, "k 3"]:
-    """Points (k, 3) at t (k,) from 0 to 1 on the curve ``name`` of `CURVES`: camera frame, px, float64.
+    """Points on a boundary curve in the camera frame.
 
-    The jaw is where annotators see it: on the outline of the head, where the head hides its place.
-    Raises ValueError for an unknown curve or a t outside of [0, 1].
+    The jaw is where annotators see it: on the outline of the head, where the head hides the jaw itself.
+
+    Args:
+        face: the parameters of the face.
+        name: one of `CURVES`.
+        t: (k,), positions along the curve, from 0 to 1.
+
+    Returns:
+        (k, 3), px, float64: x to the right, y downwards, z towards the camera.
+
+    Raises:
+        ValueError: an unknown curve, or a t outside [0, 1].
 
     >>> curve(Face3D(scale=60.0), "left_eye", [0.0]).tolist()
     [[-30.0, 0.0, 0.0]]
@@ -55,10 +69,18 @@ def curve(face: Face3D, name: str, t: Parameters) -> Float[Tensor, "k 3"]:
 
 
 def visible(face: Face3D, name: str, t: Parameters) -> Bool[Tensor, " k"]:
-    """Whether each place (name, t) is open to the camera: (k,).
+    """Visibility of points on a boundary curve.
 
-    It is not where the head stands before it by more than 0.05 eye-corner distances; nor, on the jaw, where the
-    outline on which it is drawn lies that far from the jaw itself.
+    A point is hidden where the head is in front of it by more than 0.05 eye-corner distances; on the jaw also where the
+    outline on which it is drawn is that far from the jaw itself.
+
+    Args:
+        face: the parameters of the face.
+        name: one of `CURVES`.
+        t: (k,), positions along the curve, from 0 to 1.
+
+    Returns:
+        (k,), True where the point is visible.
 
     >>> visible(Face3D(yaw=0.8), "jaw", [0.2, 0.8]).tolist()
     [True, False]
@@ -69,9 +91,16 @@ def visible(face: Face3D, name: str, t: Parameters) -> Bool[Tensor, " k"]:
 
 
 def landmarks(face: Face3D, scheme: str = "300w-68") -> tuple[Float[Tensor, "n 2"], Bool[Tensor, " n"]]:
-    """Points (n, 2), px, float64, and whether each is visible (n,), of any annotation scheme (`faces.schemes`).
+    """The landmarks of a face in any annotation scheme (`faces.schemes`).
 
-    All schemes sample the same curves, so that they agree wherever they share a placement.
+    All schemes sample the same curves, so they agree wherever they share a placement.
+
+    Args:
+        face: the parameters of the face.
+        scheme: the name of an annotation scheme.
+
+    Returns:
+        The landmarks (n, 2), px, float64, and whether each is visible (n,).
 
     >>> points, seen = landmarks(Face3D(scale=60.0, centre=np.array([64.0, 50.0])), "300w-68")
     >>> points[[36, 45]].tolist(), seen.all().item()
@@ -87,7 +116,7 @@ def landmarks(face: Face3D, scheme: str = "300w-68") -> tuple[Float[Tensor, "n 2
 
 @cache
 def _plan(scheme: str) -> list[tuple[str, list[int], tuple[float, ...]]]:
-    """Per curve: the landmarks on it and their t."""
+    """The curves of a scheme, each with the landmarks on it and their t."""
     by_curve: dict[str, list[int]] = {}
     placements = schemes.get(scheme).placements
     for i, p in enumerate(placements):
@@ -103,7 +132,7 @@ def _where(t: Parameters) -> tuple[float, ...]:
 
 
 def _slid(face: Face3D, name: str, t: tuple[float, ...], points: Tensor) -> Tensor:
-    """Whether points of the camera frame lie off the jaw for which they stand."""
+    """A mask of the points of the camera frame that lie off the jaw that they stand for."""
     if name != "jaw":
         return torch.zeros(len(t), dtype=torch.bool)
     jaw = to_camera(face, curves.hidden_jaw(face, t))
@@ -111,7 +140,7 @@ def _slid(face: Face3D, name: str, t: tuple[float, ...], points: Tensor) -> Tens
 
 
 def _covered(face: Face3D, points: Tensor) -> Tensor:
-    """Whether the mesh stands before points (k, 3) of the camera frame."""
+    """A mask of the points (k, 3) of the camera frame that the mesh hides."""
     vertices, triangles = (m.numpy() for m in mesh(face))
     p, corners = points.numpy(), vertices[triangles]
     (x0, y0, _), (x1, y1, z1) = corners.min(1).T, corners.max(1).T
@@ -131,28 +160,52 @@ def _covered(face: Face3D, points: Tensor) -> Tensor:
 
 
 def mesh(face: Face3D) -> tuple[Float[Tensor, "v 3"], Int[Tensor, "f 3"]]:
-    """Vertices (v, 3) in the camera frame, px, and triangles (f, 3): the same for every face (`geometry.surface`).
+    """The mesh of a face in the camera frame (`geometry.surface`).
 
-    Seen from outside, a triangle's corners go around counter-clockwise in space: (b - a) x (c - a) points outwards.
+    Seen from outside, the corners of a triangle run counter-clockwise in space: (b - a) x (c - a) points outwards.
+
+    Returns:
+        Vertices (v, 3), px, and triangles (f, 3), which are the same for every face.
+
+    >>> vertices, triangles = mesh(Face3D(scale=60.0))
+    >>> triangles.shape == (len(regions()), 3), vertices.shape == (len(chart()), 3)
+    (True, True)
     """
     m = surface.mesh()
     return to_camera(face, m.weights @ face.knots + m.constant), m.triangles
 
 
 def chart() -> Float[Tensor, "v 2"]:
-    """Where each vertex of the mesh lies on the chart of the face, which is the same for every face (for texture)."""
+    """The coordinates (v, 2) of the vertices of the mesh on the flat chart, the same for every face (for textures).
+
+    >>> chart().shape == (int(mesh(Face3D())[1].max()) + 1, 2)
+    True
+    """
     return surface.mesh().chart
 
 
 def regions() -> Int[Tensor, " f"]:
-    """What each triangle of the mesh is: an index into `surface.REGIONS`."""
+    """The region (f,) of each triangle of the mesh, as an index into `surface.REGIONS`.
+
+    >>> set(regions().tolist()) == set(range(len(surface.REGIONS)))
+    True
+    """
     return surface.mesh().region
 
 
 def outline(face: Face3D, n: int = 128) -> Float[Tensor, "n 2"]:
-    """The silhouette of the head with its ears, without the neck: a closed polygon (n, 2), px.
+    """The silhouette of the head with its ears, without the neck, as a closed polygon.
 
-    Its points lie in n even directions from the head's middle, the first to the right, then downwards.
+    Args:
+        face: the parameters of the face.
+        n: the number of points. They lie in n equally spaced directions from the middle of the head: the first to the
+            right, then clockwise as seen in the image.
+
+    Returns:
+        (n, 2), px.
+
+    >>> outline(Face3D(scale=60.0), 16).shape
+    torch.Size([16, 2])
     """
     t = torch.linspace(0, 1, 97, dtype=torch.float64)
     rim = torch.cat([curves.edge(face, "crown", t), curves.edge(face, "nape", t).flip(0)])
@@ -165,7 +218,7 @@ def outline(face: Face3D, n: int = 128) -> Float[Tensor, "n 2"]:
 
 
 def _reach(polygon: np.ndarray, middle: np.ndarray, turn: np.ndarray) -> np.ndarray:
-    """How far a closed polygon reaches from a point in the directions ``turn``: 0 where it does not."""
+    """The distance from a point to a closed polygon in the directions `turn`; 0 where the polygon is not met."""
     a, b = polygon - middle, np.roll(polygon, -1, 0) - middle
     d = np.stack([np.cos(turn), np.sin(turn)], 1)[:, None]
     ca, cb = d[..., 0] * a[:, 1] - d[..., 1] * a[:, 0], d[..., 0] * b[:, 1] - d[..., 1] * b[:, 0]

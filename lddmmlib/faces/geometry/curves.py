@@ -1,4 +1,4 @@
-"""The boundary curves of a face in the head frame: where they lie, and, of the jaw, where it is seen."""
+"""The boundary curves of a face in the head frame; of the jaw also the place at which it is seen."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ CURVES = (
     "jaw", "left_brow", "left_brow_upper", "left_brow_lower", "right_brow", "right_brow_upper", "right_brow_lower",
     "nose_bridge", "nose_outline", "left_eye", "left_eye_upper", "left_eye_lower", "right_eye", "right_eye_upper",
     "right_eye_lower", "outer_lip", "outer_lip_upper", "outer_lip_lower", "inner_lip", "inner_lip_upper",
-    "inner_lip_lower", "left_pupil", "right_pupil",  # the schemes'; then what a painter needs besides
-    "left_iris", "right_iris",  # closed circles, from the picture's right downwards
+    "inner_lip_lower", "left_pupil", "right_pupil",  # those of the schemes; then those that only a painter needs
+    "left_iris", "right_iris",  # closed circles, clockwise in the image, from its right
     "left_ear", "right_ear",  # from the top of the ear around its rim to the lobe
     "hairline",  # from temple to temple over the forehead
     "crown",  # from ear to ear over the head
     "left_neck", "right_neck",  # from behind the jaw down to the shoulder
 )  # fmt: skip
-HAIRLINE = (0.1, 0.9, 0.95)  # from here to there along the crown, at this angle of its slices
-SLICED = {  # outline -> the curve of its slices, and between which angles it may slide
+HAIRLINE = (0.1, 0.9, 0.95)  # start and stop along the crown, and the angle of its slices
+SLICED = {  # outline -> the curve of its slices, and the range of angles in which it may slide
     "jaw": ("jaw", 0.0, contour.LIMIT),
-    "nape": ("jaw", -np.pi / 2, contour.LIMIT),  # the jaw's outline where it may slide back as well
+    "nape": ("jaw", -np.pi / 2, contour.LIMIT),  # the outline of the jaw if it may slide backwards, too
     "crown": ("crown", -np.pi / 2, contour.LIMIT),
 }
 Where = tuple[float, ...]  # values of t
@@ -43,7 +43,7 @@ def _splined(face: Face3D, name: str, t: Where) -> Tensor:
 
 
 def place(face: Face3D, name: str, t: Where) -> Float[Tensor, "k 3"]:
-    """Points of a curve of `CURVES` where they lie on the head."""
+    """Points of a curve of `CURVES` at their anatomical place on the head."""
     side, _, rest = name.partition("_")
     if rest in ("brow_upper", "brow_lower"):
         half = _splined(face, f"{side}_brow_half", t)
@@ -62,23 +62,24 @@ def place(face: Face3D, name: str, t: Where) -> Float[Tensor, "k 3"]:
 
 
 def seen(face: Face3D, name: str, t: Where) -> Float[Tensor, "k 3"]:
-    """The same, but the jaw where annotators see it (`geometry.contour`)."""
+    """Points of a curve as `place` gives them, but the jaw where annotators see it (`geometry.contour`)."""
     return edge(face, "jaw", _slipped(face, t)) if name == "jaw" else place(face, name, t)
 
 
 def hidden_jaw(face: Face3D, t: Where) -> Float[Tensor, "k 3"]:
-    """Where the jaw itself is, at the slices on whose visible edge annotators put t."""
+    """Points of the jaw itself, at the slices whose visible edge annotators mark as t."""
     return _slices(face, "jaw", _slipped(face, t))[0]
 
 
 def edge(face: Face3D, outline: str, t: Tensor) -> Float[Tensor, "k 3"]:
-    """Points of an outline of `SLICED`: of the slices at t those that are seen edge-on.
+    """Points of an outline of `SLICED`: for the slices at t those that are seen edge-on.
 
-    Their angles are found on a grid and interpolated: along a slice the outline is flat, and hardly feels it.
+    Their angles are computed on a grid and interpolated. An error in the angle hardly moves the point in the image,
+    because the slice is tangent to the line of sight there.
     """
     along, low, high = SLICED[outline]
     parts, turn = _slices(face, along, contour.GRID), torch.from_numpy(face.rotation)
-    if along == "crown":  # it runs the other way, and normals point outwards
+    if along == "crown":  # it runs in the other direction, and normals point outwards
         angles = contour.angles(*(p.flip(0) for p in parts), turn, low, high).flip(0)
     else:
         angles = contour.angles(*parts, turn, low, high)
@@ -92,7 +93,7 @@ def _slices(face: Face3D, name: str, t: Tensor) -> list[Tensor]:
 
 
 def _slipped(face: Face3D, t: Where) -> Tensor:
-    """The slices at which annotators put the jaw's t."""
+    """The slices at which annotators put the t of the jaw."""
     return torch.tensor(t, dtype=torch.float64) - face.rotation[2, 0] * (_weights("jaw", t) @ head.slip())
 
 
@@ -103,7 +104,7 @@ def _gaze(face: Face3D) -> Tensor:
 
 
 def _iris(face: Face3D, side: str, t: Where) -> Tensor:
-    """The circle in which the iris meets the eyeball."""
+    """The circle where the iris meets the eyeball."""
     axis, turn = _gaze(face), 2 * np.pi * torch.tensor(t, dtype=torch.float64)[:, None]
     right = torch.linalg.cross(axis.new_tensor([0.0, 1.0, 0.0]), axis)
     right = right / right.norm()

@@ -1,9 +1,9 @@
-"""One face: its parameters, checked, and the camera that sees it.
+"""The parameters of one face, validated, and the weak-perspective camera:
 
     (u, v) = centre + scale · [ Roll(roll) Pitch(pitch) Yaw(yaw) x ]_xy
 
-The head (`geometry.head`) is turned in three dimensions, then projected: yaw > 0 to the picture's right, pitch > 0 up,
-roll > 0 clockwise.
+The head (`geometry.head`) is rotated in three dimensions, then projected: yaw > 0 turns it to the right of the image,
+pitch > 0 up, roll > 0 clockwise.
 """
 
 from __future__ import annotations
@@ -20,22 +20,28 @@ from lddmmlib import _checks
 from lddmmlib.faces.geometry import head
 from lddmmlib.faces.geometry.head import EXPRESSIONS
 
-IDENTITIES = 25  # standard normal over people; the last five change what 68 points do not show
-FARTHEST = 4.0  # of an identity parameter, either way
-LIMITS = {"yaw": np.radians(60), "pitch": np.radians(35), "roll": np.radians(45)}  # radians, either way
-NECK_SHARE = (1.0, 0.7, 0.35, 0.2)  # how far each knot of the neck goes along with the head
+IDENTITIES = 25  # standard normal over people; the last five change only parts that 68 points do not cover
+FARTHEST = 4.0  # the largest absolute value of an identity parameter
+LIMITS = {"yaw": np.radians(60), "pitch": np.radians(35), "roll": np.radians(45)}  # radians, for either sign
+NECK_SHARE = (1.0, 0.7, 0.35, 0.2)  # the share of the head's rotation that each knot of the neck takes part in
 NECK_PIVOT = (0.0, 0.9, -0.95)
 
 
 @dataclass(frozen=True, eq=False)
 class Face3D:
-    """Everything that fixes one face's geometry.
+    """The parameters of a face's geometry.
 
-    identity (25,): standard normal over people, at most 4 either way; 0 is the mean face.
-    expression (10,): in the order and within the bounds of `EXPRESSIONS`; 0 is neutral.
-    yaw, pitch, roll: radians, within `LIMITS`. scale: px per eye-corner distance of the face seen from the front.
-    centre (2,): px, where the middle of the eye corners is seen.
-    Raises ValueError outside of these.
+    Args:
+        identity: (25,), standard normal over people, from -4 to 4; 0 is the mean face.
+        expression: (10,), in the order and within the bounds of `EXPRESSIONS`; 0 is neutral.
+        yaw: radians, within `LIMITS`, as pitch and roll.
+        pitch: radians.
+        roll: radians.
+        scale: px per eye-corner distance of the frontal face.
+        centre: (2,), px, the position in the image of the midpoint between the eye corners.
+
+    Raises:
+        ValueError: a parameter outside these ranges.
 
     >>> face = Face3D(yaw=0.5, scale=80.0, centre=[128.0, 110.0])
     >>> face.rotation.shape, len(face.identity)
@@ -80,22 +86,26 @@ class Face3D:
         return replace(self, expression=expression)
 
     def strength(self, name: str) -> float:
-        """How strong the named expression is."""
+        """The value of the named expression.
+
+        >>> Face3D().express(smile=0.5).strength("smile")
+        0.5
+        """
         return float(self.expression[list(EXPRESSIONS).index(name)])
 
     @cached_property
     def rotation(self) -> np.ndarray:
-        """(3, 3): head frame -> camera frame."""
+        """The rotation (3, 3) from the head frame to the camera frame."""
         return rotation(self.yaw, self.pitch, self.roll)
 
     @cached_property
     def knots(self) -> Tensor:
-        """All knots (rows, 3) in the head frame (`head`); of the neck, what stands on the body stays upright."""
+        """All knots (rows, 3) in the head frame (`head`); those of the neck follow the rotation only in part."""
         x = head.knots(torch.from_numpy(self.identity), torch.from_numpy(self.expression))
         pivot = torch.tensor(NECK_PIVOT, dtype=torch.float64)
         for i, share in enumerate(NECK_SHARE):
             body = rotation(share * self.yaw, share * self.pitch, share * self.roll)
-            back = torch.from_numpy(body.T @ self.rotation)  # its transpose takes the body's frame to the head's
+            back = torch.from_numpy(body.T @ self.rotation)  # its transpose maps the body's frame to the head's
             for side in ("left", "right"):
                 neck = x[head.ROWS[f"{side}_neck"]]
                 neck[i] = pivot + (neck[i] - pivot) @ back
@@ -103,7 +113,12 @@ class Face3D:
 
 
 def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
-    """(3, 3): yaw first, then pitch, then roll; radians.
+    """The rotation matrix (3, 3) of yaw, then pitch, then roll.
+
+    Args:
+        yaw: radians.
+        pitch: radians.
+        roll: radians.
 
     >>> rotation(np.pi / 2, 0, 0).round(12) @ [0, 0, 1]
     array([1., 0., 0.])
@@ -116,7 +131,14 @@ def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
 
 
 def to_camera(face: Face3D, points: np.ndarray | Tensor) -> np.ndarray | Tensor:
-    """Points (..., 3) of the head frame -> camera frame, px: x right, y down, z to the camera.
+    """Map points from the head frame to the camera frame: x to the right, y downwards, z towards the camera.
+
+    Args:
+        face: the parameters of the face.
+        points: (..., 3), eye-corner distances.
+
+    Returns:
+        (..., 3), px, of the same kind (array or tensor).
 
     >>> to_camera(Face3D(scale=60.0, centre=np.array([64.0, 50.0])), np.array([0.5, 0.0, 0.1])).tolist()
     [94.0, 50.0, 6.0]

@@ -1,13 +1,13 @@
 """A head without a camera: the knots of its curves as functions of identity and expression.
 
 Head frame, in eye-corner distances: the outer eye corners of every head lie at (-1/2, 0, 0) and (1/2, 0, 0); x to
-the picture's right, y down, z to the camera. Knots are linear in the parameters,
+the right of the image, y downwards, z towards the camera. Knots are linear in the parameters,
 
     x(a, e) = m + Σ_k a_k B_k + Σ_j e_j E_j,
 
-where m, B, E come from the file of facts (`data_scripts/heads`). What must not be linear follows: lids travel
+where m, B, E come from the data file `heads.npz` (`data_scripts/heads`). The nonlinear parts follow: lids move
 over the eyeball and meet without crossing (`lids`), lips touch without crossing (`part`), gaze turns the eyes.
-Everything here takes leading batch axes and is differentiable.
+All functions accept leading batch axes and are differentiable.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from torch import Tensor
 from lddmmlib._shapes import Float
 
 FACTS = Path(__file__).with_name("heads.npz")
-# name -> (lowest, highest); 0 is neutral, 1 is strong.
+# name -> (minimum, maximum); 0 is neutral, 1 is strong.
 EXPRESSIONS = {
     "mouth_open": (0.0, 1.0),
-    "smile": (-0.7, 1.0),  # below 0: the corners drop
-    "pout": (-1.0, 1.0),  # below 0: the mouth is drawn wide
+    "smile": (-0.7, 1.0),  # below 0: the corners of the mouth drop
+    "pout": (-1.0, 1.0),  # below 0: the mouth is stretched
     "brows_up": (-0.7, 1.0),
     "brows_together": (0.0, 1.0),
     "eyes_closed": (0.0, 1.0),
     "eyes_wide": (0.0, 1.0),
-    "gaze_x": (-1.0, 1.0),  # 1: to the picture's right by GAZE
+    "gaze_x": (-1.0, 1.0),  # 1: to the right of the image by GAZE
     "gaze_y": (-1.0, 1.0),  # 1: down by GAZE
-    "jaw_sideways": (-1.0, 1.0),  # 1: to the picture's right
+    "jaw_sideways": (-1.0, 1.0),  # 1: to the right of the image
 }
 GAZE = (np.radians(35), np.radians(25))
 EYEBALL, IRIS, LID = 0.13, 0.064, 0.01  # radii; the thickness of a lid
-SEAM = 0.004  # closed lips stay apart by about as much: the line between them
-LIP, OPENING = 0.02, 0.03  # the least thickness of a lip and height of an eye at rest
+SEAM = 0.004  # about the distance between closed lips: the line between them
+LIP, OPENING = 0.02, 0.03  # the minimum thickness of a lip and the minimum height of an eye at rest
 
 # Curve -> t of its knots. `..._half`: half the thickness of a brow, a vector. `ring_...`: see `geometry.contour`.
 _EVEN = {
@@ -52,23 +52,23 @@ _EVEN = {
 KNOTS = {name: tuple(i / max(n - 1, 1) for i in range(n)) for name, n in _EVEN.items()}
 KNOTS["nose_outline"] = (0.0, 1 / 8, 1 / 4, 5 / 16, 13 / 32, 1 / 2, 19 / 32, 11 / 16, 3 / 4, 7 / 8, 1.0)
 _STARTS = list(accumulate((len(t) for t in KNOTS.values()), initial=0))
-# Where each curve's knots stand in x; what comes after them are features, points of the surface alone.
+# The rows of x that hold each curve's knots; the rows after them are features, points of the surface only.
 ROWS = {name: slice(a, b) for name, a, b in zip(KNOTS, _STARTS, _STARTS[1:], strict=False)}
 FEATURES = slice(_STARTS[-1], None)
 
 
 def eyeball(upper: Tensor, lower: Tensor) -> Tensor:
-    """The eyeball's centre (..., 1, 3) behind the middle of the lids at rest (..., k, 3)."""
+    """The centre (..., 1, 3) of the eyeball, behind the middle of the lids at rest (..., k, 3)."""
     return torch.cat([upper, lower], -2).mean(-2, keepdim=True) - upper.new_tensor([0.0, 0.0, 0.85 * EYEBALL])
 
 
 def lids(upper: Tensor, lower: Tensor, closed: Tensor, wide: Tensor) -> tuple[Tensor, Tensor]:
-    """Lids at rest (..., k, 3), without the corners -> lids. With d = upper - lower at rest, OPENING high or more,
+    """The lids of a face with expression, from the lids at rest (..., k, 3) without the corners:
 
-        lower' = lower + 0.15 closed d,    upper' = lower' + (1 - closed)(1 + 0.35 wide)(1 - 0.15 closed) d:
+        lower' = lower + 0.15 closed d,    upper' = lower' + (1 - closed)(1 + 0.35 wide)(1 - 0.15 closed) d,
 
-    closed = 1 brings the upper lid onto the lower one, which comes up a little; they never cross. Both lie on the
-    eyeball, LID above it.
+    d = upper - lower at rest, with a height of OPENING or more. closed = 1 brings the upper lid onto the lower one,
+    which rises a little; they never cross. Both lie on the eyeball, at height LID above it.
     """
     centre, closed, wide = eyeball(upper, lower), closed[..., None, None], wide[..., None, None]
     d = upper - lower
@@ -79,7 +79,7 @@ def lids(upper: Tensor, lower: Tensor, closed: Tensor, wide: Tensor) -> tuple[Te
 
 
 def _on_ball(points: Tensor, centre: Tensor) -> Tensor:
-    """The same x and y on the front of the ball of radius EYEBALL + LID; on its rim's height where they are off it."""
+    """The same x and y on the front of the ball of radius EYEBALL + LID; outside it, at the height of its rim."""
     flat = points[..., :2]
     up = ((EYEBALL + LID) ** 2 - (flat - centre[..., :2]).square().sum(-1)).clamp(min=1e-4).sqrt()
     return torch.cat([flat, (centre[..., 2] + up)[..., None]], -1)
@@ -88,9 +88,9 @@ def _on_ball(points: Tensor, centre: Tensor) -> Tensor:
 def part(upper: Tensor, lower: Tensor) -> tuple[Tensor, Tensor]:
     """The inner lips at t = 1/4, 1/2, 3/4 (..., 3, 3), moved apart along y where they would cross. Their gap g becomes
 
-        g'(1/2) = max(g, SEAM),    g' = max(g, 0.35 g'(1/2)) beside it:
+        g'(1/2) = max(g, SEAM),    g' = max(g, 0.35 g'(1/2)) at 1/4 and 3/4.
 
-    with less beside the middle the splines would cross before they reach the corners.
+    With a smaller gap at 1/4 and 3/4 the splines would cross before they reach the corners.
     """
     gap = (lower - upper)[..., 1]
     middle = _greater(gap[..., 1:2], torch.full_like(gap[..., 1:2], SEAM))
@@ -100,9 +100,9 @@ def part(upper: Tensor, lower: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def thickened(outer: Tensor, inner: Tensor, side: float) -> Tensor:
-    """Knots of an outer lip (..., 7, 3), moved along y to stay beyond the inner edge (..., 5, 3) by LIP or more.
+    """Knots of an outer lip (..., 7, 3), moved along y to stay at least LIP beyond the inner edge (..., 5, 3).
 
-    side: -1.0 for the upper lip, 1.0 for the lower one. The corners stay.
+    side: -1.0 for the upper lip, 1.0 for the lower one. The corners do not move.
     """
     within = spline(KNOTS["inner_lip_upper"], torch.arange(1, 6, dtype=torch.float64) / 6) @ inner
     thick = side * (outer[..., 1:-1, :] - within)[..., 1]
@@ -112,13 +112,13 @@ def thickened(outer: Tensor, inner: Tensor, side: float) -> Tensor:
 
 
 def _greater(a: Tensor, b: Tensor) -> Tensor:
-    """The greater of two, smoothly: (a + b + √((a - b)² + SEAM²)) / 2."""
+    """A smooth maximum: (a + b + √((a - b)² + SEAM²)) / 2."""
     return (a + b + ((a - b).square() + SEAM**2).sqrt()) / 2
 
 
 @cache
 def _bends(at: tuple[float, ...]) -> Tensor:
-    """Values at the knots -> second derivatives there, of the natural cubic spline: a matrix."""
+    """The matrix from values at the knots to second derivatives there, for the natural cubic spline."""
     h = np.diff(at)
     a, b = np.eye(len(at)), np.zeros((len(at), len(at)))
     for i in range(1, len(at) - 1):
@@ -128,7 +128,11 @@ def _bends(at: tuple[float, ...]) -> Tensor:
 
 
 def spline(at: tuple[float, ...], t: Tensor) -> Float[Tensor, "k m"]:
-    """Weights of knots at ``at`` (m,) in the natural cubic spline's values at ``t`` (k,): value = weights @ knots.
+    """The weights of a natural cubic spline: values at `t` = weights @ values at the knots.
+
+    Args:
+        at: (m,), the increasing positions of the knots.
+        t: (k,), the positions wanted.
 
     >>> spline((0.0, 0.5, 1.0), torch.tensor([0.5, 0.25], dtype=torch.float64)).tolist()
     [[0.0, 1.0, 0.0], [0.40625, 0.6875, -0.09375]]
@@ -144,7 +148,7 @@ def spline(at: tuple[float, ...], t: Tensor) -> Float[Tensor, "k m"]:
 
 
 def rows(name: str, t: Tensor, count: int) -> Float[Tensor, "k rows"]:
-    """The spline of a curve at t (k,) as weights of all ``count`` rows of knots and features."""
+    """The spline of a curve at t (k,), as weights of all `count` rows of knots and features."""
     weights = torch.zeros(len(t), count, dtype=torch.float64)
     weights[:, ROWS[name]] = spline(KNOTS[name], t)
     return weights
@@ -152,20 +156,20 @@ def rows(name: str, t: Tensor, count: int) -> Float[Tensor, "k rows"]:
 
 @cache
 def facts() -> tuple[Tensor, Tensor, Tensor]:
-    """m (rows, 3), B (k, rows, 3) and E (10, rows, 3) of the committed file."""
+    """The mean m (rows, 3), identity basis B (k, rows, 3) and expression basis E (10, rows, 3) of the data file."""
     with np.load(FACTS) as file:
         return tuple(torch.from_numpy(file[k]).double() for k in ("mean", "identity", "expression"))
 
 
 @cache
 def slip() -> Tensor:
-    """h of `geometry.contour` at the jaw's knots (17,)."""
+    """The function h of `geometry.contour` at the knots of the jaw (17,)."""
     with np.load(FACTS) as file:
         return torch.from_numpy(file["slip"]).double()
 
 
 def knots(identity: Float[Tensor, "*batch k"], expression: Float[Tensor, "*batch e"]) -> Float[Tensor, "*batch rows 3"]:
-    """Parameters -> all knots, in the order of `ROWS`, then the features."""
+    """All knots, in the order of `ROWS`, then the features, for given parameters."""
     mean, b, e = facts()
     x = (mean + torch.tensordot(identity, b, 1) + torch.tensordot(expression, e, 1)).clone()
     named = dict(zip(EXPRESSIONS, expression.unbind(-1), strict=True))

@@ -1,4 +1,4 @@
-"""The pieces of the mesh that are surfaces of their own: eyeballs, the inside of the mouth, ears, neck."""
+"""The separate surfaces of the mesh: eyeballs, the inside of the mouth, ears, neck."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lddmmlib.faces.geometry.head import rows
 
 
 class Patch(NamedTuple):
-    """A piece of surface of its own: weights (k, rows), constant (k, 3), triangles (f, 3)."""
+    """A separate piece of surface: weights (k, rows), constant (k, 3), triangles (f, 3)."""
 
     weights: Tensor
     constant: Tensor
@@ -21,13 +21,13 @@ class Patch(NamedTuple):
 
 
 def lattice(n: int, m: int) -> np.ndarray:
-    """Triangles of n x m vertices, row by row."""
+    """The triangles of a grid of n x m vertices, row by row."""
     a = (np.arange(n - 1)[:, None] * m + np.arange(m - 1)).ravel()
     return np.concatenate([np.stack([a, a + 1, a + m + 1], 1), np.stack([a, a + m + 1, a + m], 1)])
 
 
 def eyeball(side: str, count: int) -> Patch:
-    """The front of a sphere around the eyeball's centre, and the white between it and the corners of the lids."""
+    """The front of a sphere around the centre of the eyeball, and the white between it and the corners of the lids."""
     turn, lift = torch.meshgrid(*(torch.linspace(-1.2, 1.2, 13, dtype=torch.float64),) * 2, indexing="xy")
     on = torch.stack([turn.sin() * lift.cos(), lift.sin(), turn.cos() * lift.cos()], -1).flatten(0, 1)
     ball = rows(f"{side}_eyeball", torch.zeros(len(on), dtype=torch.float64), count)
@@ -39,14 +39,14 @@ def eyeball(side: str, count: int) -> Patch:
 
 
 def between_edges(name: str, levels: int, count: int) -> Tensor:
-    """From the upper edge of a band to its lower one: weights (levels * 17, rows)."""
+    """Weights (levels * 17, rows) of points between the two edges of a band, from the upper to the lower one."""
     t = along(17)
     upper, lower = rows(f"{name}_upper", t, count), rows(f"{name}_lower", t, count)
     return torch.cat([(1 - v) * upper + v * lower for v in torch.linspace(0, 1, levels, dtype=torch.float64)])
 
 
 def mouth(count: int) -> Patch:
-    """The inside of the mouth: from the edge of the lips back and together."""
+    """The inside of the mouth: a surface from the edge of one lip backwards and on to the other."""
     t, levels = along(17), torch.linspace(0, 1, 7, dtype=torch.float64)
     deep = (4 * levels * (1 - levels))[:, None] * (4 * t * (1 - t))
     constant = torch.zeros(7 * 17, 3, dtype=torch.float64)
@@ -55,7 +55,7 @@ def mouth(count: int) -> Patch:
 
 
 def ear(side: str, count: int) -> Patch:
-    """From the rim over the fold inwards to where the ear meets the head."""
+    """An ear: a surface from the rim over the fold inwards to the line where the ear meets the head."""
     t = torch.linspace(0, 1, 17, dtype=torch.float64)
     rim, ends = rows(f"{side}_ear", t, count), rows(f"{side}_ear", torch.tensor([0.0, 1.0]).double(), count)
     root = (1 - t)[:, None] * ends[0] + t[:, None] * ends[1]
@@ -78,12 +78,12 @@ def neck(count: int) -> Patch:
 
 
 def along(n: int) -> Tensor:
-    """n places along a curve, closer towards its ends, where two edges meet at an angle."""
+    """Positions t (n,) along a curve, closer together towards its ends, where two edges meet at an angle."""
     return (1 - torch.linspace(0, torch.pi, n, dtype=torch.float64).cos()) / 2
 
 
 def all_patches(count: int) -> list[Patch]:
-    """Left and right eye, mouth, left and right ear, neck, for heads of ``count`` rows."""
+    """The patches of left and right eye, mouth, left and right ear, and neck, for heads of `count` rows."""
     return [
         eyeball("left", count),
         eyeball("right", count),

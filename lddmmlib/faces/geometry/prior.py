@@ -1,7 +1,7 @@
-"""Which faces there are: random identity, expression and pose, with the frequencies of real annotated photographs.
+"""The distribution of faces: random identity, expression and pose, with the frequencies of real annotated photographs.
 
-Identity is standard normal. Strengths of expression and the head's yaw and pitch are neither normal nor independent:
-most mouths are closed, who laughs opens it. They are drawn by a Gaussian copula,
+Identity is standard normal. Expressions, yaw and pitch are neither normal nor independent: most mouths are closed,
+and laughing opens them. They are sampled from a Gaussian copula,
 
     z ~ N(0, C),    value_j = Q_j(Φ(z_j)),
 
@@ -19,14 +19,18 @@ import torch
 from lddmmlib import _checks
 from lddmmlib.faces.geometry import head
 
-# What the copula draws; "lids" is eyes_wide less eyes_closed.
+# The variables of the copula; "lids" is eyes_wide - eyes_closed.
 DRAWN = ("mouth_open", "smile", "pout", "brows_up", "brows_together", "jaw_sideways", "lids", "yaw", "pitch")
-CUT = 3.0  # identity stays within, either way
-SPREAD = np.radians([60.0, 35.0, 45.0])  # of yaw, pitch and roll, either way
+CUT = 3.0  # the largest absolute value of a sampled identity parameter
+SPREAD = np.radians([60.0, 35.0, 45.0])  # the largest absolute yaw, pitch and roll
 
 
 class Setting(NamedTuple):
-    """pose, expression: shares of the real deviations; far: how often the pose is any pose at all; roll: radians."""
+    """The parameters of a setting.
+
+    pose, expression: factors on the real standard deviations. far: the probability of a uniformly random pose. roll:
+    standard deviation, radians.
+    """
 
     pose: float
     expression: float
@@ -38,7 +42,7 @@ SETTINGS = {"studio": Setting(0.35, 0.5, 0.0, 0.04), "wild": Setting(1.0, 1.0, 0
 
 
 class Parameters(NamedTuple):
-    """The fields of a `geometry.Face3D` but for the frame."""
+    """The fields of a `geometry.Face3D` except scale and centre."""
 
     identity: np.ndarray
     expression: np.ndarray
@@ -49,14 +53,14 @@ class Parameters(NamedTuple):
 
 @cache
 def facts() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Levels (m,), quantiles (9, m), and the Cholesky factor of C."""
+    """The levels (m,) and quantiles (9, m) of the data file, and the Cholesky factor of C."""
     with np.load(head.FACTS) as file:
         levels, quantiles, correlation = (file[k].astype(np.float64) for k in ("levels", "quantiles", "correlation"))
     return levels, quantiles, np.linalg.cholesky(correlation)
 
 
 def draw(rng: np.random.Generator, setting: str = "wild") -> Parameters:
-    """A random face in the ``setting`` "studio" (near the front, mild) or "wild" (as photographs on the web)."""
+    """Sample a random face in the setting "studio" (nearly frontal, mild) or "wild" (as photographs on the web)."""
     _checks.one_of(setting, "setting", SETTINGS)
     how, (levels, quantiles, root) = SETTINGS[setting], facts()
     identity = rng.standard_normal(head.facts()[1].shape[0]).clip(-CUT, CUT)
@@ -77,6 +81,6 @@ def draw(rng: np.random.Generator, setting: str = "wild") -> Parameters:
 
 
 def gaze(rng: np.random.Generator, yaw: float, pitch: float) -> dict[str, float]:
-    """Eyes between straight ahead and into the camera, and a little astray."""
+    """Sample a gaze between straight ahead and into the camera, with a small random error."""
     share, astray = rng.uniform(0.0, 1.0), rng.normal(0.0, 0.25, 2)
     return {"gaze_x": -share * yaw / head.GAZE[0] + astray[0], "gaze_y": share * pitch / head.GAZE[1] + 0.6 * astray[1]}

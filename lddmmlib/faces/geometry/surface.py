@@ -2,10 +2,10 @@
 
     vertices = A · knots + constant
 
-A is built once, from where the vertices lie on the chart: a flat picture of the face (mouth and eyes open, the sides
-unrolled) that is the same for every face. On a curve a vertex is the curve's own spline; on the sides and the crown
-it is the slice's own ellipse (`geometry.contour`), so that the mesh has the outline that the landmarks have; between
-them it is the thin-plate spline of the chart through all of these and the features.
+A is built once, from the positions of the vertices on the chart: a flat map of the face (mouth and eyes open, the sides
+unrolled) that is the same for every face. A vertex on a curve is given by the spline of that curve; one on the sides
+and the crown by the ellipse of its slice (`geometry.contour`), so that the mesh has the outline that the landmarks
+have; the others by the thin-plate spline on the chart through all of these and the features.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from lddmmlib.faces.geometry.head import rows
 from lddmmlib.faces.geometry.patches import along
 
 REGIONS = ("skin", "back", "eye", "mouth", "ear", "neck")
-# Along the ring: jaw from ear to ear, then the crown back; forwards and backwards along its slices.
+# Along the ring: the jaw from ear to ear, then back along the crown; below, angles of its slices to front and back.
 RING = [("jaw", i / 32) for i in range(33)] + [("crown", i / 24) for i in range(23, 0, -1)]
 FRONT = (0.0, 0.12, 0.25, 0.4, 0.55, 0.7)
-FARTHER = (0.85, 1.0, contour.LIMIT)  # the slices go on as far as this where no feature is near
+FARTHER = (0.85, 1.0, contour.LIMIT)  # further angles, used where no feature is near
 BACK = (-1.45, -1.2, -0.9, -0.6, -0.3)
-# Samples of curves that are vertices of the skin; corners shared by two edges are sampled once.
+# Number of samples of each curve that are vertices of the skin; corners shared by two edges are sampled once.
 LINES = {
     "left_eye_upper": 17, "right_eye_upper": 17, "left_eye_lower": 17, "right_eye_lower": 17, "inner_lip_upper": 17,
     "inner_lip_lower": 17, "outer_lip_upper": 19, "outer_lip_lower": 19, "nose_bridge": 7, "nose_outline": 17,
     "left_brow": 7, "right_brow": 7,
 }  # fmt: skip
 CLEARANCE = 0.09
-GIVE = 1e-3  # of the features, which are set by hand
+GIVE = 1e-3  # smoothing at the features, which were placed by hand
 HOLES = ("left_eye", "right_eye", "inner_lip")
 
 
 class Mesh(NamedTuple):
-    """weights (v, rows), constant (v, 3), triangles (f, 3), region (f,) of `REGIONS`, chart (v, 2)."""
+    """The mesh: weights (v, rows), constant (v, 3), triangles (f, 3), region (f,) of `REGIONS`, chart (v, 2)."""
 
     weights: Tensor
     constant: Tensor
@@ -49,20 +49,24 @@ class Mesh(NamedTuple):
 
 
 def ring_rows(name: str, t: Tensor, s: float, count: int) -> Tensor:
-    """`contour.slice_point` as weights of the knots: slices at t (k,) of "jaw" or "crown", at the angle s."""
+    """The points of `contour.slice_point` as weights of the knots: slices at t (k,) of "jaw" or "crown", angle s."""
     side = rows(f"{name}_front", t, count) * max(np.sin(s), 0) - rows(f"{name}_back", t, count) * min(np.sin(s), 0)
     return rows(name, t, count) + (np.cos(s) - 1) * rows(f"{name}_out", t, count) + side
 
 
 def unrolled(s: float) -> float:
-    """On the chart a slice's point lies at (P - L) + unrolled(s) L: towards the rim by its angle, not its cosine."""
+    """The factor of L on the chart: a point of a slice is at (P - L) + unrolled(s) L.
+
+    Near the rim it is linear in the angle instead of its cosine.
+    """
     return float(np.cos(s) if s > FRONT[-1] else np.cos(FRONT[-1]) + 0.9 * (FRONT[-1] - s))
 
 
 def thin_plate(controls: Tensor, at: Tensor, give: Tensor | float = 0.0) -> Tensor:
-    """Weights (k, n) of values at controls (n, 2) in the thin-plate spline's values at (k, 2).
+    """Weights (k, n) of a thin-plate spline: values at the positions `at` (k, 2) = weights @ values at controls (n, 2).
 
-    give: 0 where the spline passes through a control; above 0 it may pass by, for the sake of bending less.
+    give: the smoothing at each control. At 0 the spline interpolates; above 0 it may miss the control in order to bend
+    less.
     """
 
     def kernel(a: Tensor, b: Tensor) -> Tensor:
@@ -74,7 +78,7 @@ def thin_plate(controls: Tensor, at: Tensor, give: Tensor | float = 0.0) -> Tens
 
     n = len(controls)
     p = affine(controls)
-    # The kernel is conditionally positive with this sign: what gives adds to its diagonal.
+    # The kernel is conditionally positive with this sign: smoothing adds to its diagonal.
     own = kernel(controls, controls) + torch.diag(torch.as_tensor(give).to(p).expand(n))
     system = torch.cat([torch.cat([own, p], 1), torch.cat([p.T, p.new_zeros(3, 3)], 1)])
     right = torch.cat([torch.eye(n, dtype=p.dtype), p.new_zeros(3, n)])
@@ -82,18 +86,19 @@ def thin_plate(controls: Tensor, at: Tensor, give: Tensor | float = 0.0) -> Tens
 
 
 class Points(NamedTuple):
-    """Points of the surface: weights (k, rows) of the knots, and places (k, 2) on the chart."""
+    """Points of the surface: weights (k, rows) of the knots, and positions (k, 2) on the chart."""
 
     weights: Tensor
     chart: Tensor
 
 
 def joined(*points: Points) -> Points:
+    """Concatenate sets of points."""
     return Points(torch.cat([p.weights for p in points]), torch.cat([p.chart for p in points]))
 
 
 def ring(chart: Tensor, s: float) -> Points:
-    """The ring's slices at angle s; chart (rows, 2) holds the chart of every knot."""
+    """The points of all slices of the ring at angle s; chart (rows, 2) holds the chart position of every knot."""
     parts = []
     for name in ("jaw", "crown"):
         t = torch.tensor([t for n, t in RING if n == name], dtype=torch.float64)
@@ -103,7 +108,7 @@ def ring(chart: Tensor, s: float) -> Points:
 
 
 def lines(chart: Tensor) -> Points:
-    """The samples of the curves that the skin runs through."""
+    """The samples of the curves on the skin."""
     parts = []
     for name, n in LINES.items():
         t = along(n)
@@ -115,7 +120,7 @@ def lines(chart: Tensor) -> Points:
 
 
 def skin(chart: Tensor, fill: Tensor) -> Points:
-    """All vertices of the skin: the ring from back to front, the curves, and ``fill`` (k, 2) between them."""
+    """All vertices of the skin: the ring from back to front, the curves, and `fill` (k, 2) between them."""
     around = [ring(chart, s) for s in (*BACK, *FRONT)]
     drawn = lines(chart)
     weights = torch.eye(len(chart), dtype=torch.float64)[head.FEATURES]
@@ -129,13 +134,13 @@ def skin(chart: Tensor, fill: Tensor) -> Points:
 
 
 def apart(points: Points, others: Points) -> Points:
-    """Those of some points that are farther than CLEARANCE from all others on the chart."""
+    """The points that are farther than CLEARANCE from all others on the chart."""
     far = torch.cdist(points.chart, others.chart).amin(1) > CLEARANCE
     return Points(points.weights[far], points.chart[far])
 
 
 def ring_triangles() -> np.ndarray:
-    """Between neighbouring angles of the ring."""
+    """The triangles between neighbouring angles of the ring."""
     n, levels = len(RING), len(BACK) + len(FRONT)
     i = np.arange(n)
     quads = [(a * n + i, a * n + (i + 1) % n, (a + 1) * n + (i + 1) % n, (a + 1) * n + i) for a in range(levels - 1)]
@@ -152,7 +157,7 @@ def mesh() -> Mesh:
 
 
 def assembled(chart: Tensor, fill: Tensor, inner: np.ndarray) -> Mesh:
-    """The mesh from the chart of the knots (rows, 2), the vertices between them (k, 2), and the triangles of these."""
+    """The mesh from the chart of the knots (rows, 2), the vertices between them (k, 2) and the triangles of these."""
     n = len(chart)
     face = skin(chart, fill)
     parts = patches.all_patches(n)

@@ -1,4 +1,13 @@
-"""Painters: from geometry and a look to a picture."""
+"""Painters: from the geometry and the look of a face to an image.
+
+`STYLES` holds a painter for each style; `look` samples appearances. The other modules are the parts of the painters.
+
+>>> from lddmmlib.faces import synthetic
+>>> paint, shape = STYLES["cartoon"]
+>>> sitting = synthetic.sitting(0)
+>>> paint(shape(sitting.framed(32), sitting.look), sitting.look, 32).image.shape
+(32, 32, 3)
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -12,12 +21,15 @@ from lddmmlib.faces.painters.styles import caricature, cartoon, halftone, painte
 
 
 def as_it_is(face: Face3D, look: Look) -> Face3D:
-    """The geometry of a style that has none of its own."""
+    """The unchanged geometry: for styles that do not deform the face."""
     return face
 
 
 class Style(NamedTuple):
-    """How to paint, and what to do to the geometry before: landmarks are read from what is painted."""
+    """A style: a painter, and a deformation of the geometry that is applied first.
+
+    Landmarks are taken from the deformed geometry.
+    """
 
     paint: Callable[[Face3D, Look, int], Painting]
     shape: Callable[[Face3D, Look], Face3D] = as_it_is

@@ -1,4 +1,4 @@
-"""What stands behind the sitter."""
+"""The background of a picture."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from lddmmlib.faces.painters.look import Look, any_colour
 
 
 def background(size: tuple[int, int], look: Look) -> Canvas:
-    """Studio: a plain wall, a little brighter to one side. Wild: colours, clutter, texture, mostly out of focus."""
+    """Paint the background. Studio: a plain wall, brighter on one side. Wild: colours, clutter and texture, mostly out
+    of focus.
+    """
     rng = look.rng("background")
     wall = np.stack([any_colour(rng) for _ in range(4)]).reshape(2, 2, 3).astype(np.float32)
     if not look.wild:

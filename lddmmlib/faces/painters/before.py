@@ -1,4 +1,4 @@
-"""What comes between the face and the camera: glasses, hands, things."""
+"""Objects between the face and the camera: glasses, hands and other things."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from lddmmlib.faces.painters.canvas import Array, Canvas, Mask
 from lddmmlib.faces.painters.look import Look, any_colour
 from lddmmlib.faces.painters.sitter import Sitter
 
-EYE = 0.33  # from the middle of the face to that of an eye, in eye-corner distances
+EYE = 0.33  # from the middle of the face to the middle of an eye, in eye-corner distances
 
 
 def glasses(picture: Canvas, sitter: Sitter, look: Look) -> list[Mask]:
-    """Frames round both eyes, dark at times. Returns what hides the eyes."""
+    """Paint frames around both eyes, sometimes with dark lenses. Returns the masks that hide the eyes."""
     if not look.glasses:
         return []
     rng, size, unit = look.rng("glasses"), sitter.size, sitter.unit
@@ -34,7 +34,7 @@ def glasses(picture: Canvas, sitter: Sitter, look: Look) -> list[Mask]:
 
 
 def _rims(sitter: Sitter, rng: np.random.Generator) -> Array:
-    """(2, 41, 2): super-ellipses, closed, left and right, from the picture's right downwards."""
+    """Rims (2, 41, 2): closed super-ellipses, left and right, clockwise in the image from its right."""
     t, power = np.linspace(0, 2 * np.pi, 41), rng.choice([2, 3, 5])
     x, y = (np.sign(v) * np.abs(v) ** (2 / power) for v in (np.cos(t), np.sin(t)))
     wide, high = rng.uniform(0.2, 0.25), rng.uniform(0.13, 0.2)
@@ -45,7 +45,7 @@ def _rims(sitter: Sitter, rng: np.random.Generator) -> Array:
 
 
 def occluders(picture: Canvas, sitter: Sitter, look: Look) -> list[Mask]:
-    """Hands and things. Returns where."""
+    """Paint hands and other objects. Returns their masks."""
     rng, unit, hidden = look.rng("occluders"), sitter.unit, []
     light = look.light.ambient + 0.6 * look.light.lamp
     for _ in range(look.occluders):
@@ -64,7 +64,7 @@ def _thing(rng: np.random.Generator) -> Array:
 
 
 def _hand(rng: np.random.Generator, skin: Array) -> list[tuple[Array, Array]]:
-    """Outlines and colours: the palm, then each finger over its own shadow; the finger tips are about the origin."""
+    """Outlines and colours: the palm, then each finger over its own shadow; the finger tips are near the origin."""
     along, across = canvas.turned(rng.uniform(0, 2 * np.pi), 1.0)
     width, skin = rng.uniform(0.11, 0.17), skin * rng.uniform(0.6, 1.1)
     parts = [(canvas.ellipse(1.5 * width * across - 0.9 * along, np.stack([0.45 * along, 0.38 * across])), skin)]

@@ -1,4 +1,4 @@
-"""From linear light to levels: focus, shake, exposure, tone, colour, noise."""
+"""The camera: from linear light to display levels by focus, shake, exposure, tone, colour and noise."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lddmmlib.faces.painters.look import Look
 
 
 def develop(scene: Array, face: Mask, unit: float, look: Look) -> Array:
-    """scene (h, w, 3) of linear light, face: where to expose for -> levels in [0, 1]."""
+    """Develop a scene (h, w, 3) of linear light into levels in [0, 1]; the mask `face` determines the exposure."""
     camera, rng = look.camera, look.rng("camera")
     image = shake(canvas.blur(scene, camera.blur * unit), camera.motion * unit)
     bright = float((scene[face.at].mean(-1) * face.value).sum() / (face.value.sum() + 1e-6))

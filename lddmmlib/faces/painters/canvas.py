@@ -1,7 +1,7 @@
-"""What painters draw with: masks of exact area coverage, strokes, soft edges, layers, noise.
+"""The tools of the painters: masks of exact area coverage, strokes, soft edges, layers, noise.
 
-A canvas is an array (h, w, 3) of linear blends in [0, 1], red green blue, painted on in place. Points are float64
-(n, 2), px, pixel centres at integers. A mask comes with its place: only the region of interest is ever touched.
+A canvas is an array (h, w, 3) of linear values in [0, 1], red green blue, painted on in place. Points are float64
+(n, 2), px, pixel centres at integers. A mask holds its region of interest; nothing outside the region is touched.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Array = np.ndarray
 
 
 class Mask(NamedTuple):
-    """Coverage in [0, 1] of the region of interest ``at`` of a canvas."""
+    """Coverage in [0, 1] of the region of interest `at` of a canvas."""
 
     value: Array  #: (rows, columns) of the region
     at: tuple[slice, slice]
@@ -27,11 +27,11 @@ SUB = 8  # strips a pixel
 
 
 def fill(outline: Array, size: tuple[int, int], soft: float = 0.0) -> Mask:
-    """The share of every pixel inside of a closed polygon (n, 2), or of any of (k, n, 2); blurred by ``soft`` px.
+    """The share of every pixel inside a closed polygon (n, 2), or inside any of (k, n, 2); blurred by `soft` px.
 
-    By Green's theorem: where a piece of outline climbs by dy at x, dy is added to all that lies right of x, and to
-    its own pixel the share that lies right of x; where it descends, taken away. Pieces end where strips of an eighth
-    of a pixel do, so x is known to that; areas are exact.
+    By Green's theorem: a piece of the outline that rises by dy at x adds dy to all pixels to the right of x, and to
+    its own pixel the share of it that lies to the right of x; one that descends subtracts the same. Pieces are cut at
+    every eighth of a pixel in y, where x is exact, so that areas are exact.
 
     >>> square = np.array([[0.5, 0.5], [2.5, 0.5], [2.5, 1.75], [0.5, 1.75]])
     >>> fill(square, (4, 4)).value[:3].tolist()
@@ -65,7 +65,7 @@ def fill(outline: Array, size: tuple[int, int], soft: float = 0.0) -> Mask:
 
 
 def _region(points: Array, size: tuple[int, int], soft: float) -> tuple[slice, slice]:
-    """The part of the canvas that a soft polygon can touch."""
+    """The part of the canvas that a blurred polygon can touch."""
     pad, (h, w) = 1.5 + 3 * soft, size
     (left, top), (right, bottom) = points.min(0).tolist(), points.max(0).tolist()
     y0, y1 = (int(min(max(v, 0), h)) for v in (top - pad, bottom + pad + 1))
@@ -74,7 +74,7 @@ def _region(points: Array, size: tuple[int, int], soft: float) -> tuple[slice, s
 
 
 def stroke(line: Array, width: float | Array, size: tuple[int, int], soft: float = 0.0) -> Mask:
-    """A brush stroke along an open line (n, 2), or along each of (k, n, 2); ``width`` px, one for all or one a point.
+    """A brush stroke along an open line (n, 2), or along each of (k, n, 2); `width` px, one for all points or one each.
 
     >>> round(float(stroke(np.array([[1.0, 2.0], [6.0, 2.0]]), 0.5, (5, 8)).value.sum()), 3)
     2.5
@@ -83,7 +83,7 @@ def stroke(line: Array, width: float | Array, size: tuple[int, int], soft: float
 
 
 def band(line: Array, width: float | Array) -> Array:
-    """The outline of a band of a given full width along an open line, or along each of many."""
+    """The outline of a band of the given full width along an open line, or along each of several lines."""
     along = np.concatenate([line[..., 1:, :], line[..., -1:, :]], -2)
     along[..., 1:, :] -= line[..., :-1, :]
     along[..., 0, :] -= line[..., 0, :]
@@ -101,23 +101,24 @@ class Canvas:
         self.image[:] = colour
 
     def copy(self) -> Canvas:
+        """An independent copy of the canvas."""
         return Canvas(self.size, self.image)
 
     def paint(self, mask: Mask, colour: Array, alpha: float = 1.0) -> None:
-        """Lay ``colour`` (3,) or (h, w, 3) over what is there."""
+        """Blend `colour` (3,) or (h, w, 3) over the picture."""
         here = self.image[mask.at]
         colour = np.asarray(colour, np.float32)
         colour = colour[mask.at] if colour.ndim == 3 else colour
         here += (mask.value * np.float32(alpha))[..., None] * (colour - here)
 
     def tint(self, mask: Mask, factor: float | Array, alpha: float = 1.0) -> None:
-        """Multiply what is there by ``factor`` (3,) or a number: a shadow, a blush."""
+        """Multiply the picture by `factor` (3,) or a number: a shadow, a blush."""
         factor = np.broadcast_to(np.asarray(factor, np.float32), 3)
         self.image[mask.at] *= 1 + (mask.value * np.float32(alpha))[..., None] * (factor - 1)
 
 
 def within(mask: Mask, other: Mask) -> Mask:
-    """The part of ``mask`` that lies inside ``other``, which covers its whole canvas or more than ``mask``."""
+    """The part of `mask` inside `other`; `other` covers the whole canvas or at least the region of `mask`."""
     (rows, columns), (r, c) = mask.at, other.at
     low, high = (
         (max(rows.start, r.start), max(columns.start, c.start)),
@@ -132,7 +133,7 @@ def _inside(at: tuple[slice, slice], frame: tuple[slice, slice]) -> tuple[slice,
 
 
 def joined(masks: list[Mask]) -> Mask:
-    """What any of the masks covers."""
+    """The union of several masks, on the smallest region."""
     at = tuple(slice(min(m.at[i].start for m in masks), max(m.at[i].stop for m in masks)) for i in (0, 1))
     whole = np.zeros(tuple(s.stop - s.start for s in at), np.float32)
     for mask in masks:
@@ -142,7 +143,7 @@ def joined(masks: list[Mask]) -> Mask:
 
 
 def union(masks: list[Mask], size: tuple[int, int]) -> Array:
-    """What any of the masks covers, on the whole canvas."""
+    """The union of several masks, on the whole canvas."""
     whole = np.zeros(size, np.float32)
     for mask in masks:
         np.maximum(whole[mask.at], mask.value, out=whole[mask.at])
@@ -150,7 +151,7 @@ def union(masks: list[Mask], size: tuple[int, int]) -> Array:
 
 
 def blob(centre: Array, axes: Array, size: tuple[int, int]) -> Mask:
-    """exp(-|u|^2), where u are the coordinates along two vectors (2, 2), px, one a row: a soft spot."""
+    """A soft spot exp(-|u|^2), where u are the coordinates along two vectors (2, 2), px, one a row."""
     h, w = size
     reach = 2.3 * np.abs(axes).sum(0)
     x0, y0 = np.clip(np.floor(centre - reach).astype(int), 0, (w, h))
@@ -162,7 +163,7 @@ def blob(centre: Array, axes: Array, size: tuple[int, int]) -> Mask:
 
 
 def blur(image: Array, sigma: float) -> Array:
-    """A Gaussian of ``sigma`` px."""
+    """Blur by a Gaussian with a standard deviation of `sigma` px."""
     cv2 = _checks.optional("cv2")
 
     if sigma < 0.1 or image.size == 0:
@@ -171,7 +172,7 @@ def blur(image: Array, sigma: float) -> Array:
 
 
 def resize(image: Array, size: tuple[int, int], smooth: bool = True) -> Array:
-    """The same picture on another lattice."""
+    """Resample the picture to another size."""
     cv2 = _checks.optional("cv2")
 
     if image.shape[:2] == size:
@@ -182,7 +183,7 @@ def resize(image: Array, size: tuple[int, int], smooth: bool = True) -> Array:
 
 
 def noise(rng: np.random.Generator, cells: float, size: tuple[int, int]) -> Array:
-    """Smooth noise of unit variance with ``cells`` bumps across the canvas, whatever the canvas' size."""
+    """Smooth noise of unit variance with `cells` bumps across the canvas, for every size of the canvas."""
     n = max(round(cells), 2)
     lattice = rng.standard_normal((n, n), dtype=np.float32)
     return resize(lattice, size)
@@ -203,7 +204,7 @@ SQUARE = np.array([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
 
 
 def turned(angle: float, radius: float) -> Array:
-    """Two axes at right angles, one a row, of length ``radius``."""
+    """Two orthogonal axes, one a row, of length `radius`."""
     c, s = radius * np.cos(angle), radius * np.sin(angle)
     return np.array([[c, s], [-s, c]])
 
@@ -214,7 +215,7 @@ def pebble(rng: np.random.Generator, axes: Array, wobble: float) -> Array:
 
 
 def smooth(points: Array, closed: bool = True, per: int = 6) -> Array:
-    """The Catmull-Rom curve through points (..., n, 2), ``per`` samples a piece."""
+    """The Catmull-Rom curve through points (..., n, 2), with `per` samples a segment."""
     return _catmull_rom(points.shape[-2], closed, per) @ points
 
 

@@ -1,6 +1,6 @@
-"""A sketch: the curves, each sought with several loose strokes, and hatching where the light is low.
+"""A sketch: the curves, each drawn with several loose strokes, and hatching where the light is low.
 
-In ink on light paper, or in chalk on dark paper, where the light itself is hatched.
+Ink on light paper, or chalk on dark paper, where the lit parts are hatched.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ WIDTHS = {
 
 
 def line(face: geometry.Face3D, look: Look, size: int) -> Painting:
-    """Ink or chalk on paper."""
+    """Paint a face in ink or chalk on paper."""
     sitter, rng = Sitter(face, (size, size)), look.rng("line")
     light_on_dark = rng.random() < 0.45
     ink = linear(0.05 + 0.3 * rng.random(3) * (rng.random() < 0.5))
@@ -58,7 +58,7 @@ def line(face: geometry.Face3D, look: Look, size: int) -> Painting:
 
 
 def _draw(paper: Canvas, sitter: Sitter, curve: Array, ink: Array, width: float, rng: np.random.Generator) -> None:
-    """A line that begins and ends thin, and two fainter ones that miss it by a little."""
+    """Draw a line that begins and ends thin, and two fainter ones slightly off it."""
     t = np.linspace(0, 1, len(curve))
     swell = width * sitter.unit * (0.35 + 0.65 * np.sin(np.pi * t))
     paper.paint(canvas.stroke(curve, swell, sitter.size), ink)
@@ -68,7 +68,7 @@ def _draw(paper: Canvas, sitter: Sitter, curve: Array, ink: Array, width: float,
 
 
 def _guides(paper: Canvas, sitter: Sitter, ink: Array) -> None:
-    """What a draughtsman begins with: the middle of the face, the lines of eyes and mouth, an egg."""
+    """Construction lines: the middle of the face, the lines of eyes and mouth, an oval."""
     z = np.linspace(-1, 1, 17)
     ways = [np.stack([0 * z, 0.25 + 1.2 * z, 0.25 - 0.35 * z**2], 1)]
     ways += [np.stack([0.72 * z, 0 * z + y, 0.2 - 0.5 * z**2], 1) for y in (0.0, 0.82)]
@@ -94,8 +94,9 @@ def _features(paper: Canvas, sitter: Sitter, ink: Array, rng: np.random.Generato
 
 
 def _hatch(paper: Canvas, sitter: Sitter, look: Look, ink: Array, bright: bool) -> None:
-    """Slanted strokes where the light on the relief falls below its median, crossed where it is lowest; with chalk
-    where it rises above."""
+    """Slanted strokes where the light on the relief is below its median, crossed where it is lowest; with chalk where
+    it is above the median.
+    """
     size, unit = sitter.size, sitter.unit
     on_face, _ = light.on_sitter(sitter, look)
     lit = on_face.light.mean(-1)
@@ -110,7 +111,7 @@ def _hatch(paper: Canvas, sitter: Sitter, look: Look, ink: Array, bright: bool) 
 
 
 def _strands(paper: Canvas, mask: Mask, hair: Hair, ink: Array) -> None:
-    """Hair as the dark half of its strands, within an outline."""
+    """Draw hair as the dark half of its strands, within an outline."""
     if hair.style == "bald":
         return
     dark = np.clip(0.35 + 0.9 * hair.strands[mask.at], 0, 0.9)

@@ -13,7 +13,7 @@ IRISES = linear([[0.28, 0.17, 0.10], [0.38, 0.25, 0.15], [0.45, 0.40, 0.24], [0.
 
 
 def eyes(paper: Canvas, sitter: Sitter, look: Look) -> None:
-    """Sockets, balls, lids. The edges of lids and irises are painted where the curves are."""
+    """Paint sockets, eyeballs and lids. The edges of lids and irises lie on the curves."""
     rng = look.rng("eyes")
     _sockets(paper, sitter, look, any_colour(rng))
     _balls(paper, sitter, IRISES[rng.integers(len(IRISES))] * rng.uniform(0.6, 1.2), rng.uniform(0.6, 1.15))
@@ -21,7 +21,7 @@ def eyes(paper: Canvas, sitter: Sitter, look: Look) -> None:
 
 
 def _sockets(paper: Canvas, sitter: Sitter, look: Look, shadow: Array) -> None:
-    """Darker than the face; coloured by make-up."""
+    """Paint the sockets, darker than the face; make-up colours them."""
     lens = sitter.lenses("eye")
     middle = lens.mean(1, keepdims=True)
     mask = canvas.fill(middle + 1.3 * (lens - middle) - 0.04 * sitter.down, sitter.size, 0.04 * sitter.unit)
@@ -31,7 +31,7 @@ def _sockets(paper: Canvas, sitter: Sitter, look: Look, shadow: Array) -> None:
 
 
 def _balls(paper: Canvas, sitter: Sitter, iris: Array, white: float) -> None:
-    """White, iris with a dark rim, pupil; all in the shade of the upper lid."""
+    """Paint the white, the iris with a dark rim, and the pupil, all in the shade of the upper lid."""
     size, unit = sitter.size, sitter.unit
     opening = canvas.fill(sitter.lenses("eye"), size, 0.004 * unit)
     paper.paint(opening, white * linear([0.80, 0.76, 0.73]))
@@ -45,7 +45,9 @@ def _balls(paper: Canvas, sitter: Sitter, iris: Array, white: float) -> None:
 
 
 def _lids(paper: Canvas, sitter: Sitter, look: Look, rng: np.random.Generator) -> None:
-    """A fold, a dark line above the upper lid's edge, a fainter one below the lower's, lashes at times."""
+    """Paint a fold, a dark line above the edge of the upper lid, a fainter one below the lower lid,
+    sometimes lashes.
+    """
     size, unit, up = sitter.size, sitter.unit, -sitter.down
     upper, lower = sitter.pair("eye_upper"), sitter.pair("eye_lower")
     taper = np.sin(np.linspace(0.15, np.pi - 0.15, upper.shape[1]))
@@ -67,7 +69,7 @@ def _lids(paper: Canvas, sitter: Sitter, look: Look, rng: np.random.Generator) -
 
 
 def highlights(paper: Canvas, sitter: Sitter, look: Look) -> None:
-    """The lamp mirrored in the corneas; painted after the light."""
+    """Paint the reflection of the lamp in the corneas, after the light."""
     size, unit, rng = sitter.size, sitter.unit, look.rng("highlights")
     strength, radius = rng.uniform(0.1, 0.7), rng.uniform(0.008, 0.015)
     spots = sitter.pair("iris")[:, :-1].mean(1, keepdims=True) + 0.035 * unit * look.light.direction[:2]
@@ -77,7 +79,7 @@ def highlights(paper: Canvas, sitter: Sitter, look: Look) -> None:
 
 
 def brows(paper: Canvas, sitter: Sitter, look: Look) -> None:
-    """A soft band between the curves, and in it hairs that lie outwards."""
+    """Paint a soft band between the curves, and in it hairs that point outwards."""
     rng, size, unit = look.rng("brows"), sitter.size, sitter.unit
     colour = np.minimum(look.hair * rng.uniform(0.3, 0.8), rng.uniform(0.25, 0.6) * look.skin)
     dense, soft, slant = rng.uniform(0.45, 1), rng.uniform(0.008, 0.022) * unit, rng.uniform(0.9, 2.7)

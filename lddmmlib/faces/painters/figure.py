@@ -1,4 +1,4 @@
-"""Ears, neck, clothes: what stands around the face."""
+"""Ears, neck and clothes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lddmmlib.faces.painters.sitter import Sitter
 
 
 def clothes_outline(sitter: Sitter, look: Look) -> Array:
-    """Shoulders and a neckline, round or pointed; upright however the head turns."""
+    """The outline of shoulders and a round or pointed neckline; upright for every rotation of the head."""
     rng = look.rng("clothes")
     left, right = sitter.neck[8], sitter.neck[9]
     half, slope = max(float(np.linalg.norm(right - left)) / 2 / sitter.unit, 0.3), rng.uniform(0.2, 0.7)
@@ -23,7 +23,7 @@ def clothes_outline(sitter: Sitter, look: Look) -> Array:
 
 
 def paint(picture: Canvas, skin: Array, light: Array, sitter: Sitter, look: Look) -> None:
-    """The neck in its lit skin, and clothes."""
+    """Paint the neck in its lit skin, and clothes."""
     soft = 0.01 * sitter.unit
     picture.paint(canvas.fill(sitter.neck, sitter.size, soft), skin)
     rng, cells = look.rng("cloth"), sitter.size[0] / sitter.unit
@@ -33,7 +33,7 @@ def paint(picture: Canvas, skin: Array, light: Array, sitter: Sitter, look: Look
 
 
 def ears(paper: Canvas, sitter: Sitter, look: Look) -> None:
-    """Their colour and the hollow in them; the form comes with the light."""
+    """Paint the colour of the ears and the hollow in them; their form comes from the light."""
     size, unit, rng = sitter.size, sitter.unit, look.rng("ears")
     red, hollow = rng.uniform(0.75, 0.95), rng.uniform(0.3, 0.9)
     rims = np.stack([sitter[side + "_ear"] for side in ("left", "right") if sitter.near(side)])

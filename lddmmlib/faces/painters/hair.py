@@ -1,4 +1,6 @@
-"""Hair: a cap on the skull, a fringe, locks at the sides; its strands follow its outline and take the one light."""
+"""Hair: a cap on the skull, a fringe, locks at the sides; its strands follow the outline and are lit by the
+same lamp.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ CENTRE = np.array([0.0, -0.33, -0.72])  # of the skull, head frame
 
 
 class Hair:
-    """One head of hair: where it lies behind and before the face, and its colour there."""
+    """The hair of one head: its shape behind and before the face, and its colour."""
 
     def __init__(self, sitter: Sitter, look: Look) -> None:
         rng = look.rng("hair")
@@ -33,7 +35,7 @@ class Hair:
         self.cap = sitter.scalp(self.thick)
 
     def _ball(self) -> tuple[Array, Array]:
-        """x (1, w) and y (h, 1) from the skull's centre along the picture, in eye-corner distances."""
+        """Coordinates x (1, w) and y (h, 1) from the centre of the skull in the image, in eye-corner distances."""
         h, w = self.sitter.size
         x0, y0 = self.sitter.at(CENTRE)
         x, y = np.arange(w, dtype=np.float32) - x0, np.arange(h, dtype=np.float32)[:, None] - y0
@@ -41,7 +43,7 @@ class Hair:
 
     @cached_property
     def strands(self) -> Array:
-        """(h, w), mean 0: noise that is long along the strands. Above, they spread from the crown; below, they hang."""
+        """Noise (h, w) of mean 0, elongated along the strands, which radiate from the crown and hang down below it."""
         cv2 = _checks.optional("cv2")
 
         rng, size = self.look.rng("strands"), self.sitter.size
@@ -58,7 +60,7 @@ class Hair:
 
     @cached_property
     def colour(self) -> Array:
-        """(h, w, 3): strands lit as a ball is, with a gloss that they break up."""
+        """The colour (h, w, 3): strands lit as a ball is, with a gloss that they break up."""
         rng, light = self.look.rng("gloss"), self.look.light
         x, y = (v / 1.15 for v in self._ball())
         r2 = x * x + y * y
@@ -82,7 +84,7 @@ class Hair:
         return Mask(np.clip((edge - 0.5) * 2.2 + 0.5, 0, 1), mask.at)
 
     def behind(self, picture: Canvas) -> None:
-        """The cap, and what hangs down behind the neck."""
+        """Paint the cap, and the hair that hangs down behind the neck."""
         if self.style == "bald":
             return
         picture.paint(self._ragged(self._fill(self.cap)), 0.8 * self.colour)
@@ -92,14 +94,14 @@ class Hair:
             picture.paint(self._ragged(self._fill(canvas.smooth(self.sitter.at(curtain)))), 0.7 * self.colour)
 
     def before(self, picture: Canvas) -> list[Mask]:
-        """What lies over the forehead and down the sides."""
+        """Paint the hair over the forehead and down the sides."""
         front = self.front()
         for mask in front:
             picture.paint(mask, self.colour)
         return front
 
     def front(self) -> list[Mask]:
-        """Its masks."""
+        """The masks of the hair before the face."""
         if self.style == "bald":
             return []
         masks = [canvas.within(self._fill(self._above_hairline()), self._fill(self.cap))]
@@ -108,7 +110,9 @@ class Hair:
         return [self._ragged(mask) for mask in masks]
 
     def _above_hairline(self) -> Array:
-        """From the fringe, on the near side on over the ear and down to the nape, out of the picture and around."""
+        """An outline along the fringe, on the near side over the ear down to the nape, then around outside
+        the image.
+        """
         s = self.sitter
         x = np.linspace(-1, 1, len(s["hairline"]))
         drop = self.fringe * (0.5 + np.abs(x - self.parting)) * (1 - x**4)
@@ -119,7 +123,7 @@ class Hair:
         return np.concatenate([line, [line[-1] + out, line[-1] + out + up, line[0] - out + up, line[0] - out]])
 
     def _behind_ear(self, side: str) -> Array:
-        """From the top of an ear around it to the nape."""
+        """A line from the top of an ear around it to the nape."""
         s, ear = self.sitter, self.sitter[side + "_ear"]
         top, middle, lobe = ear[0], ear[8], ear[-1]
         return np.stack(

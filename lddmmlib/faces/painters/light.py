@@ -1,6 +1,6 @@
-"""One consistent light on a height field: of all that a painter can do, what teaches a landmarker most.
+"""Consistent light on a height field: of everything that a painter can do, this helps a landmarker to learn the most.
 
-Everything that belongs to the sitter is lit here, by the same lamp and the same light from everywhere.
+Everything that belongs to the sitter is lit here, by the same lamp and the same ambient light.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from lddmmlib.faces.painters.canvas import Array
 from lddmmlib.faces.painters.look import Light, Look
 from lddmmlib.faces.painters.sitter import Sitter
 
-# Light creeps under skin before it comes out again, red the farthest: so far does it reach beyond the terminator.
+# Light scatters under the skin, red the farthest: the distance that it reaches beyond the terminator.
 WRAP = np.array([0.3, 0.15, 0.1], np.float32)
-STEPS = (0.06, 0.1, 0.16, 0.24, 0.36, 0.54, 0.8)  # towards the lamp, where something may stand in the way
+STEPS = (0.06, 0.1, 0.16, 0.24, 0.36, 0.54, 0.8)  # towards the lamp, where an occluder may be
 
 
 class Shading(NamedTuple):
-    """What falls on a surface, and what it sends back without a colour of its own: both (h, w, 3), linear."""
+    """The light on a surface, and its colourless reflection (gloss): both (h, w, 3), linear."""
 
     light: Array
     gloss: Array
 
 
 def on_sitter(sitter: Sitter, look: Look) -> tuple[Shading, Array]:
-    """The light on the head, and that on neck and clothes, at the canvas' resolution."""
+    """The shading of the head, and that of neck and clothes, at the resolution of the canvas."""
     lattice, rng = relief.Lattice(sitter), look.rng("gloss of the skin")
     gloss, exponent = rng.choice([0.01, 0.04, 0.09]), rng.uniform(12, 45)
     head = relief.head(sitter, lattice, look)
@@ -39,11 +39,11 @@ def on_sitter(sitter: Sitter, look: Look) -> tuple[Shading, Array]:
 
 
 def shade(height: Array, light: Light, unit: float, gloss: float, exponent: float) -> Shading:
-    """Lambert with a soft terminator, cast shadows, light from everywhere less what stands around, and a highlight:
+    """Shade a height field: Lambert with a soft terminator, cast shadows, occluded ambient light, and a highlight:
 
         light = ambient · sky + lamp · max(n·l + w, 0) / (1 + w) · open,    gloss = g · lamp · (n·h)^e · open,
 
-    n the surface's normal, l towards the lamp, h half way to the camera. height: eye-corner distances; unit: cells
+    n the normal of the surface, l towards the lamp, h half way to the camera. height: eye-corner distances; unit: cells
     per eye-corner distance.
     """
     h = height * np.float32(unit)
@@ -58,7 +58,7 @@ def shade(height: Array, light: Light, unit: float, gloss: float, exponent: floa
 
 
 def _normals(h: Array) -> Array:
-    """(-dh/dx, -dh/dy, 1), normalised."""
+    """The unit normals, (-dh/dx, -dh/dy, 1) normalised."""
     cv2 = _checks.optional("cv2")
 
     slopes = [cv2.Sobel(h, cv2.CV_32F, dx, 1 - dx, scale=-1 / 8, borderType=cv2.BORDER_REPLICATE) for dx in (1, 0)]
@@ -67,13 +67,13 @@ def _normals(h: Array) -> Array:
 
 
 def _sky(h: Array, down: Array, unit: float) -> Array:
-    """How much light from everywhere reaches a cell: less in hollows, more on what looks up."""
+    """The share of the ambient light that reaches a cell: less in hollows, more on surfaces that face upwards."""
     hollow = 1.6 * (canvas.blur(h, 0.25 * unit) - h) + 0.8 * (canvas.blur(h, 0.08 * unit) - h)
     return np.clip(1 - hollow / np.float32(unit), 0.25, 1.3) * (0.75 - 0.25 * down)
 
 
 def _open(h: Array, light: Light, unit: float) -> Array:
-    """How much of the lamp a cell sees: does anything on the way to it stand above the ray?"""
+    """The share of the lamp that a cell sees: less where the surface rises above the ray to the lamp."""
     cv2 = _checks.optional("cv2")
 
     x, y, z = light.direction

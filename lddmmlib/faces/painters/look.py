@@ -1,8 +1,9 @@
-"""How a face looks, apart from its geometry: colours, light, camera, and a seed for all the small things.
+"""The appearance of a face apart from its geometry: colours, light, camera, and a seed for all the details.
 
-What other modules must know (attributes, tests, a reader who turns the light) is a named number here. What nobody
-asks for, such as the shape of a collar, each painter draws from its own stream, `Look.rng`: streams depend on the
-seed and the part's name alone, so the parts do not disturb each other and a video keeps its look from frame to frame.
+A value that other modules need (for attributes, tests, or a reader who moves the lamp) is a named number here. Details
+that nobody else needs, such as the shape of a collar, are drawn by each painter from a random stream of its own,
+`Look.rng`: a stream depends on the seed and the name of the part only, so parts do not affect each other and a video
+keeps its look from frame to frame.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from lddmmlib.faces.painters.canvas import Array
 
 @dataclass(frozen=True)
 class Light:
-    """One lamp and the light from everywhere, both linear red green blue; and how sharp the lamp's shadows are."""
+    """One lamp and the ambient light, both linear red green blue; and the sharpness of the lamp's shadows."""
 
     direction: Array  #: unit vector towards the lamp, camera frame (x right, y down, z to the camera)
     lamp: Array
@@ -27,7 +28,7 @@ class Light:
 
 @dataclass(frozen=True)
 class Camera:
-    """What happens between the scene and the pixels."""
+    """The parameters of the camera."""
 
     exposure: float  #: mean level of the face, 0 to 1
     blur: float  #: standard deviation, in eye-corner distances
@@ -57,12 +58,16 @@ class Look:
     camera: Camera
 
     def rng(self, part: str) -> np.random.Generator:
-        """The stream of one part of the picture."""
+        """The random stream of one part of the picture."""
         return np.random.default_rng([*self.seed, zlib.crc32(part.encode())])
 
 
 def sample(seed: tuple[int, ...], wild: bool) -> Look:
-    """A random look: ``wild`` as in snapshots, else as in a studio.
+    """Sample a random look.
+
+    Args:
+        seed: integers that determine the look.
+        wild: whether to sample as in snapshots instead of as in a studio.
 
     >>> sample((0,), wild=False).occluders
     0
@@ -89,12 +94,12 @@ def sample(seed: tuple[int, ...], wild: bool) -> Look:
 
 
 def linear(levels: object) -> Array:
-    """Display levels in [0, 1] -> linear light (a plain gamma of 2.2)."""
+    """Convert display levels in [0, 1] to linear light (a plain gamma of 2.2)."""
     return np.asarray(levels, float) ** 2.2
 
 
 def skin_and_hair(rng: np.random.Generator) -> tuple[Array, Array]:
-    """Skin between the lightest and the darkest by a share of melanin; hair by the absorption of two pigments."""
+    """Sample a skin colour by its share of melanin, and a hair colour by the absorption of two pigments."""
     melanin, blood = rng.beta(0.9, 1.6), rng.uniform(-1, 1)
     light, dark = linear([0.94, 0.77, 0.66]), linear([0.30, 0.18, 0.12])
     skin = light ** (1 - melanin) * dark**melanin * np.exp(blood * np.array([0.05, -0.06, -0.08]))
@@ -110,7 +115,7 @@ def skin_and_hair(rng: np.random.Generator) -> tuple[Array, Array]:
 
 
 def any_colour(rng: np.random.Generator) -> Array:
-    """Of things: a third gray, a third muted, a third brown, some vivid."""
+    """Sample the colour of an object: a third gray, a third muted, a third brown, some vivid."""
     kind, value = rng.random(), rng.uniform(0.05, 1)
     if kind < 0.3:
         chroma = 0.05

@@ -11,7 +11,7 @@ from lddmmlib.faces.painters.sitter import Sitter
 
 
 def mouth(paper: Canvas, sitter: Sitter, look: Look) -> None:
-    """Lips, corners, then what is inside: both edges of each lip are where the curves are."""
+    """Paint lips, corners, then the inside of the mouth: both edges of each lip lie on the curves."""
     rng, size, unit = look.rng("mouth"), sitter.size, sitter.unit
     colour, alpha, soft = _colour(rng, look), max(rng.uniform(0.45, 1), look.makeup), rng.uniform(0.004, 0.01)
     for lip, shade in (("upper", 0.8), ("lower", 1.15)):
@@ -23,7 +23,7 @@ def mouth(paper: Canvas, sitter: Sitter, look: Look) -> None:
 
 
 def _colour(rng: np.random.Generator, look: Look) -> Array:
-    """Redder than the skin; a lipstick, mostly red too."""
+    """Sample the colour of the lips: redder than the skin, or that of a lipstick."""
     rose = look.skin * np.array([0.95, 0.55, 0.58]) * rng.uniform(0.75, 1.1)
     reds, any_ = linear(np.array([0.62, 0.14, 0.2]) + 0.14 * rng.uniform(-1, 1, 3)), 0.3 * rng.random(3)
     stick = reds if rng.random() < 0.8 else any_
@@ -31,7 +31,7 @@ def _colour(rng: np.random.Generator, look: Look) -> Array:
 
 
 def _opening(sitter: Sitter) -> float:
-    """How far the lips are apart, in eye-corner distances."""
+    """The distance between the lips, in eye-corner distances."""
     return float(np.linalg.norm(sitter["inner_lip_upper"][8] - sitter["inner_lip_lower"][8])) / sitter.unit
 
 

@@ -1,4 +1,4 @@
-"""A photograph: the order of its layers."""
+"""A photograph: its layers, in order."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from lddmmlib.faces.painters.sitter import Sitter
 
 
 class Painting(NamedTuple):
-    """A picture, and what in it stands before the face."""
+    """A picture, and a mask of the parts that hide the face."""
 
     image: Array  #: (h, w, 3), red green blue, levels in [0, 1]
     hidden: Array  #: (h, w), 0 to 1
     occluded: float  #: the share of the face that is hidden
 
 
-# Where hands set their points: a little above the edges, as measured on photographs (`experiments.yardstick`).
+# Annotators place points slightly above the edges, as measured on photographs (`experiments.yardstick`).
 LOWERED = {"brow": 0.035, "eye": 0.027, "iris": 0.027, "pupil": 0.027, "lip": 0.032}  # eye-corner distances
 
 
 def photo(face: geometry.Face3D, look: Look, size: int) -> Painting:
-    """Paint what is behind the face, the face, the light on it, what is before it; then take the picture."""
+    """Paint the background, the face, the light on it and the occluders; then develop the picture."""
     sitter = Sitter(face, (size, size), LOWERED)
     picture = background(sitter.size, look)
     if look.neighbour == "behind":
@@ -43,7 +43,9 @@ def photo(face: geometry.Face3D, look: Look, size: int) -> Painting:
 
 
 def person(picture: Canvas, sitter: Sitter, look: Look) -> tuple[Mask, list[Mask]]:
-    """Somebody, from the hair behind to the glasses: where the head is, and what hides parts of it."""
+    """Paint a person, from the hair behind the head to the glasses. Returns the masks of the head and of
+    its occluders.
+    """
     hair, (on_face, on_body) = Hair(sitter, look), light.on_sitter(sitter, look)
     hair.behind(picture)
     bare = skin.skin(sitter, look)
@@ -59,7 +61,7 @@ def person(picture: Canvas, sitter: Sitter, look: Look) -> tuple[Mask, list[Mask
 
 
 def neighbour(picture: Canvas, sitter: Sitter, look: Look) -> Mask:
-    """Somebody else beside the sitter, in the same light. Returns where."""
+    """Paint another person beside the sitter, in the same light. Returns the mask."""
     rng, old = look.rng("neighbour"), picture.image.copy()
     near = look.neighbour == "before"
     shift = np.array([rng.choice([-1, 1]) * rng.uniform(1.35, 2.3), rng.uniform(-0.5, 0.7) + 0.5 * near])
@@ -75,14 +77,14 @@ def neighbour(picture: Canvas, sitter: Sitter, look: Look) -> Mask:
 
 
 def occluded(sitter: Sitter, hidden: Array) -> float:
-    """The share of the face, from jaw to brows, that ``hidden`` (h, w) covers."""
+    """The share of the face, from jaw to brows, that `hidden` (h, w) covers."""
     brows = sitter["right_brow_upper"][::-1], sitter["left_brow_upper"][::-1]
     face = canvas.fill(np.concatenate([sitter["jaw"], *brows]), sitter.size)
     return float((face.value * hidden[face.at]).sum() / (face.value.sum() + 1e-9))
 
 
 def colours(bare: Canvas, sitter: Sitter, look: Look) -> Canvas:
-    """The colours of the face, without light."""
+    """Paint the colours of the face, without light."""
     paper = bare.copy()
     skin.nose(paper, sitter, look)
     skin.creases(paper, sitter, look)

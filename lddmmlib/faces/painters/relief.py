@@ -1,8 +1,8 @@
-"""Height fields of a sitter: how far each place stands out towards the camera, in eye-corner distances.
+"""Height fields of a sitter: the elevation of each point towards the camera, in eye-corner distances.
 
-They lie on a square lattice of `LATTICE` cells a side that covers the canvas whatever its size, so that a picture's
-light does not depend on its resolution. The head has a field of its own, continued beyond its edge: where the chin
-ends before the neck, neither takes part in the other's slopes, and the edge stays sharp.
+They lie on a square lattice of `LATTICE` cells a side that covers the canvas at every size, so that the light in a
+picture does not depend on its resolution. The head has a field of its own, continued beyond its edge: where the chin
+ends before the neck, neither contributes to the slopes of the other, and the edge stays sharp.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ HOLES = ("left_eye", "right_eye", "inner_lip")
 
 
 class Relief(NamedTuple):
-    """A height field, and the share of each cell that the thing itself fills."""
+    """A height field, and the share of each cell that the object fills."""
 
     height: Array
     inside: Array
 
 
 class Lattice:
-    """The lattice under a canvas: the sitter in cells."""
+    """The lattice under a canvas: the sitter in units of cells."""
 
     def __init__(self, sitter: Sitter) -> None:
         self.share = LATTICE / sitter.size[0]
@@ -39,19 +39,19 @@ class Lattice:
         self.vertices, self.triangles = self.cells(sitter.surface[0]), sitter.surface[1]
 
     def cells(self, points: Array) -> Array:
-        """Canvas px -> cells; a third coordinate is scaled alone."""
+        """Convert canvas px to cells; a third coordinate is scaled only."""
         out = points * self.share
         out[..., :2] += (self.share - 1) / 2
         return out
 
     def depth(self, *regions: str) -> tuple[Array, Array]:
-        """z of some regions of the mesh in eye-corner distances, 0 where there are none, and whether there are."""
+        """The z of some regions of the mesh in eye-corner distances, 0 where there are none, and a mask of them."""
         z = rasterise(self.vertices, self.triangles[_triangles(regions)], LATTICE) / self.unit
         seen = np.isfinite(z)
         return np.where(seen, z, 0).astype(np.float32), seen.astype(np.float32)
 
     def spread(self, z: Array, seen: Array, sigma: float) -> tuple[Array, Array]:
-        """z continued into what is not seen, and how much is seen around; sigma in eye-corner distances."""
+        """Continue z into hidden cells; also the visible share around each cell. sigma in eye-corner distances."""
         share = canvas.blur(seen, sigma * self.unit)
         return canvas.blur(z * seen, sigma * self.unit) / np.maximum(share, 1e-3), share
 
@@ -62,7 +62,7 @@ def _triangles(regions: tuple[str, ...]) -> Array:
 
 
 def rasterise(vertices: Array, triangles: Array, cells: int) -> Array:
-    """The z of the foremost triangle that faces the camera at every cell (x and y in cells), -inf where none does."""
+    """The z of the foremost triangle that faces the camera in every cell (x and y in cells), -inf without one."""
     x, y, z = vertices.T
     a, b, c = triangles.T
     area = (x[b] - x[a]) * (y[c] - y[a]) - (y[b] - y[a]) * (x[c] - x[a])
@@ -77,7 +77,7 @@ def rasterise(vertices: Array, triangles: Array, cells: int) -> Array:
     )
     wide = np.maximum(x1 - x0, 0)
     count = wide * np.maximum(y1 - y0, 0)
-    f = np.repeat(np.arange(len(a)), count)  # every triangle, once a cell of its box
+    f = np.repeat(np.arange(len(a)), count)  # every triangle, once for each cell of its bounding box
     step = np.arange(len(f)) - np.repeat(np.cumsum(count) - count, count)
     column, row = x0[f] + step % wide[f], y0[f] + step // wide[f]
     a, b, c, area = a[f], b[f], c[f], area[f]
@@ -91,10 +91,10 @@ def rasterise(vertices: Array, triangles: Array, cells: int) -> Array:
 
 
 def head(sitter: Sitter, lattice: Lattice, look: Look) -> Relief:
-    """Head and ears, closed over eyes and mouth, continued beyond their edge."""
+    """The relief of head and ears, closed over eyes and mouth, continued beyond its edge."""
     z, seen = lattice.depth("skin", "back", "ear")
     holes = canvas.union([canvas.fill(lattice.cells(sitter.lens(name)), z.shape) for name in HOLES], z.shape)
-    seen *= holes < 0.02  # through them one sees what is not the face
+    seen *= holes < 0.02  # openings in the surface
     (fine, near), (close, _), (beyond, _) = (lattice.spread(z, seen, sigma) for sigma in (0.03, 0.12, 0.25))
     inside = np.maximum(near, holes)
     height = inside * (near * fine + (1 - near) * close) + (1 - inside) * (beyond - 0.5)
@@ -102,7 +102,7 @@ def head(sitter: Sitter, lattice: Lattice, look: Look) -> Relief:
 
 
 def body(sitter: Sitter, lattice: Lattice, look: Look, above: Relief) -> Array:
-    """Neck and clothes, with the head before them, whose shadow falls on them."""
+    """The relief of neck and clothes, and of the head before them, which casts a shadow on them."""
     (fine, near), (beyond, _) = (lattice.spread(*lattice.depth("neck"), sigma) for sigma in (0.04, 0.25))
     height = near * fine + (1 - near) * (beyond - 0.5)
     outline = lattice.cells(figure.clothes_outline(sitter, look))
@@ -115,7 +115,7 @@ def body(sitter: Sitter, lattice: Lattice, look: Look, above: Relief) -> Array:
 
 
 def _small_forms(sitter: Sitter, lattice: Lattice, rng: np.random.Generator) -> Array:
-    """Balls and sockets of the eyes, brow ridges, nose, chin, lips: a little more or less of each."""
+    """Elevations of eyeballs and sockets, brow ridges, nose, chin and lips, each of random strength."""
     out = np.zeros((LATTICE, LATTICE), np.float32)
     axes = lattice.share * np.stack([sitter.right, sitter.down])
 

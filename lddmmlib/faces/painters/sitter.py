@@ -1,4 +1,4 @@
-"""The face that sits for the painter: its posed curves and surface, in px of one canvas."""
+"""The sitter: the posed curves and the surface of a face, in px of one canvas."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _APART = ("jaw", "hairline", "left_iris", "right_iris", "left_pupil", "right_pup
 
 
 class Sitter:
-    """Curves by name and points of the head frame, seen from the camera.
+    """Curves by name and points of the head frame, as the camera sees them.
 
     size: (h, w) of the canvas. unit: px per eye-corner distance, the unit of all lengths in the painters.
-    lowered: {part of a curve's name: how far below its place it is painted, in units}.
-    right, down, forth: one eye-corner distance along the axes of the head, as seen, px.
+    lowered: from a part of a curve's name to the distance by which it is painted below its place, in units.
+    right, down, forth: one eye-corner distance along the axes of the head, in the image, px.
     """
 
     def __init__(self, face: geometry.Face3D, size: tuple[int, int], lowered: dict[str, float] | None = None) -> None:
@@ -38,15 +38,15 @@ class Sitter:
                 self.solid(name)[:, :2] += share * self.down
 
     def solid(self, name: str) -> Array:
-        """A curve as (k, 3), px, evenly in t: `geometry.curve`."""
+        """A curve (k, 3), px, at equally spaced t: `geometry.curve`."""
         return self._apart[name] if name in self._apart else self._linear[self._rows[name]]
 
     def __getitem__(self, name: str) -> Array:
-        """A curve as (k, 2), px."""
+        """A curve (k, 2), px."""
         return self.solid(name)[:, :2]
 
     def at(self, points: Array) -> Array:
-        """Points (..., 3) of the head frame (`faces.geometry.head`) -> px."""
+        """Project points (..., 3) of the head frame (`faces.geometry.head`) to px."""
         return geometry.to_camera(self.face, np.asarray(points, float))[..., :2]
 
     def lens(self, name: str) -> Array:
@@ -54,7 +54,7 @@ class Sitter:
         return np.concatenate([self[name + "_upper"], self[name + "_lower"][::-1]])
 
     def pair(self, name: str) -> Array:
-        """A curve of the left and of the right, (2, k, 2), px."""
+        """A curve of the left and of the right side, (2, k, 2), px."""
         return np.stack([self["left_" + name], self["right_" + name]])
 
     def lenses(self, name: str) -> Array:
@@ -62,7 +62,7 @@ class Sitter:
         return np.stack([self.lens("left_" + name), self.lens("right_" + name)])
 
     def near(self, side: str) -> bool:
-        """Whether this side of the head, with its ear, is turned to the camera or nearly so."""
+        """True if this side of the head, with its ear, faces the camera or nearly does."""
         return bool(self.face.rotation[2, 0] * (1 if side == "right" else -1) > -0.12)
 
     @cached_property
@@ -78,7 +78,7 @@ class Sitter:
 
     @cached_property
     def head(self) -> list[Array]:
-        """Closed outlines whose union is the head with its ears: what stands out of its outline is added."""
+        """Closed outlines whose union is the head with its ears."""
         parts = [self["nose_outline"], self["nose_bridge"]], [self.lens("outer_lip")]
         parts += tuple([self.lens(f"{side}_brow"), self.lens(f"{side}_eye")] for side in ("left", "right"))
         return [geometry.outline(self.face).numpy(), *(hull(np.concatenate(part)) for part in parts)]
@@ -92,7 +92,7 @@ class Sitter:
         return np.concatenate([left, right[::-1]])
 
     def scalp(self, thick: float) -> Array:
-        """The outline of the skull above the ears and the nape, ``thick`` times as large."""
+        """The outline of the skull above the ears and the nape, enlarged by the factor `thick`."""
         skull = self.surface[0][_scalp(), :2]
         middle = skull.mean(0)
         return hull(middle + thick * (skull - middle))
@@ -111,7 +111,7 @@ def _parameters(name: str) -> Array:
 
 @cache
 def _linear() -> tuple[Tensor, dict[str, slice]]:
-    """All other curves at once, as weights of the knots, and where each stands: one product instead of thirty."""
+    """All other curves as weights of the knots, and the slice of each: one product instead of thirty."""
     parts, rows, start = [], {}, 0
     for name in geometry.CURVES:
         if name not in _APART:
@@ -133,14 +133,14 @@ def _weights(name: str, t: Tensor) -> Tensor:
 
 @cache
 def _vertices(region: str) -> Array:
-    """The mesh's vertices of one of `surface.REGIONS`."""
+    """The vertices of the mesh in one of `surface.REGIONS`."""
     chosen = geometry.regions().numpy() == surface.REGIONS.index(region)
     return np.unique(surface.mesh().triangles.numpy()[chosen])
 
 
 @cache
 def _scalp() -> Array:
-    """The vertices that hair may cover: on the mean face above the eyes, and behind down to the nape."""
+    """The vertices that hair may cover: above the eyes on the mean face, and down to the nape behind."""
     vertices = geometry.mesh(geometry.Face3D())[0].numpy()
     head = np.union1d(_vertices("skin"), _vertices("back"))
     _, y, z = vertices[head].T

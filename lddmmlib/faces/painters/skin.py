@@ -11,7 +11,7 @@ from lddmmlib.faces.painters.sitter import Sitter
 
 
 def skin(sitter: Sitter, look: Look) -> Canvas:
-    """A canvas full of skin: spots large and small, red cheeks, nose and ears."""
+    """Paint a canvas of skin: large and small spots, red cheeks, nose and ears."""
     rng, size = look.rng("skin"), sitter.size
     paper = Canvas(size, look.skin)
     cells = size[0] / sitter.unit  # the canvas, in eye-corner distances
@@ -34,7 +34,7 @@ def skin(sitter: Sitter, look: Look) -> Canvas:
 
 
 def nose(paper: Canvas, sitter: Sitter, look: Look) -> None:
-    """The shade under the base, nostrils, the crease around the wings."""
+    """Paint the shade under the base, the nostrils, and the crease around the wings."""
     rng, size, unit = look.rng("nose"), sitter.size, sitter.unit
     line, right, down = sitter["nose_outline"], sitter.right, sitter.down
     shade, dark, crease = rng.uniform(0.3, 0.8), rng.uniform(0.5, 1), rng.uniform(0.2, 0.9)
@@ -51,7 +51,7 @@ def nose(paper: Canvas, sitter: Sitter, look: Look) -> None:
 
 
 def creases(paper: Canvas, sitter: Sitter, look: Look) -> None:
-    """Folds from the nose past the mouth, bags under the eyes, lines on the forehead: deeper with age and smile."""
+    """Paint folds beside the mouth, bags under the eyes, lines on the forehead: deeper with age and smile."""
     rng, size, unit = look.rng("creases"), sitter.size, sitter.unit
     age, smile, down = rng.random() ** 1.5, max(sitter.face.strength("smile"), 0), sitter.down
     wings, corners = sitter["nose_outline"][[10, 38]], sitter["outer_lip"][[0, -1]]
@@ -69,7 +69,7 @@ def creases(paper: Canvas, sitter: Sitter, look: Look) -> None:
 
 
 def _forehead(paper: Canvas, sitter: Sitter, rng: np.random.Generator, depth: float) -> None:
-    """One to three lines across."""
+    """Paint one to three lines across the forehead."""
     middle = (sitter["left_brow_upper"][12] + sitter["right_brow_upper"][4]) / 2
     heights = rng.uniform(0.15, 0.55, (rng.integers(1, 4), 1, 1))
     x, wobble = np.linspace(-0.45, 0.45, 9)[:, None], 0.02 * rng.standard_normal((len(heights), 9, 1))
@@ -79,7 +79,7 @@ def _forehead(paper: Canvas, sitter: Sitter, rng: np.random.Generator, depth: fl
 
 
 def beard(paper: Canvas, sitter: Sitter, look: Look) -> None:
-    """Full, round the mouth, or only above it; stubble where it is thin."""
+    """Paint a beard: full, around the mouth, or only above it; stubble where it is thin."""
     if look.beard == 0:
         return
     rng, size, unit = look.rng("beard"), sitter.size, sitter.unit

@@ -1,4 +1,4 @@
-"""What the head wears over skin and hair: hats, and masks over nose and mouth."""
+"""Hats, and masks over nose and mouth."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from lddmmlib.faces.painters.sitter import Sitter, hull
 
 MIDDLE, RADII = np.array([0.0, -0.75]), np.array([0.88, 0.86])  # of the head at the forehead: x and z, head frame
 FULL = np.linspace(-np.pi, np.pi, 49)
-PAPERS = linear([[0.62, 0.78, 0.86], [0.9, 0.92, 0.93], [0.1, 0.1, 0.11]])  # what most masks are made of
+PAPERS = linear([[0.62, 0.78, 0.86], [0.9, 0.92, 0.93], [0.1, 0.1, 0.11]])  # the usual colours of masks
 
 
 def mask(picture: Canvas, sitter: Sitter, look: Look, light: Array) -> list[Mask]:
-    """From the bridge of the nose under the chin, pleated, on loops about the ears. Returns what it hides."""
+    """Paint a mask from the bridge of the nose to below the chin, pleated, with loops about the ears.
+    Returns its mask.
+    """
     if not look.mask:
         return []
     rng, size, unit, jaw = look.rng("mask"), sitter.size, sitter.unit, sitter["jaw"]
@@ -41,9 +43,9 @@ def mask(picture: Canvas, sitter: Sitter, look: Look, light: Array) -> list[Mask
 
 
 def hat(picture: Canvas, sitter: Sitter, look: Look, light: Array) -> list[Mask]:
-    """Knitted, with a peak, or with a brim all around, whose shadow falls on the face. Returns what it hides.
+    """Paint a hat: knitted, with a peak, or with a brim all around, whose shadow falls on the face. Returns its mask.
 
-    None on a head thrown back: from below one would look into it.
+    There is none on a head tilted backwards, where the inside would be seen.
     """
     if not look.hat:
         return []
@@ -62,7 +64,7 @@ def hat(picture: Canvas, sitter: Sitter, look: Look, light: Array) -> list[Mask]
     brim = np.concatenate([inner, outer[::-1]])
     fall = (0.2 - 0.1 * look.light.direction[1]) * sitter.down - 0.2 * look.light.direction[0] * sitter.right
     picture.tint(canvas.fill(brim + fall, size, 0.06 * sitter.unit), 0.45, rng.random())
-    if kind == "brim":  # what of it lies behind
+    if kind == "brim":  # its rear part
         picture.paint(canvas.fill(ring(edge, wide), size, soft), 0.7 * cloth)
     picture.paint(crown, cloth)
     if kind != "peak":  # a cuff or a ribbon
@@ -75,6 +77,6 @@ def hat(picture: Canvas, sitter: Sitter, look: Look, light: Array) -> list[Mask]
 
 
 def _ring(sitter: Sitter, back: float, y: float, wide: float = 1.0, angles: Array = FULL) -> Array:
-    """A level ring about the head at height y over the forehead, lower by ``back`` behind; angle 0 is in front."""
+    """A horizontal ring around the head at height y over the forehead, lower by `back` behind; angle 0 is in front."""
     x, z = MIDDLE[:, None] + wide * RADII[:, None] * np.stack([np.sin(angles), np.cos(angles)])
     return sitter.at(np.stack([x, y + back * (1 - np.cos(angles)) / 2, z], -1))

@@ -1,1 +1,1 @@
-"""Stylised painters: each a domain of its own, with its own line, colour and geometry."""
+"""Stylised painters, each with its own line, colour and geometry, so that each is a domain of its own."""

@@ -1,4 +1,4 @@
-"""A caricature: what sets a face apart from the mean, exaggerated; pen and watercolour on paper."""
+"""A caricature: differences from the mean face exaggerated; pen and watercolour on paper."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ SEPIA = linear([0.22, 0.13, 0.10])
 
 
 def exaggerated(face: geometry.Face3D, look: Look) -> geometry.Face3D:
-    """λ times as far from the mean face, λ drawn between `EXAGGERATION`."""
+    """The face λ times as far from the mean face, with λ sampled from `EXAGGERATION`."""
     return shapes.exaggerated(face, look.rng("exaggeration").uniform(*EXAGGERATION))
 
 
 def caricature(face: geometry.Face3D, look: Look, size: int) -> Painting:
-    """Washes first, each a little beside its line; then the pen."""
+    """Paint washes, each slightly beside its line; then the pen lines."""
     sitter, rng = Sitter(face, (size, size)), look.rng("caricature")
     unit, ground = sitter.unit, linear(np.array([0.99, 0.97, 0.91]) - 0.06 * rng.random(3))
     paper, blot = (
@@ -35,7 +35,7 @@ def caricature(face: geometry.Face3D, look: Look, size: int) -> Painting:
 
     def wash(shape: Array, colour: Array, depth: float) -> None:
         beside = ink.shifted(shape, rng.uniform(-0.06, 0.06, 2) * unit)
-        edge = np.clip(1 - canvas.blur(beside, 0.03 * unit), 0, 1)  # where the colour gathers as it dries
+        edge = np.clip(1 - canvas.blur(beside, 0.03 * unit), 0, 1)  # where colour collects as it dries
         paper.image *= colour.astype(np.float32) ** (beside * (depth * (1 + 0.25 * blot) + 0.8 * edge))[..., None]
 
     lit = canvas.blur(light.on_sitter(sitter, look)[0].light.mean(-1), 0.03 * unit)

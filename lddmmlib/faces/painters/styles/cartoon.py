@@ -1,4 +1,4 @@
-"""A cartoon: big eyes, little nose, flat colours within thick lines, one hard shade."""
+"""A cartoon: big eyes, small nose, flat colours within thick lines, one hard shade."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BRIGHT = linear([[0.98, 0.78, 0.25], [0.94, 0.42, 0.35], [0.36, 0.68, 0.86], [0.
 
 
 def childlike(face: geometry.Face3D, look: Look) -> geometry.Face3D:
-    """Eyes large and round; nose, mouth and chin small."""
+    """The face with large round eyes, and a small nose, mouth and chin."""
     rng = look.rng("cartoon shape")
     return shapes.moulded(face, rng.uniform(1.0, 1.1), rng.uniform(0.85, 1.0), chin=rng.uniform(0.65, 0.9),
                           nose=rng.uniform(0.35, 0.6), mouth=rng.uniform(0.6, 1.0),
@@ -26,7 +26,7 @@ def childlike(face: geometry.Face3D, look: Look) -> geometry.Face3D:
 
 
 def cartoon(face: geometry.Face3D, look: Look, size: int) -> Painting:
-    """Layer over layer, from the wall to the fringe."""
+    """Paint layer over layer, from the wall to the fringe."""
     sitter, rng = Sitter(face, (size, size)), look.rng("cartoon")
     width, toward = rng.uniform(0.03, 0.05) * sitter.unit, sitter.unit * look.light.direction[:2]
     wall, cloth, dyed, iris, alien = BRIGHT[rng.permutation(len(BRIGHT))[:5]]
@@ -47,7 +47,7 @@ def cartoon(face: geometry.Face3D, look: Look, size: int) -> Painting:
 
 
 def _features(paper: Canvas, sitter: Sitter, skin: Array, tone: Array, iris: Array, lips: bool) -> None:
-    """Blush, ears, brows, round eyes, next to no nose, and a mouth that has lips with make-up alone."""
+    """Paint blush, ears, brows, round eyes, hardly any nose, and a mouth that shows lips only with make-up."""
     size, unit, white = sitter.size, sitter.unit, np.ones(3)
     shines = (0.7, white, np.array([-0.04, -0.055])), (0.35, white, np.array([0.05, 0.05]))
     for side, wing, outer in (("left", 12, 4), ("right", 36, 12)):

@@ -1,4 +1,4 @@
-"""A comic: black ink, few process colours, dots of print."""
+"""A comic: black ink, few process colours, printed dots."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ RED, YELLOW, BLUE = linear([[0.86, 0.16, 0.18], [0.98, 0.83, 0.18], [0.12, 0.40,
 
 
 def heroic(face: geometry.Face3D, look: Look) -> geometry.Face3D:
-    """A strong chin, full lips, large eyes, a small nose."""
+    """The face with a strong chin, full lips, large eyes and a small nose."""
     rng = look.rng("halftone shape")
     return shapes.moulded(face, 1.0, rng.uniform(1.0, 1.08), chin=rng.uniform(1.05, 1.2), nose=rng.uniform(0.65, 0.9),
                           mouth=rng.uniform(1.1, 1.35), eyes=rng.uniform(1.1, 1.35))  # fmt: skip
 
 
 def halftone(face: geometry.Face3D, look: Look, size: int) -> Painting:
-    """Skin is paper under red dots, shadows are black, hair one process colour with a shine."""
+    """Paint skin as paper under red dots, shadows in black, hair in one process colour with a highlight."""
     sitter, rng = Sitter(face, (size, size)), look.rng("halftone")
     first, second, tone = np.stack([RED, YELLOW, BLUE])[rng.permutation(3)]
     tone = BLACK if look.hair.mean() < 0.06 else YELLOW if look.hair.mean() > 0.2 else tone
@@ -50,7 +50,7 @@ def halftone(face: geometry.Face3D, look: Look, size: int) -> Painting:
 
 
 def _skin(paper: Canvas, sitter: Sitter, look: Look, shape: Array, lit: Array, width: float) -> None:
-    """Paper within a line; dots, larger where it is darker; black in the shadow."""
+    """Paint skin: paper within a line; dots, larger where it is darker; black in the shadow."""
     level, fair = lit / np.median(lit[shape >= shape.max() / 2]), look.skin.mean() ** 0.4
     ink.flat(paper, shape, PAPER * [1, 0.9, 0.8], BLACK, width)
     share = np.clip(0.75 - 0.5 * fair + 0.5 * (0.95 - level).clip(0), 0.1, 0.9)
@@ -60,8 +60,9 @@ def _skin(paper: Canvas, sitter: Sitter, look: Look, shape: Array, lit: Array, w
 
 
 def _dots(sitter: Sitter, pitch: float, angle: float, share: float | Array) -> Array:
-    """A screen of print (h, w): dots ``pitch`` eye-corner distances apart that cover about ``share`` of the paper; a
-    flat tone where pixels are too coarse for dots."""
+    """A halftone screen (h, w): dots `pitch` eye-corner distances apart that cover about `share` of the paper; a flat
+    tone where pixels are too coarse for dots.
+    """
     y, x = np.mgrid[: sitter.size[0], : sitter.size[1]]
     wide = pitch * sitter.unit
     (a, b), (c, d) = canvas.turned(angle, 2 * np.pi / wide)

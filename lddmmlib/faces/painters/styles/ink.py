@@ -1,4 +1,6 @@
-"""What several styles draw alike: flat shapes within a line, lines that swell, eyes of discs, a mouth, crisp hair."""
+"""Parts shared by several styles: flat shapes within a line, lines of varying width, eyes of discs, a mouth, crisp
+hair.
+"""
 
 from __future__ import annotations
 
@@ -23,25 +25,25 @@ def lay(paper: Canvas, shape: Array, colour: Array, alpha: float = 1.0) -> None:
 
 
 def flat(paper: Canvas, shape: Array, colour: Array, ink: Array, width: float) -> None:
-    """One colour within a line of ``width`` px that lies on the shape's edge."""
+    """Paint one colour within a line of `width` px on the edge of the shape."""
     near = canvas.blur(shape, 0.6 * width)
     lay(paper, np.clip(3.5 * near, 0, 1), ink)
     lay(paper, np.clip(3.5 * near - 2.5, 0, 1), colour)
 
 
 def pen(paper: Canvas, sitter: Sitter, line: Array, ink: Array, width: float, least: float = 0.35) -> None:
-    """A line that swells to ``width`` eye-corner distances and ends thin."""
+    """Draw a line that swells to `width` eye-corner distances and ends thin."""
     swell = width * sitter.unit * (least + (1 - least) * np.sin(np.linspace(0, np.pi, len(line))))
     paper.paint(canvas.stroke(line, swell, sitter.size), ink)
 
 
 def aside(shape: Array, way: Array) -> Array:
-    """The part of a shape that is not covered by itself, moved by ``way`` px: its rim, as a shade or a shine."""
+    """The part of a shape that its own copy, moved by `way` px, does not cover: its rim, as a shade or a highlight."""
     return shape * (1 - shifted(shape, way))
 
 
 def shifted(shape: Array, way: Array) -> Array:
-    """A shape (h, w) moved by ``way`` px; what comes in at the border is what was there."""
+    """A shape (h, w) moved by `way` px; the border is replicated."""
     cv2 = _checks.optional("cv2")
 
     how = np.array([[1, 0, way[0]], [0, 1, way[1]]])
@@ -49,7 +51,7 @@ def shifted(shape: Array, way: Array) -> Array:
 
 
 def hair(sitter: Sitter, look: Look) -> tuple[Array, Array]:
-    """What hair with crisp edges covers behind and before the face, (h, w) each."""
+    """The shapes (h, w) of hair with crisp edges, behind and before the face."""
     out = Hair(sitter, look)
     out.soft, out.wisps, out.colour = 0.004 * sitter.unit, 0.0, np.ones((*sitter.size, 3), np.float32)
     behind = Canvas(sitter.size, 0.0)
@@ -58,14 +60,16 @@ def hair(sitter: Sitter, look: Look) -> tuple[Array, Array]:
 
 
 def outlines(sitter: Sitter, look: Look) -> tuple[Array, Array, Array]:
-    """Head, neck and clothes, (h, w) each."""
+    """The shapes (h, w) of head, neck and clothes."""
     parts = sitter.head, [sitter.neck], [figure.clothes_outline(sitter, look)]
     head, neck, cloth = (canvas.union([canvas.fill(part, sitter.size) for part in p], sitter.size) for p in parts)
     return head, neck, cloth
 
 
 def eye(paper: Canvas, sitter: Sitter, side: str, white: Array, *discs: Disc) -> None:
-    """An opening, and in it discs about the middle of the iris: size in irises, colour, shift in corner distances."""
+    """Paint an opening, and in it discs about the middle of the iris: size in irises, colour, shift in corner
+    distances.
+    """
     opening, ring = canvas.fill(sitter.lens(f"{side}_eye"), sitter.size), sitter[f"{side}_iris"][:-1]
     paper.paint(opening, white)
     for share, colour, shift in discs:
@@ -74,7 +78,7 @@ def eye(paper: Canvas, sitter: Sitter, side: str, white: Array, *discs: Disc) ->
 
 
 def mouth(paper: Canvas, sitter: Sitter, lips: Array | None, hole: Array, teeth: Array) -> None:
-    """Flat lips, if they have a colour; what is between them; a row of teeth."""
+    """Paint flat lips if they have a colour, the opening between them, and a row of teeth."""
     if lips is not None:
         paper.paint(canvas.fill(sitter.lens("outer_lip"), sitter.size), lips)
     opening, upper = canvas.fill(sitter.lens("inner_lip"), sitter.size), sitter["inner_lip_upper"]
@@ -84,7 +88,7 @@ def mouth(paper: Canvas, sitter: Sitter, lips: Array | None, hole: Array, teeth:
 
 
 def contours(paper: Canvas, sitter: Sitter, ink: Array, thick: float, least: float = 0.35) -> None:
-    """All lines of the face, ``thick`` times as wide as those of a sketch, and the ears'."""
+    """Draw all lines of the face, `thick` times as wide as those of a sketch, and those of the ears."""
     for side in ("left", "right"):
         if sitter.near(side):
             pen(paper, sitter, sitter[f"{side}_ear"], ink, 0.02 * thick, least)

@@ -1,4 +1,4 @@
-"""A painting: strokes of the brush along what there is to see, from a palette of a few colours, on canvas."""
+"""A painting: brush strokes along the structures of the image, from a palette of a few colours, on canvas."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ PALETTES = np.array([
 
 
 class Brush(NamedTuple):
-    """Length and width of its strokes, eye-corner distances; how many there are, and where: the busiest share."""
+    """A brush: length and width of its strokes in eye-corner distances, their number, and the busiest share
+    to cover.
+    """
 
     length: float
     width: float
@@ -37,14 +39,14 @@ BRUSHES = (Brush(0.3, 0.11, 500, 1.0), Brush(0.17, 0.05, 1100, 0.5), Brush(0.1, 
 
 
 def mannered(face: geometry.Face3D, look: Look) -> geometry.Face3D:
-    """A long oval, a long nose, a small mouth."""
+    """The face as a long oval, with a long nose and a small mouth."""
     rng = look.rng("painterly shape")
     return shapes.moulded(face, rng.uniform(0.86, 0.96), rng.uniform(1.05, 1.18), nose=rng.uniform(1.1, 1.35),
                           mouth=rng.uniform(0.65, 0.9), eyes=rng.uniform(0.9, 1.1))  # fmt: skip
 
 
 def painterly(face: geometry.Face3D, look: Look, size: int) -> Painting:
-    """Paint over a photograph, coarse strokes first, fine ones where there is much to see."""
+    """Paint over a photograph: coarse strokes first, fine ones where there is much detail."""
     calm = replace(
         look, camera=replace(look.camera, exposure=0.55, blur=0.0, motion=np.zeros(2), noise=0.0, contrast=1.1)
     )
@@ -61,7 +63,7 @@ def painterly(face: geometry.Face3D, look: Look, size: int) -> Painting:
 
 
 def _strokes(paint: Array, scene: Array, palette: Array, brush: Brush, unit: float, rng: np.random.Generator) -> None:
-    """Cover ``paint`` (h, w, 4: levels, and the thickness of the paint, uint8) with strokes of one brush."""
+    """Cover `paint` (h, w, 4: levels, and the thickness of the paint, uint8) with strokes of one brush."""
     cv2 = _checks.optional("cv2")
 
     size, length, width = len(scene), brush.length * unit, brush.width * unit
@@ -80,7 +82,7 @@ def _strokes(paint: Array, scene: Array, palette: Array, brush: Brush, unit: flo
 
 
 def _along(gray: Array, sigma: float, rng: np.random.Generator) -> Array:
-    """Unit vectors (h, w, 2) along what there is to see; where there is nothing, along a slow swirl."""
+    """Unit vectors (h, w, 2) along the structures of the image; in flat regions, along a slow swirl."""
     cv2 = _checks.optional("cv2")
 
     x, y = (cv2.Sobel(gray, cv2.CV_32F, dx, 1 - dx, scale=1 / 8) for dx in (1, 0))
@@ -91,7 +93,7 @@ def _along(gray: Array, sigma: float, rng: np.random.Generator) -> Array:
 
 
 def _mixed(scene: Array, gray: Array, palette: Array, tint: Array) -> Array:
-    """(n, 4) levels and thickness: the palette's colour of that brightness, and a little of the scene's."""
+    """Levels and thickness (n, 4): the colour of the palette of that brightness, mixed with a little of the scene's."""
     place = np.clip((len(palette) - 1) * (1.25 * gray - 0.1) + 0.2 * tint[:, 0], 0, len(palette) - 1)
     colour = 0.75 * palette[np.round(place).astype(int)] + 0.25 * scene + 0.025 * tint[:, 1:]
     return np.concatenate([255 * colour.clip(0, 1), 128 + 40 * tint[:, :1]], 1).clip(0, 255)

@@ -1,4 +1,6 @@
-"""What a style does to a head before it is drawn and before its landmarks are read: new knots, nothing else."""
+"""Deformations of a head that a style applies before it draws and before landmarks are taken: new knots,
+nothing else.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ GROUPS = (
 )
 LINES = [name for group in GROUPS for name in group]
 PIECES = 48  # of each line
-# What `moulded` makes larger or smaller: about the middles of which knots, and how far around, in corner distances.
+# The parts that `moulded` resizes: the knots whose middle is the centre, and the reach in eye-corner distances.
 PARTS = {
     "eyes": (("left_eyeball", "right_eyeball"), 0.32),
     "nose": (("nose_outline",), 0.3),
@@ -32,11 +34,11 @@ PARTS = {
 
 
 def exaggerated(face: Face3D, by: float) -> Face3D:
-    """The face ``by`` times as far from the mean face, in identity and in expression:
+    """The face `by` times as far from the mean face, in identity and in expression:
 
         a' = λ a,    e' = λ e,
 
-    scores ending where those of `Face3D` do, gaze left alone; and less far where the face would fold.
+    clipped to the limits of `Face3D`, gaze unchanged; less far where the face would fold.
     """
     low, high = np.array(list(head.EXPRESSIONS.values())).T
     gaze = np.array([name.startswith("gaze") for name in head.EXPRESSIONS])
@@ -50,12 +52,12 @@ def exaggerated(face: Face3D, by: float) -> Face3D:
 
 
 def moulded(face: Face3D, wide: float, high: float, **sizes: float | tuple[float, float]) -> Face3D:
-    """The head ``wide`` times as wide and ``high`` times as high, and in it parts of other sizes, one after the other:
+    """The head `wide` times as wide and `high` times as high, and then parts of it resized, one after the other:
 
         x' = x + exp(-|x - c|² / reach²) (size - 1) (x - c)    seen from the front, c the middle of a part of `PARTS`,
 
-    which is one-to-one for sizes between 0 and 3; and less so where the face would fold, for curves bend between
-    their knots. A size may be two, across and down.
+    which is one-to-one for sizes between 0 and 3; less where the face would fold, since curves bend between their
+    knots. A size may be a pair, for x and y.
     """
 
     def far(share: float) -> Face3D:
@@ -74,7 +76,7 @@ def moulded(face: Face3D, wide: float, high: float, **sizes: float | tuple[float
 
 
 def _unfolded(far: Callable[[float], Face3D]) -> Face3D:
-    """The face all the way, or as many tenths of it as leave no line across another."""
+    """The fully deformed face, or the largest number of tenths of the deformation at which no line crosses another."""
     for share in np.linspace(1, 0, 11).tolist():
         face = far(share)
         if not folded(face.knots):
@@ -84,7 +86,7 @@ def _unfolded(far: Callable[[float], Face3D]) -> Face3D:
 
 @cache
 def _places() -> Tensor:
-    """The rows of knots that are places; the others are lengths and directions."""
+    """The rows of knots that are positions; the others are lengths and directions."""
     rows = torch.ones(len(head.facts()[0]), dtype=torch.bool)
     for name, where in head.ROWS.items():
         rows[where] = not name.endswith(("_half", "_out", "_front", "_back"))
@@ -92,7 +94,7 @@ def _places() -> Tensor:
 
 
 def folded(knots: Tensor) -> bool:
-    """Whether in knots (rows, 3), seen from the front, one of `LINES` crosses itself or another of its group."""
+    """True if in knots (rows, 3), seen from the front, one of `LINES` crosses itself or another of its group."""
     first, second, apart = _pairs()
     lines = (_weights(len(knots)) @ knots)[..., :2]
     a, b = lines[first, :-1, None], lines[first, 1:, None]
@@ -108,7 +110,7 @@ def folded(knots: Tensor) -> bool:
 
 @cache
 def _pairs() -> tuple[Tensor, Tensor, Tensor]:
-    """Which lines to compare (m,), (m,), and which of their pieces (m, k, k): not neighbours, nor shared corners."""
+    """The lines to compare (m,), (m,), and a mask of their pieces (m, k, k) without neighbours and shared corners."""
     of = [g for g, group in enumerate(GROUPS) for _ in group]
     first, second = np.array([(i, j) for i in range(len(of)) for j in range(i, len(of)) if of[i] == of[j]]).T
     piece = np.arange(PIECES)
@@ -120,7 +122,7 @@ def _pairs() -> tuple[Tensor, Tensor, Tensor]:
 
 @cache
 def _weights(count: int) -> Tensor:
-    """(lines, PIECES + 1, rows): points of the lines as sums of knots."""
+    """Points of the lines as sums of knots: (lines, PIECES + 1, rows)."""
     t = torch.linspace(0, 1, PIECES + 1, dtype=torch.float64)
 
     def line(name: str) -> Tensor:
