@@ -16,21 +16,21 @@ import torch
 from lddmmlib import currents, flows, heatmaps, kernels, lars, matching, metrics, optimal_transport, polyharmonic
 from lddmmlib.curves import Curves
 from lddmmlib.data import crops
-from lddmmlib.faces import perturb, statistics
-from lddmmlib.methods import heatmap_regression, sparse_shape_regression, subpixel
+from lddmmlib.faces import curve_sets, perturb, statistics
+from lddmmlib.methods import heatmap_regression, lddmm_face, sparse_shape_regression, subpixel
 from lddmmlib.networks import dan
 
 MODULES = [kernels, currents, flows, matching, lars, heatmaps, optimal_transport, polyharmonic, statistics, perturb,
-           crops, metrics, sparse_shape_regression, heatmap_regression, subpixel, dan]  # fmt: skip
+           crops, metrics, sparse_shape_regression, heatmap_regression, subpixel, dan, curve_sets, lddmm_face]  # fmt: skip
 APART = {
-    "phi", "slope", "check", "between",  # parts that modules share, behind the doors
-    "height", "softmax_width", "real_300w",  # numbers and files alone
+    "phi", "slope", "check", "between", "mean_shape",  # parts that modules share, behind the doors
+    "height", "softmax_width", "real_300w", "get", "curve_at",  # numbers and files alone
     "shoot_by_equations", "sinkhorn_by_iterating", "w1_by_linear_program", "encode_by_loops", "decode_by_loops",
-    "norm2_by_loops", "match_by_descending", "fit_by_solving", "evaluate_by_loops", "warp_by_pixels",
+    "norm2_by_loops", "match_by_descending", "fit_by_solving", "evaluate_by_loops", "warp_by_pixels", "deform_by_loops",
     # ... versions to read: they refuse nothing
     "both", "siamese_loss", "correction_loss", "corrected_landmarks", "network_input", "stacks", "heatmaps_of",
     "stride", "target", "l2_loss", "l2_of_stacks", "cross_entropy_loss", "soft_argmax_loss", "landmarks_from",
-    "predict",
+    "predict", "train_loss",
     # ... of a network, whose images have a door of their own
 }  # fmt: skip
 
@@ -154,6 +154,13 @@ def calls():
         (dan.similarity, {"points": faces, "target": x}),
         (dan.resample, {"images": image[None].expand(4, -1, -1, -1) / 255, "T": T}),
         (dan.landmark_image, {"points": faces, "size": 32}),
+        (curve_sets.riders, {"source": "300w-68", "target": "cofw-29"}),
+        (curve_sets.widths, {"mean": truth[0], "scheme": "300w-68"}),
+        (curve_sets.fraction, {"scheme": "300w-68", "share": 0.5}),
+        (lddmm_face.loss, {"prediction": faces + 1, "target": faces, "curves": [[0, 1, 2], [4, 5]],
+                           "sigma_w": torch.tensor([60.0, 40.0]), "beta": 0.1, "normaliser": 2.0, "by_points": True}),
+        (lddmm_face.registered, {"mean": truth[0], "scheme": "300w-68", "onto": truth[1], "onto_scheme": "300w-68",
+                                 "register": "affine"}),
     ]  # fmt: skip
     names = [f"{function.__module__.removeprefix('lddmmlib.')}.{function.__qualname__}" for function, _ in table]
     return [(f"{name}-{k}" if names.count(name) > 1 else name, *call)
@@ -231,23 +238,10 @@ NUMBERS_MAY = {  # what is a right argument here, of what is wrong elsewhere
     "negative": set(), "zero": {"beta", "gamma", "smoothing", "blur", "tau", "count"}, "nan": set(), "inf": {"tau"},
     "two": WIDTHS, "tensor": WIDTHS, "half": set(), "meta": set(),
 }  # fmt: skip
-TRAINING = (
-    "methods.subpixel",
-    "methods.heatmap_regression",
-    "networks.dan",
-)  # a loss that is not finite is named by `training.fit`, with its step
-MISSING = {
-    "t",
-    "points",
-    "landmarks",
-    "truth",
-    "errors",
-    "pred",
-    "shapes",
-    "y",
-    "cells",
-    "pixels",
-}  # NaN may mean: not labelled
+# A loss that is not finite is named by `training.fit`, with its step.
+TRAINING = ("methods.subpixel", "methods.heatmap_regression", "networks.dan")
+# NaN may mean: not labelled.
+MISSING = {"t", "points", "landmarks", "truth", "errors", "pred", "shapes", "y", "cells", "pixels", "target"}
 ENDLESS = {"t", "errors", "cells", "pixels"}  # inf may mean: never found; another unit of it is as far
 ANY_DTYPE = {"image", "where", "seen"}
 UNREAD = {"source", "self", "visible"}  # a sentence; the object of a method; handed on as it is

@@ -19,10 +19,11 @@ from lddmmlib import optimal_transport as ot
 from lddmmlib.curves import Curves
 from lddmmlib.data import crops
 from lddmmlib.data.augment import Crops
-from lddmmlib.faces import perturb, schemes, statistics, synthetic
+from lddmmlib.faces import curve_sets, perturb, schemes, statistics, synthetic
 from lddmmlib.methods import heatmap_regression as regression
+from lddmmlib.methods import lddmm_face
 from lddmmlib.methods import sparse_shape_regression as ssr
-from lddmmlib.methods import subpixel
+from lddmmlib.networks.momenta import MomentaHead
 from tests.elsewhere import Device, Elsewhere, Mixed, back, there
 
 MODULES = [
@@ -30,6 +31,7 @@ MODULES = [
     "faces.statistics", "faces.perturb", "data.crops", "methods.heatmap_regression", "methods.subpixel",
     "methods.sparse_shape_regression",
     "networks.dan", "networks.heads", "networks.coordconv", "networks.hourglass", "networks.hrnet",
+    "networks.momenta", "faces.curve_sets", "methods.lddmm_face",
 ]  # fmt: skip
 ELSEWHERE_TOLD = {  # public, without a case: why
     "heatmaps.height": "numbers alone", "heatmaps.softmax_width": "numbers alone", "heatmaps.best_tau": "numbers alone",
@@ -50,6 +52,9 @@ ELSEWHERE_TOLD = {  # public, without a case: why
     "data.crops.check": "a check",
     "data.crops.complete": "part of boxes, on the CPU", "networks.heads.precise": "part of the networks",
     "flows.certified": "part of min_steps", "matching.loss": "discrepancy over a length",
+    "faces.curve_sets.get": "names alone", "faces.curve_sets.curve_at": "names alone",
+    "faces.curve_sets.riders": "names alone", "faces.curve_sets.fraction": "names alone",
+    "faces.curve_sets.mean_shape": "a check", "methods.lddmm_face.deform_by_loops": "a version to read",
     "flows.shoot_by_equations": "a version to read", "optimal_transport.sinkhorn_by_iterating": "a version to read",
     "optimal_transport.w1_by_linear_program": "a version to read, by SciPy",
     "heatmaps.encode_by_loops": "a version to read", "heatmaps.decode_by_loops": "a version to read",
@@ -185,6 +190,11 @@ CASES = {
     "methods.sparse_shape_regression.fit_h": (lambda a, b: ssr.fit_h(a, b, 1.4, use=[0, 2, 3])[:2], FACES[:, :6],
                                               FACES[:, 6:9]),
     "methods.sparse_shape_regression.complete": (ssr.complete, HIDDEN, random(3, 68)),
+    "faces.curve_sets.widths": (lambda m: curve_sets.widths(m, "300w-68"), FACES[0]),
+    "methods.lddmm_face.registered": (
+        lambda a, b: lddmm_face.registered(a, "300w-68", b, "300w-68").detach(), FACES[0], FACES[1]),
+    "methods.lddmm_face.loss": (lambda z, y, s: lddmm_face.loss(z, y, [range(9), range(20, 40)], s), FACES, HIDDEN,
+                                1 + random(2)),
     "networks.coordconv.coordinates": (networks.coordconv.coordinates, IMAGE),
 }  # fmt: skip
 CASES |= {f"heatmaps.decode:{how}": (lambda m, how=how: heatmaps.decode(m, how), MASS) for how in heatmaps.METHODS}
@@ -251,7 +261,7 @@ def public(module):
 
 def test_every_public_function_has_a_case():
     told = {name.split(":")[0] for name in CASES} | {name.split(":")[0] for name in LOSSES} | set(ELSEWHERE_TOLD)
-    told |= {"networks.coordconv.with_coordinates", "methods.heatmap_regression.predict"}  # below
+    told |= {"networks.coordconv.with_coordinates", "methods.heatmap_regression.predict", "methods.lddmm_face.predict"}
     names = {name for module in MODULES for name in public(module)}
     assert names - told == set()
     assert set(ELSEWHERE_TOLD) - names == set()  # no reason for what is gone
@@ -268,6 +278,13 @@ def hrnet(**how):
 
 def hourglass(stacks=1):
     return networks.StackedHourglass(68, stacks, blocks=1, channels=8, depth=2)
+
+
+def momenta(**how):
+    """Paper A."""
+    layer = lddmm_face.Deformation((SIDE * (0.5 + 0.6 * statistics.real_300w().mean)).float(), SCHEME, **how)
+    head = MomentaHead(68, (4, 8, 16, 32), first=16, hidden=8)
+    return lddmm_face.LDDMMFace(hrnet(head=head), layer)
 
 
 def shape():
@@ -313,14 +330,6 @@ def batch(views=False):
     return default_collate([data.draw(i, np.random.default_rng(i)) for i in range(3)])
 
 
-def layer_loss(model, x):
-    """Paper A: momenta of a network, two Euler steps of a flow, curves and landmarks."""
-    start = Curves((SIDE * random(68, 2)).to(x.landmarks).expand(3, -1, -1), LINES, coupled=False)
-    momenta = model(regression.network_input(x.image)).to(x.landmarks)
-    end = start.with_points(flows.flow(start, momenta, SIGMAS, 2, "euler").end)
-    return matching.discrepancy(end, start.with_points(x.landmarks), SIGMAS).mean()
-
-
 def transport_loss(model, x):
     """Paper E: the transport from what a softmax makes of the maps to a Gaussian."""
     (maps,) = regression.heatmaps_of(model, x.image)
@@ -335,7 +344,6 @@ def warp_loss(model, x):
     return (moved.diff(dim=-1) - image.flip(0).diff(dim=-1)).square().mean()
 
 
-LINES, SIGMAS = [slice(k, k + 17) for k in (0, 17, 34, 51)], [3.0, 4.0, 5.0, 6.0]
 FLIP = list(schemes.get(SCHEME).flip)
 # name: (network, loss, whether of pairs, most values read in one step, most copies to the device). A check at a door
 # reads one value; the transport reads some in each of its iterations, whose number hangs on the maps.
@@ -348,8 +356,7 @@ LOSSES = {
     "methods.subpixel.correction_loss": (
         lambda: subpixel.Corrected(hourglass()), lambda net, x: subpixel.correction_loss(net, x, dynamic=True), False,
         5, 0),
-    "lddmm layer": (lambda: hrnet(head=networks.CoordinateHead(torch.zeros(68, 2), (4, 8, 16, 32), hidden=8)),
-                    layer_loss, False, 4, 7),
+    "methods.lddmm_face.train_loss": (momenta, lddmm_face.train_loss, False, 21, 14),
     "transport": (hourglass, transport_loss, False, 60, 1),
     "warp": (NETWORKS["HRNetV2 with points"], warp_loss, False, 8, 0),
 }  # fmt: skip

@@ -160,7 +160,7 @@ def predict(model: nn.Module, learner: Learner, images: Tensor, device: str) -> 
     for at, part in zip(torch.arange(len(images)).split(64), images.split(64), strict=True):
         x = part.to(device).float() / 255
         if learner.method == "heat":
-            found[at[:, None], learner.known] = heatmap_regression.landmarks_from(model(x), x.shape[-1]).float().cpu()
+            found[at[:, None], learner.known] = heatmap_regression.landmarks_from(model(x), x).float().cpu()
         else:
             known = model.layer.controls.tolist()
             found[at[:, None], known] = model(x)[:, known].float().cpu()

@@ -10,7 +10,6 @@ A curve of one point carries a landmark term and no curve term.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from itertools import pairwise
 
 import torch
@@ -55,7 +54,6 @@ RELEASED_SUBSETS: Mapping[tuple[str, int], tuple[int, ...]] = {
 }  # fmt: skip
 
 
-@cache
 def get(scheme: str) -> Mapping[str, tuple[int, ...]]:
     """The curve set of a scheme: name of each curve -> its landmarks in order, 0-based.
 
@@ -104,7 +102,7 @@ def riders(source: str, target: str) -> tuple[tuple[int, ...], ...]:
 
     Args:
         source: the scheme whose curves move, one with a curve set.
-        target: any scheme, the same one too: then every landmark has a curve, also a pupil.
+        target: any scheme, the same one too; every landmark rides with a curve, also a pupil.
 
     Returns:
         One tuple of landmarks of ``target`` for each curve of ``source``, in the order of `get`; it may be empty.
@@ -114,8 +112,10 @@ def riders(source: str, target: str) -> tuple[tuple[int, ...], ...]:
     >>> riders("helen-194", "300w-68")[2]  # the nose of one curve carries bridge and base
     (27, 28, 29, 30, 31, 32, 33, 34, 35)
     """
+    own = get(source)
+    _checks.one_of(target, "target", SCHEMES)
     curves = [curve_at(place) for place in schemes.get(target).placements]
-    return tuple(tuple(i for i, c in enumerate(curves) if c in MERGED.get(name, (name,))) for name in get(source))
+    return tuple(tuple(i for i, c in enumerate(curves) if c in MERGED.get(name, (name,))) for name in own)
 
 
 def widths(mean: Float[Tensor, "n 2"], scheme: str) -> Float[Tensor, " curves"]:
@@ -152,14 +152,14 @@ def widths(mean: Float[Tensor, "n 2"], scheme: str) -> Float[Tensor, " curves"]:
     return torch.stack(found)
 
 
-def mean_shape(mean: Tensor, scheme: str) -> None:
-    """Refuse a mean shape that is not (n, 2), finite, with n the number of landmarks of ``scheme``."""
-    _checks.points(mean, "mean")
+def mean_shape(mean: Tensor, scheme: str, name: str = "mean") -> None:
+    """Refuse a mean shape, ``name``, that is not (n, 2), finite, with n the number of landmarks of ``scheme``."""
+    _checks.points(mean, name)
     n = schemes.get(scheme).n
     if mean.shape != (n, 2):
-        others = [name for name in SCHEMES if schemes.get(name).n == mean.shape[-2]]
+        others = [other for other in SCHEMES if schemes.get(other).n == mean.shape[-2]]
         mend = f"it looks like one of {others[0]}" if others and mean.ndim == 2 else "give one face"
-        raise ValueError(f"mean: needed {(n, 2)}, the landmarks of {scheme}, got {tuple(mean.shape)}; {mend}")
+        raise ValueError(f"{name}: needed {(n, 2)}, the landmarks of {scheme}, got {tuple(mean.shape)}; {mend}")
 
 
 def fraction(scheme: str, share: float) -> tuple[int, ...]:

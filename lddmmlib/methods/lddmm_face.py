@@ -37,6 +37,7 @@ from lddmmlib._shapes import Float
 from lddmmlib.curves import Curves
 from lddmmlib.data.crops import Crop
 from lddmmlib.faces import curve_sets, schemes
+from lddmmlib.faces.placements import SCHEMES
 from lddmmlib.flows import Flow
 from lddmmlib.networks.dan import DAN, similarity
 
@@ -98,16 +99,16 @@ class Deformation(nn.Module):
         _checks.kind(coupled, "coupled", bool)
         if steps is not None:
             _checks.whole(steps, "steps")
-        widths = curve_sets.widths(mean, scheme)
+        own = curve_sets.widths(mean, scheme)
         self.curves = _curves(scheme, subset, coupled)
         self.scheme, self.preset, self.coupled, self.steps = scheme, preset, coupled, steps
         if sigma is None:
-            sigma = widths.mean() if coupled else widths
-        for name, x in (("mean", mean), ("widths", widths), ("sigma", torch.as_tensor(sigma, dtype=mean.dtype))):
+            sigma = own.mean() if coupled else own
+        for name, x in (("mean", mean), ("widths", own), ("sigma", torch.as_tensor(sigma, dtype=mean.dtype))):
             self.register_buffer(name, x.detach().clone())
         self.register_buffer("controls", torch.tensor(sorted(i for curve in self.curves for i in curve)))
         self._face = Curves(self.mean, curve_sets.riders(scheme, scheme), coupled=coupled)  # pupils ride with eyes
-        flows.frame_of(self._face, self.sigma, "mean")
+        flows.hamiltonian(self._face, torch.zeros_like(self.mean), self.sigma)  # refuses a sigma that does not fit
 
     def forward(self, momenta: Float[Tensor, "b k 2"]) -> Float[Tensor, "b n 2"]:
         """x(1), px; NaN where "coordinates" predicts nothing."""
@@ -146,7 +147,7 @@ class Deformation(nn.Module):
     def carry(self, momenta: Float[Tensor, "b k 2"], riders: Curves) -> Float[Tensor, "b m 2"]:
         """Where the flows take other points of the mean face, `riders`: (b, m, 2). Paper A, section 3.3."""
         _riders(riders)
-        return self.flow(momenta, riders.at(riders.points.expand(len(momenta), -1, -1))).points
+        return self.flow(momenta, riders.with_points(riders.points.expand(len(momenta), -1, -1))).points
 
     def riders(
         self, to: str | Sequence[Place], mean: Float[Tensor, "m 2"] | None = None, register: str = "affine"
@@ -189,9 +190,9 @@ class Deformation(nn.Module):
 
     def _at(self, x0: Tensor) -> Curves:
         if self._face.points.device != x0.device:
-            self._face = self._face.at(self.mean)
+            self._face = self._face.with_points(self.mean)
         self._face.mask()  # the tables of its curves are made once on each device
-        return self._face.at(x0)
+        return self._face.with_points(x0)
 
 
 def deform_by_loops(
@@ -265,15 +266,27 @@ def loss(
     """
     _checks.number(beta, "beta", 0)
     _checks.points(target, "target", nan=True)
+    for name, x in (("prediction", prediction), ("sigma_w", sigma_w)):
+        _checks.floats(x, name)
     _checks.same(target=target, prediction=prediction)
-    if prediction.shape != target.shape:
-        raise ValueError(f"prediction, target: needed one shape, got {tuple(prediction.shape)}, {tuple(target.shape)}")
+    if prediction.shape != target.shape or target.ndim != 3:
+        got = f"{tuple(prediction.shape)} and {tuple(target.shape)}"
+        raise ValueError(f"prediction, target: needed one shape (b, n, 2), got {got}")
+    _checks.kind(by_points, "by_points", bool)
+    if not isinstance(normaliser, str) and getattr(normaliser, "ndim", 0) == 0:
+        _checks.positive(normaliser, "normaliser")
     d = metrics.reference_distance(target, normaliser, scheme)
-    order = torch.tensor([i for curve in curves for i in curve], device=target.device)
-    slices = [slice(*ends) for ends in pairwise([0, *accumulate(map(len, curves))])]
-    z = Curves(prediction.index_select(-2, order), slices, coupled=False)
-    y = target.index_select(-2, order)
-    D_c = currents.distance2(*_joined(z, y), sigma_w)  # (b, curves), px²
+    order, slices = _in_a_row(curves, target)
+    z, y = (x.index_select(-2, order) for x in (prediction, target))
+    _checks.points(z, "prediction")
+    z = Curves(z, slices, coupled=False)
+    _checks.same(target=target, sigma_w=sigma_w)
+    _checks.need(
+        sigma_w.shape == (len(curves),), "sigma_w", f"one width a curve, ({len(curves)},)", tuple(sigma_w.shape)
+    )
+    for s in (numbers := sigma_w.tolist()):
+        _checks.positive(s, "sigma_w")
+    D_c = currents.distance2(*_joined(z, y), numbers)  # (b, curves), px²
     D_l = currents.landmark_discrepancy(z, y)  # (b, curves), px
     if by_points:
         labelled = (~y.isnan().any(-1, keepdim=True)).to(y)
@@ -385,10 +398,10 @@ class DANFace(DAN):
         z = riders.points.expand(len(images), -1, -1)
         for k, flow in enumerate(moved):
             if k == 0:
-                z = flows.transport(flow, riders.at(z))
+                z = flows.transport(flow, riders.with_points(z))
             else:
                 T = similarity(found[k - 1], self.mean_shape)
-                z = T.undo(flows.transport(flow, riders.at(T.apply(z))))
+                z = T.undo(flows.transport(flow, riders.with_points(T.apply(z))))
         return z
 
 
@@ -441,7 +454,11 @@ def registered(
     True
     """
     _checks.one_of(register, "register", ("affine", "match"))
+    for name, scheme_name in (("scheme", scheme), ("onto_scheme", onto_scheme)):
+        _checks.one_of(scheme_name, name, SCHEMES)
     curve_sets.mean_shape(mean, scheme)
+    curve_sets.mean_shape(onto, onto_scheme, "onto")
+    _checks.same(mean=mean, onto=onto)
     fewer = len(mean) <= len(onto)
     p = mean if fewer else schemes.convert(mean, scheme, onto_scheme)
     q = schemes.convert(onto, onto_scheme, scheme) if fewer else onto
@@ -481,6 +498,17 @@ def _curves(scheme: str, subset: Sequence[int] | None, coupled: bool) -> tuple[t
     return tuple(left.values())
 
 
+def _in_a_row(curves: Sequence[Sequence[int]], like: Tensor) -> tuple[Tensor, list[slice]]:
+    """The landmarks of all curves one after the other, and where each curve is in that row."""
+    _checks.need(isinstance(curves, Sequence) and all(isinstance(c, Sequence) for c in curves) and len(curves),
+                 "curves", "the landmarks of each curve", _checks.said(curves))  # fmt: skip
+    row, n = [i for curve in curves for i in curve], like.shape[-2]
+    right = row and all(isinstance(i, int) and 0 <= i < n for i in row)
+    _checks.need(right, "curves", f"landmarks from 0 to {n - 1}", _checks.said(curves))
+    slices = [slice(*ends) for ends in pairwise([0, *accumulate(map(len, curves))])]
+    return torch.tensor(row, device=like.device), slices
+
+
 def _riders(riders: object) -> None:
     mend = "make them by `Deformation.riders`"
     _checks.need(isinstance(riders, Curves) and riders.points.ndim == 2, "riders", "Curves of points (m, 2)",
@@ -509,11 +537,11 @@ def _joined(z: Curves, y: Tensor) -> tuple[Curves, Curves]:
     """Both without the landmarks that y lacks: these repeat the labelled one before, which adds a tangent 0."""
     labelled = ~y.isnan().any(-1)
     if labelled.all():
-        return z, z.at(y)
+        return z, z.with_points(y)
     n, at = y.shape[-2], torch.arange(y.shape[-2], device=y.device)
     first, last = (torch.tensor([e[k] for e in z.indices for _ in e], device=y.device) for k in (0, -1))
     before = at.where(labelled, -1).cummax(-1).values
     after = at.where(labelled, n).flip(-1).cummin(-1).values.flip(-1)
     use = before.where(before >= first, after)  # at the start of a curve the first that follows
     use = use.where(use <= last, first)[..., None].expand(y.shape)  # none of the curve: all one point
-    return z.at(z.points.gather(-2, use)), z.at(y.nan_to_num(nan=0.0).gather(-2, use))
+    return z.with_points(z.points.gather(-2, use)), z.with_points(y.nan_to_num(nan=0.0).gather(-2, use))

@@ -12,10 +12,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lddmmlib import _checks
-from lddmmlib.networks.heads import Bottleneck, CoordinateHead, conv
+from lddmmlib.networks.heads import Bottleneck, CoordinateHead, conv, precise
 from lddmmlib.networks.hourglass import StackedHourglass
 
 
@@ -58,6 +59,38 @@ class MomentaHead(CoordinateHead):
             self.mix = conv(wider[-1], hidden, 1, bias=True)
 
 
+class GridHead(nn.Module):
+    """Momenta, read off a coarse grid: for lean trunks, in whose mean over the image little is left of places.
+
+    Two convolutions halve the map twice, and a linear layer reads all cells. It starts at momenta of zero, so that
+    training starts from the mean face.
+
+    Args:
+        momenta: k, the number of landmarks that have one.
+        channels: c, of the features.
+        hidden: channels of a cell.
+        cells: cells of the grid along each side.
+
+    Features (b, c, h, w) -> (b, k, 2), px.
+
+    >>> GridHead(5, channels=8, hidden=16)([torch.rand(2, 8, 16, 16)]).tolist() == torch.zeros(2, 5, 2).tolist()
+    True
+    """
+
+    def __init__(self, momenta: int, channels: int, hidden: int = 64, cells: int = 4) -> None:
+        super().__init__()
+        for name, value in (("momenta", momenta), ("channels", channels), ("hidden", hidden), ("cells", cells)):
+            _checks.whole(value, name)
+        self.down = nn.Sequential(conv(channels, 2 * channels, stride=2), conv(2 * channels, hidden, stride=2))
+        self.cells, self.last = cells, nn.Linear(hidden * cells**2, 2 * momenta)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+
+    def forward(self, branches: Sequence[Tensor]) -> Tensor:
+        x = F.adaptive_avg_pool2d(self.down(torch.cat(list(branches), 1)), self.cells).flatten(1)
+        return precise(self.last, x).unflatten(1, (-1, 2))  # (b, hidden cells²) -> (b, 2k) -> (b, k, 2)
+
+
 class HourglassMomenta(nn.Module):
     """Images (b, 3, h, w) -> momenta (b, k, 2), from the features of all stacks side by side.
 
@@ -65,6 +98,7 @@ class HourglassMomenta(nn.Module):
         net: the hourglass, fresh or trained on heatmaps; the maps of its last stack are not read.
         momenta: k.
         hidden: channels before the mean.
+        cells: 1 for the published head, which reads the mean over the image; more for a `GridHead`.
 
     Paper A, section 4.1.
 
@@ -73,11 +107,15 @@ class HourglassMomenta(nn.Module):
     torch.Size([2, 5, 2])
     """
 
-    def __init__(self, net: StackedHourglass, momenta: int, hidden: int = 2048) -> None:
+    def __init__(self, net: StackedHourglass, momenta: int, hidden: int = 2048, cells: int = 1) -> None:
         super().__init__()
         self.net = net
         net.scores[-1].requires_grad_(False)
-        self.head = MomentaHead(momenta, [score.in_channels for score in net.scores], pyramid=False, hidden=hidden)
+        channels = [score.in_channels for score in net.scores]
+        if cells == 1:
+            self.head: nn.Module = MomentaHead(momenta, channels, pyramid=False, hidden=hidden)
+        else:
+            self.head = GridHead(momenta, sum(channels), hidden, cells)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head([features for features, _ in self.net.features(images)])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parents[1] / "book" / "benchmarks"
-NAMES = ("lddmm", "lars", "heatmaps", "optimal_transport", "polyharmonic", "metrics")
+NAMES = ("lddmm", "layer", "lars", "heatmaps", "optimal_transport", "polyharmonic", "metrics")
 
 
 def main():

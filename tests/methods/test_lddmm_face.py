@@ -484,7 +484,7 @@ def test_momenta_found_by_gradients_fit_faces():
         (lambda: layer_of().carry(torch.zeros(1, 68, 2).double(), Curves(torch.zeros(1, 5, 2), [slice(0, 5)])),
          "riders: needed Curves of points (m, 2)"),
         (lambda: LDDMMFace(nn.Linear(1, 1), single(), frozen=True), "network: needed one with a `head` to train"),
-        (lambda: lddmm_face.loss(*example(), CURVES, SIGMA_W[:11]), "sigma: needed 12 numbers, one a curve"),
+        (lambda: lddmm_face.loss(*example(), CURVES, SIGMA_W[:11]), "sigma_w: needed one width a curve, (12,)"),
         (lambda: lddmm_face.loss(*example(), CURVES, SIGMA_W, -1.0), "beta: needed a number >= 0"),
         (lambda: lddmm_face.loss(*example(), CURVES, SIGMA_W, normaliser="eyes"), "normaliser: needed"),
     ],
