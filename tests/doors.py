@@ -21,7 +21,8 @@ from lddmmlib.methods import heatmap_regression, lddmm_face, sparse_shape_regres
 from lddmmlib.networks import dan
 
 MODULES = [kernels, currents, flows, matching, lars, heatmaps, optimal_transport, polyharmonic, statistics, perturb,
-           crops, metrics, sparse_shape_regression, heatmap_regression, subpixel, dan, curve_sets, lddmm_face]  # fmt: skip
+           crops, metrics, sparse_shape_regression, heatmap_regression, subpixel, dan, curve_sets,
+           lddmm_face]  # fmt: skip
 APART = {
     "phi", "slope", "check", "between", "mean_shape",  # parts that modules share, behind the doors
     "height", "softmax_width", "real_300w", "get", "curve_at",  # numbers and files alone
