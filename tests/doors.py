@@ -23,7 +23,7 @@ from lddmmlib.networks import dan
 MODULES = [kernels, currents, flows, matching, lars, heatmaps, optimal_transport, polyharmonic, statistics, perturb,
            crops, metrics, sparse_shape_regression, subpixel, dan, curve_sets, lddmm_face]  # fmt: skip
 APART = {
-    "phi", "slope", "check", "mean_shape",  # parts that modules share, behind the doors
+    "phi", "slope", "check", "between", "mean_shape",  # parts that modules share, behind the doors
     "height", "softmax_width", "real_300w", "get", "curve_at",  # numbers and files alone
     "shoot_by_equations", "sinkhorn_by_iterating", "w1_by_linear_program",  # versions to read: they refuse nothing
     "deform_by_loops",
@@ -202,7 +202,7 @@ def map_tensors(f, x):
     if isinstance(x, torch.Tensor):
         return f(x)
     if isinstance(x, Curves):
-        return x.at(f(x.points))
+        return x.with_points(f(x.points))
     if isinstance(x, tuple) and hasattr(x, "_fields"):
         return type(x)(*(map_tensors(f, each) for each in x))
     return x
