@@ -356,7 +356,7 @@ LOSSES = {
     "methods.subpixel.correction_loss": (
         lambda: subpixel.Corrected(hourglass()), lambda net, x: subpixel.correction_loss(net, x, dynamic=True), False,
         5, 0),
-    "methods.lddmm_face.train_loss": (momenta, lddmm_face.train_loss, False, 21, 14),
+    "methods.lddmm_face.train_loss": (momenta, lddmm_face.train_loss, False, 14, 16),
     "transport": (hourglass, transport_loss, False, 60, 1),
     "warp": (NETWORKS["HRNetV2 with points"], warp_loss, False, 8, 0),
 }  # fmt: skip
