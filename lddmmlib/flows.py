@@ -1,6 +1,6 @@
 """Flows of diffeomorphisms that momenta drive: dx_i/dt = Σ_j k_V(x_j, x_i) α_j, t from 0 to 1.
 
-Three things go by equations 6 and 7 of paper A, and each has its name here:
+Equations 6 and 7 of paper A can mean three different models; each is a function here:
 
 | function | given | what it is |
 |---|---|---|
@@ -36,7 +36,7 @@ MOST_STEPS = 10_000  # that `min_steps` tries: a geodesic that needs more is one
 
 
 class Flow(NamedTuple):
-    """Where the points went.
+    """The result of a flow.
 
     end: (..., n, 2), φ_1(x0). points: the passengers' end, None without. path: (steps + 1, ..., n, 2), from x0 to end.
     momenta: those that each step used, (steps, ..., n, 2); of `shoot` those along the path, (steps + 1, ..., n, 2).
