@@ -15,7 +15,7 @@ from lddmmlib.data.augment import STILL, Crops
 from lddmmlib.experiments import _record, _runs
 from lddmmlib.experiments import subpixel as paper_c
 from lddmmlib.faces import synthetic
-from lddmmlib.methods import subpixel
+from lddmmlib.methods.heatmap_regression import heatmaps_of
 from lddmmlib.widgets import DecoderExplorer
 
 OFF = STILL._replace(shift=0.05, scale=(0.95, 1.05))  # no landmark at the same place in its cell on every face
@@ -34,7 +34,7 @@ def main(index: int) -> None:
         net = size.network()
         net.load_state_dict(training.load_checkpoint(folder / f"{name} 0")["model"])
         with torch.no_grad():
-            maps.append(subpixel.stacks(net.eval(), crop.image[None])[-1][0])
+            maps.append(heatmaps_of(net.eval(), crop.image[None])[-1][0])
     names = paper_c.SCHEME.names
     explorer = DecoderExplorer(shown.image, torch.stack(maps), crop.landmarks.double(), names, list(NETWORKS.values()))
     explorer.keep()

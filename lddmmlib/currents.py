@@ -33,6 +33,30 @@ def norm2(curve: Float[Tensor, "*batch n 2"] | Curves, sigma: Sigma, closed: boo
 
 
 @_checks.full_precision
+def norm2_by_loops(x: Float[Tensor, "n 2"], sigma: float) -> Float[Tensor, ""]:
+    """Sum over all pairs of edges of one open curve: the version to read of `norm2`.
+
+    Args:
+        x: the points of the polyline, (n, 2).
+        sigma: σ_W, in their unit.
+
+    Returns:
+        ||μ||²_W*, in the unit of the points squared.
+
+    Paper A, equation 1.
+
+    >>> norm2_by_loops(torch.tensor([[0.0, 0.0], [3.0, 4.0]]), 2.0).item()
+    25.0
+    """
+    c, tau = (x[:-1] + x[1:]) / 2, x[1:] - x[:-1]  # centres and tangents of the edges
+    total = x.new_zeros(())
+    for c_i, tau_i in zip(c, tau, strict=True):
+        for c_j, tau_j in zip(c, tau, strict=True):
+            total = total + torch.exp(-(c_i - c_j).square().sum() / sigma**2) * (tau_i @ tau_j)
+    return total
+
+
+@_checks.full_precision
 def distance2(a: PointsLike, b: PointsLike, sigma: Sigma, closed: bool = False) -> Tensor:
     """D_c = ||Σ_i τ_a,i δ_{c_a,i} - Σ_j τ_b,j δ_{c_b,j}||²_W*, the squared distance of two curves as currents.
 

@@ -40,6 +40,77 @@ ALIGNMENTS = ("centre", "corner")
 METHODS = ("argmax", "quarter", "taylor", "soft", "local_soft", "barycentre")
 
 
+def to_cells(pixels: Float[Tensor, "*shape"], stride: float = 1, alignment: str = "centre") -> Float[Tensor, "*shape"]:
+    """Convert image coordinates to heatmap cells: u = (x - (s - 1)/2)/s, or u = x/s for "corner".
+
+    Args:
+        pixels: coordinates, px; x and y are converted alike.
+        stride: s, px a cell.
+        alignment: "centre" or "corner", see the module.
+
+    Returns:
+        The coordinates in cells, of the same shape.
+
+    Raises:
+        TypeError, ValueError: pixels that are no tensor of single or double precision, stride not above 0, another
+            alignment.
+
+    Paper C, section 3.1, for "corner".
+
+    >>> to_cells(torch.tensor([1.5, 4.0]), stride=4), to_cells(torch.tensor([1.5, 4.0]), 4, "corner")
+    (tensor([0.0000, 0.6250]), tensor([0.3750, 1.0000]))
+    """
+    _checks.floats(pixels, "pixels")
+    return (pixels - _origin(stride, alignment)) / stride
+
+
+def to_pixels(cells: Float[Tensor, "*shape"], stride: float = 1, alignment: str = "centre") -> Float[Tensor, "*shape"]:
+    """Convert heatmap cells to image coordinates, the inverse of `to_cells`: x = s u + (s - 1)/2, or x = s u.
+
+    Args:
+        cells: coordinates in cells; x and y are converted alike.
+        stride: s, px a cell.
+        alignment: "centre" or "corner", see the module.
+
+    Returns:
+        The coordinates in px, of the same shape.
+
+    Raises:
+        TypeError, ValueError: as `to_cells`.
+
+    >>> to_pixels(torch.tensor([0.0, 1.0]), stride=4)
+    tensor([1.5000, 5.5000])
+    """
+    _checks.floats(cells, "cells")
+    origin = _origin(stride, alignment)
+    return stride * cells + origin
+
+
+def quantise(cells: Float[Tensor, "*shape"], rounding: str = "round") -> Float[Tensor, "*shape"]:
+    """Round places to whole cells, as an encoder does that draws a Gaussian around a cell; halves are rounded up.
+
+    Args:
+        cells: coordinates in cells.
+        rounding: "round" to the nearest cell, "floor" to the one below, "none" to keep them.
+
+    Returns:
+        The coordinates in cells, of the same shape.
+
+    Raises:
+        TypeError, ValueError: cells that are no tensor of single or double precision, another rounding.
+
+    Paper C, equation 2.
+
+    >>> quantise(torch.tensor([1.4, 1.5, 2.5, -0.5])), quantise(torch.tensor([1.4, -0.5]), "floor")
+    (tensor([1., 2., 3., 0.]), tensor([ 1., -1.]))
+    """
+    _checks.floats(cells, "cells")
+    _checks.one_of(rounding, "rounding", ROUNDINGS)
+    if rounding == "none":
+        return cells
+    return torch.floor(cells + 0.5) if rounding == "round" else torch.floor(cells)
+
+
 @_checks.full_precision
 def encode(
     points: Float[Tensor, "*batch n 2"],
@@ -80,16 +151,37 @@ def encode(
     _checks.positive(sigma, "sigma")
     if not isinstance(size, tuple) or len(size) != 2 or not all(isinstance(k, Integral) and k > 0 for k in size):
         raise ValueError(f"size: needed a tuple (h, w) of whole numbers above 0, got {_checks.said(size)}")
-    _checks.one_of(rounding, "rounding", ROUNDINGS)
     missing = points.isnan().any(-1, keepdim=True)
     # exp(NaN) times 0 is NaN, in the gradient too: missing landmarks are set to 0 until their map is zeroed.
-    u = (points.masked_fill(missing, 0.0) - _origin(stride, alignment)) / stride
-    if rounding != "none":
-        u = torch.floor(u + 0.5) if rounding == "round" else torch.floor(u)
+    u = quantise(to_cells(points.masked_fill(missing, 0.0), stride, alignment), rounding)
     # The exponential of a sum is a product: h + w exponentials for a map, not h w.
     along_y, along_x = (_gaussian(u[..., k, None], size[i], sigma) for k, i in ((1, 0), (0, 1)))
     along_y = (height(sigma, peak) * along_y).masked_fill(missing, 0.0)
     return along_y[..., :, None] * along_x[..., None, :]
+
+
+def encode_by_loops(point: Float[Tensor, " 2"], size: tuple[int, int], sigma: float) -> Float[Tensor, "h w"]:
+    """Draw the map of one landmark cell by cell: the version to read of `encode`, without rounding, H = 1.
+
+    Args:
+        point: (u, v), in cells.
+        size: (h, w) of the map.
+        sigma: width of the Gaussian, cells.
+
+    Returns:
+        (h, w), h_ij = exp(-((j - u)² + (i - v)²) / 2σ²).
+
+    Paper C, equation 1 around the place of equation 3.
+
+    >>> encode_by_loops(torch.tensor([1.0, 0.5]), (2, 3), sigma=1.0)
+    tensor([[0.5353, 0.8825, 0.5353],
+            [0.5353, 0.8825, 0.5353]])
+    """
+    (u, v), h = point.tolist(), point.new_zeros(size)
+    for i in range(size[0]):
+        for j in range(size[1]):
+            h[i, j] = math.exp(-((j - u) ** 2 + (i - v) ** 2) / (2 * sigma**2))
+    return h
 
 
 def height(sigma: float, peak: str = "one") -> float:
@@ -163,7 +255,7 @@ def decode(
     _checks.positive(tau, "tau")
     _odd(window)
     _checks.number(blur, "blur", 0)
-    origin = _origin(stride, alignment)
+    _origin(stride, alignment)  # refuse what is wrong before the work
     value, peak = _largest(maps)
     if method in ("argmax", "quarter"):
         cell = peak if method == "argmax" else peak + _quarter(maps.detach(), peak)
@@ -173,7 +265,34 @@ def decode(
         cell = _local_soft(maps, peak, window, tau)
     else:
         cell = _soft(maps, tau) if method == "soft" else _barycentre(maps)
-    return stride * cell.to(maps.dtype).masked_fill(_empty(maps, value)[..., None], torch.nan) + origin
+    cell = cell.to(maps.dtype).masked_fill(_empty(maps, value)[..., None], torch.nan)
+    return to_pixels(cell, stride, alignment)
+
+
+def decode_by_loops(h: Float[Tensor, "h w"], d: int = 5, tau: float = 10.0) -> Float[Tensor, " 2"]:
+    """Find the landmark of one map cell by cell: the version to read of `decode` by the local soft-argmax.
+
+    Args:
+        h: the map, (h, w).
+        d: side of the window, odd, cells.
+        tau: τ, by which the map is multiplied before the softmax.
+
+    Returns:
+        (x, y), in cells: the largest value's cell ŷ, and Δ = Σ_mn w_mn (m, n) over the window.
+
+    Paper C, equations 4 and 5.
+
+    >>> decode_by_loops(encode_by_loops(torch.tensor([9.3, 7.8]), (16, 20), sigma=2.0)).round(decimals=3)
+    tensor([9.2920, 7.8060])
+    """
+    i, j = divmod(h.argmax().item(), h.shape[1])
+    total = x = y = 0.0
+    for m in range(-(d // 2), d // 2 + 1):
+        for n in range(-(d // 2), d // 2 + 1):
+            if 0 <= i + m < h.shape[0] and 0 <= j + n < h.shape[1]:
+                w = math.exp(tau * (h[i + m, j + n] - h[i, j]))  # any constant cancels; with this one none is too large
+                total, x, y = total + w, x + w * n, y + w * m
+    return h.new_tensor([j + x / total, i + y / total])
 
 
 @_checks.full_precision

@@ -107,6 +107,40 @@ def fit(
 
 
 @_checks.full_precision
+def fit_by_solving(controls: Float[Tensor, "n 2"], values: Float[Tensor, "n k"], order: int = 2) -> Spline:
+    """Solve the linear system of a spline as it stands: the version to read of `fit`, without smoothing.
+
+    With Φ_jk = φ(|y_j - y_k|), P_k = (1, y_kᵀ) and A = (b, V)ᵀ, f(y_k) = f_k and the side conditions are
+
+        Φ Ω + P A = F,   Pᵀ Ω = 0.
+
+    Args:
+        controls: y_k, (n, 2), three or more, not on one line. The unit stays theirs, so take one in which they are
+            about 1 apart: in pixels of a face the system is too ill-conditioned.
+        values: f_k, (n, k).
+        order: 1, 2 or 3.
+
+    Returns:
+        A Spline, which `evaluate` takes.
+
+    Paper D, equation 1.
+
+    >>> controls = torch.tensor([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0], [4.0, 4.0]])
+    >>> spline = fit_by_solving(controls, torch.tensor([[0.0], [0.0], [0.0], [1.0]]))
+    >>> [round(x, 4) for x in evaluate(spline, torch.tensor([[4.0, 4.0], [2.0, 2.0]]))[:, 0].tolist()]
+    [1.0, 0.25]
+    """
+    y, F, n = controls.double(), values.double(), len(controls)
+    Phi = phi((y[:, None] - y).square().sum(-1), order)
+    P = torch.cat([torch.ones_like(y[:, :1]), y], 1)
+    system = torch.cat([torch.cat([Phi, P], 1), torch.cat([P.mT, y.new_zeros(3, 3)], 1)])
+    Omega, A = torch.linalg.solve(system, torch.cat([F, F.new_zeros(3, F.shape[1])])).split([n, 3])
+    energy = (-1 if order == 1 else 1) * (Omega * (Phi @ Omega)).sum()
+    return Spline(controls=y, omega=Omega, V=A[1:].mT, b=A[0], energy=energy,
+                  centre=y.new_zeros(2), scale=y.new_ones(()), order=order)  # fmt: skip
+
+
+@_checks.full_precision
 def evaluate(spline: Spline, points: Float[Tensor, "*batch m 2"]) -> Float[Tensor, "*batch m k"]:
     """The values f(y) of a spline at points, equation 1.
 
@@ -140,6 +174,30 @@ def evaluate(spline: Spline, points: Float[Tensor, "*batch m 2"]) -> Float[Tenso
     bump = (partial(f, order=spline.order) for f in (phi, slope))
     bent = RadialSum.apply(to_rows(z), to_rows(controls), to_rows(omega), *bump)
     return (bent + V @ z.mT + b[..., None]).mT
+
+
+@_checks.full_precision
+def evaluate_by_loops(spline: Spline, point: Float[Tensor, " 2"]) -> Float[Tensor, " k"]:
+    """Sum the bumps of all controls at one point: the version to read of `evaluate`.
+
+    Args:
+        spline: of `fit`, without batch axes.
+        point: (2,), in the unit of its controls.
+
+    Returns:
+        f(y) = Σ_k ω_k φ(|y - y_k|) + V y + b, (k,), in double precision.
+
+    Paper D, equation 1.
+
+    >>> controls = torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 2.0]])
+    >>> evaluate_by_loops(fit(controls, 3 * controls + 1), torch.tensor([1.0, 5.0])).round(decimals=4)
+    tensor([ 4., 16.], dtype=torch.float64)
+    """
+    y = (point.double() - spline.centre) / spline.scale
+    f = spline.V @ y + spline.b
+    for y_k, omega_k in zip(spline.controls, spline.omega, strict=True):
+        f = f + omega_k * phi((y - y_k).square().sum(), spline.order)
+    return f
 
 
 @_checks.full_precision
@@ -192,6 +250,43 @@ def warp(
         base = move[..., :1, :1]  # hats sum to 1 up to rounding; a common move must be reproduced exactly
         move = base + _hats(y, image.shape[-2], step) @ (move - base) @ _hats(x, image.shape[-1], step).mT
     return _bilinear(image, move)
+
+
+@_checks.full_precision
+def warp_by_pixels(
+    image: Float[Tensor, "c h w"], source: Float[Tensor, "n 2"], target: Float[Tensor, "n 2"], order: int = 2
+) -> Float[Tensor, "c h w"]:
+    """Ask for each pixel of the result where its colour is: the version to read of `warp`.
+
+    Args:
+        image: X, (c, h, w).
+        source: (n, 2) px, the landmarks in the image.
+        target: (n, 2) px, the places at which the result shows them.
+        order: of the spline.
+
+    Returns:
+        X̂(y) = X(f(y)), (c, h, w), with f(target) = source; X is bilinear between pixels.
+
+    Paper D, equation 2.
+
+    >>> image = torch.arange(16.0).reshape(1, 4, 4)
+    >>> source = torch.tensor([[0.0, 0.0], [3.0, 0.0], [0.0, 3.0]])
+    >>> warp_by_pixels(image, source, source - torch.tensor([1.0, 0.0]))[0, 0]  # one pixel to the left
+    tensor([1., 2., 3., 3.])
+    """
+    spline, warped = fit(target, source, order), torch.zeros_like(image)
+    _, h, w = image.shape
+    for i in range(h):
+        for j in range(w):
+            x, y = evaluate_by_loops(spline, target.new_tensor([j, i])).tolist()
+            x, y = min(max(x, 0), w - 1), min(max(y, 0), h - 1)  # outside: the nearest pixel
+            k, l = math.floor(y), math.floor(x)
+            s, t = x - l, y - k
+            right, below = min(l + 1, w - 1), min(k + 1, h - 1)
+            upper = (1 - s) * image[:, k, l] + s * image[:, k, right]
+            lower = (1 - s) * image[:, below, l] + s * image[:, below, right]
+            warped[:, i, j] = (1 - t) * upper + t * lower
+    return warped
 
 
 @_checks.full_precision

@@ -422,6 +422,7 @@ def current_norm2(x, sigma):
 library = currents.norm2(jaw, 40.0)
 assert torch.allclose(current_norm2(jaw, 40.0), library)
 assert math.isclose(current_norm2_by_hand(jaw, 40.0), library, rel_tol=1e-9)
+assert torch.allclose(currents.norm2_by_loops(jaw, 40.0), library)
 
 # %% [markdown]
 # Is it the most work? The best wind should be $\omega^\star = \sum_i k_W(c_i, \cdot)\,\tau_i$, the curve's own. Let a
@@ -1094,6 +1095,6 @@ assert math.isclose(curve_over_landmarks(1.0, beta_256), before, rel_tol=1e-9)
 # | {eq}`eq-kernel` | `kernels.gaussian` | `tests/test_kernels.py::test_there_is_no_half_in_the_exponent` |
 # | {eq}`eq-velocity` | `kernels.product`, `flows.velocity` | `tests/test_kernels.py::test_product_is_the_matrix_product`, `tests/test_flows.py::test_velocity_is_the_sum_of_equation_6` |
 # | {eq}`eq-rkhs` | `flows.hamiltonian` | `tests/test_flows.py::test_hamilton_is_the_gradient_of_the_hamiltonian` |
-# | {eq}`eq-current-norm` | `currents.norm2` | `tests/test_currents.py::test_norm_and_distance_against_double_loops` |
+# | {eq}`eq-current-norm` | `currents.norm2`, `currents.norm2_by_loops` | `tests/test_currents.py::test_norm_and_distance_against_double_loops`, `tests/test_currents.py::test_norm2_agrees_with_the_version_to_read` |
 # | {eq}`eq-current-distance` | `currents.distance2` | `tests/test_currents.py::test_a_flipped_curve_is_the_negative` |
 # | {eq}`eq-landmark` | `currents.landmark_discrepancy` | `tests/test_currents.py::test_landmarks_by_hand_and_their_gradient` |

@@ -1264,7 +1264,7 @@ assert off[10.0, "forwards"] < 0.3 * off[10.0, "reversed"]
 # | {eq}`eq-match-terms` | `currents.distance2`, `currents.landmark_discrepancy` | `tests/test_matching.py::test_equations_2_and_3_are_the_sums_of_their_terms` |
 # | {eq}`eq-match-mix` | `matching.discrepancy` | `tests/test_matching.py::test_equations_2_and_3_are_the_sums_of_their_terms` |
 # | {eq}`eq-match-sum` | `matching.loss`, `matching.discrepancy` | `tests/test_matching.py::test_equation_8_by_loops_over_the_curves` |
-# | {eq}`eq-match-objective` | `matching.objective`, `matching.match` | `tests/test_matching.py::test_no_worse_than_scipy_from_the_same_start` |
+# | {eq}`eq-match-objective` | `matching.objective`, `matching.match`, `matching.match_by_descending` | `tests/test_matching.py::test_no_worse_than_scipy_from_the_same_start`, `tests/test_matching.py::test_match_agrees_with_the_version_to_read` |
 # | {eq}`eq-match-whiten` | `matching.match` | `tests/test_matching.py::test_whitened_momenta_have_their_norm_as_energy` |
 # | {eq}`eq-match-passengers` | `flows.transport` | `tests/test_matching.py::test_passengers_ride_along` |
 # | {eq}`eq-match-modes` | `matching.mean`, `matching.modes` | `tests/test_matching.py::test_modes_are_the_principal_components_of_whitened_momenta` |

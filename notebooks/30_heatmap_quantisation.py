@@ -152,6 +152,7 @@ def encode(points, h, w, sigma):
 maps = encode(spots, 64, 64, 2.0)
 assert torch.allclose(maps, heatmaps.encode(spots, SIZE, 2.0))
 assert torch.allclose(maps[7], encode_by_hand(*spots[7].tolist(), 64, 64, 2.0))
+assert torch.allclose(maps[7], heatmaps.encode_by_loops(spots[7], SIZE, 2.0))
 
 # %% [markdown]
 # Where *is* a cell? With a stride of $s$ it lies over $s \times s$ pixels. Pixel centres are whole numbers, so cell 0 of
@@ -169,6 +170,7 @@ def to_pixels(u, stride, alignment="centre"):
 
 lit = heatmaps.encode(to_pixels(spots, 4), SIZE, 2.0, stride=4)
 assert torch.allclose(lit, maps)
+assert torch.equal(to_pixels(spots, 4), heatmaps.to_pixels(spots, stride=4))
 covered = torch.arange(4 * 9, 4 * 9 + 4).double()  # the pixels under cell 9
 assert to_pixels(9, 4) == covered.mean()
 
@@ -324,6 +326,7 @@ ours = heatmaps.decode(maps, "local_soft", window=5, tau=10.0)
 assert torch.allclose(local_soft(maps, 5, 10.0), ours)
 by_hand = local_soft_by_hand(maps[7], 5, 10.0).to(ours)
 assert torch.allclose(by_hand, ours[7])
+assert torch.allclose(heatmaps.decode_by_loops(maps[7], 5, 10.0), ours[7])
 
 # %% [markdown]
 # Without a window ("global" soft-argmax) every one of a map's cells pulls at the mean, however dark it is. Here is the
@@ -933,11 +936,11 @@ assert costs[3] > costs[5] > costs[9]
 #
 # | Equation | Function | Test |
 # |---|---|---|
-# | {eq}`eq-encode` | `heatmaps.encode` | `tests/test_heatmaps.py::test_encode_is_the_gaussian_cell_by_cell` |
-# | {eq}`eq-cell` | `heatmaps.encode`, `heatmaps.decode` | `tests/test_heatmaps.py::test_a_cell_lies_over_the_middle_of_its_pixels` |
+# | {eq}`eq-encode` | `heatmaps.encode`, `heatmaps.encode_by_loops` | `tests/test_heatmaps.py::test_encode_is_the_gaussian_cell_by_cell`, `tests/test_heatmaps.py::test_encode_agrees_with_the_version_to_read` |
+# | {eq}`eq-cell` | `heatmaps.to_pixels`, `heatmaps.to_cells` | `tests/test_heatmaps.py::test_cells_and_pixels_are_each_others_inverse`, `tests/test_heatmaps.py::test_a_cell_lies_over_the_middle_of_its_pixels` |
 # | {eq}`eq-rounding` | `heatmaps.encode`, `heatmaps.decode` | `tests/test_heatmaps.py::test_mean_errors_are_the_closed_forms` |
 # | {eq}`eq-taylor` | `heatmaps.decode` | `tests/test_heatmaps.py::test_taylor_is_exact_on_clean_maps` |
-# | {eq}`eq-local-soft` | `heatmaps.decode` | `tests/test_heatmaps.py::test_local_soft_is_the_sum_cell_by_cell` |
+# | {eq}`eq-local-soft` | `heatmaps.decode`, `heatmaps.decode_by_loops` | `tests/test_heatmaps.py::test_local_soft_is_the_sum_cell_by_cell`, `tests/test_heatmaps.py::test_decode_agrees_with_the_version_to_read` |
 # | {eq}`eq-width` | `heatmaps.softmax_width`, `heatmaps.best_tau` | `tests/test_heatmaps.py::test_the_softmax_is_wider_than_its_first_order` |
 # | {eq}`eq-aliasing` | `heatmaps.aliasing` | `tests/test_heatmaps.py::test_aliasing_is_the_error_of_the_sampled_mean` |
 # | {eq}`eq-truncation` | `heatmaps.truncation` | `tests/test_heatmaps.py::test_truncation_is_the_mean_of_scipys_truncated_normal` |

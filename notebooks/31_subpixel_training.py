@@ -85,6 +85,11 @@ from lddmmlib.data import augment, crops
 from lddmmlib.experiments import _verdicts
 from lddmmlib.faces import schemes, synthetic
 from lddmmlib.methods import subpixel
+from lddmmlib.methods.heatmap_regression import (
+    l2_loss,
+    network_input,
+    squared_error,
+)
 from lddmmlib.notebook import check, result
 
 # %%
@@ -125,7 +130,7 @@ def loss(maps, target):
 some = SIDE * torch.rand(1, 5, 2, generator=generator)
 target = heatmaps.encode(some, CELLS, SIGMA, stride=STRIDE)
 maps = target + 0.1 * torch.randn(target.shape, generator=generator)
-value = subpixel.heatmap_loss(maps, target)
+value = squared_error(maps, target)
 assert torch.allclose(loss(maps[0], target[0]), value)
 assert math.isclose(loss_by_hand(maps[0], target[0]), value.item(), rel_tol=1e-5)
 
@@ -279,7 +284,7 @@ def fresh():
 
 def learn(rounding):
     def step(model, batch):
-        return subpixel.plain_loss(model, batch, SIGMA, rounding)
+        return l2_loss(model, batch, SIGMA, rounding)
 
     how = {"epochs": 6, "batch": 16, "lr": 2e-2, "progress": False}
     folder = tempfile.mkdtemp()
@@ -289,7 +294,7 @@ def learn(rounding):
 @torch.no_grad()
 def maps_of(network, images):
     network.eval()
-    return torch.cat([network(x.float() / 255) for x in images.split(100)])
+    return torch.cat([network(network_input(x)) for x in images.split(100)])
 
 
 # %%
@@ -490,7 +495,7 @@ assert torch.allclose(at[::97], torch.tensor(by_hand, dtype=torch.float64))
 
 # %% [markdown]
 # Between cells the map has to be continued. The customary bilinear way, a straight line between two cells, lowers the peak.
-# `subpixel.brought_back` lays the cubic spline through all cells. SciPy has one too:
+# `subpixel.to_canonical` lays the cubic spline through all cells. SciPy has one too:
 
 # %%
 from scipy.ndimage import map_coordinates
@@ -500,7 +505,7 @@ landmarks = 60 + 136 * torch.rand(
 )
 in_view = crops.apply(move[None], landmarks)
 view = heatmaps.encode(in_view, (64, 64), 2.0 * scale, stride=4)
-back, seen = subpixel.brought_back(view, move[None], SCHEME.flip, stride=4)
+back, seen = subpixel.to_canonical(view, move[None], SCHEME.flip, stride=4)
 for k in (0, 36):
     spline = map_coordinates(view[0, k].numpy(), at.T.numpy()[::-1], order=3)
     spline = torch.from_numpy(spline).reshape(64, 64).T
@@ -550,13 +555,13 @@ h = heatmaps.encode(pair.landmarks.float(), CELLS, SIGMA, stride=STRIDE)
 back, seen = [], []
 for k, view in enumerate((pair.first, pair.second)):
     maps = maps_of(network, view.image)
-    way = subpixel.brought_back(maps, pair.moves[:, k], SCHEME.flip, STRIDE)
+    way = subpixel.to_canonical(maps, pair.moves[:, k], SCHEME.flip, STRIDE)
     back.append(way[0])
     seen.append(way[1])
 a, b = back
 count = seen[0].int() + seen[1].int()  # 0, 1 or 2 views
 mean = (a + b) / count.clamp(min=1)[:, None]
-by_steps = subpixel.heatmap_loss(mean, h, count > 0)
+by_steps = squared_error(mean, h, count > 0)
 
 with torch.no_grad():
     value = subpixel.siamese_loss(network, pair, SCHEME.flip, SIGMA)
@@ -575,9 +580,9 @@ assert torch.allclose(by_steps, value, rtol=1e-4)
 
 # %%
 everywhere = count == 2
-both_right = subpixel.heatmap_loss(mean, h, everywhere)
-plain = [subpixel.heatmap_loss(x, h, everywhere) for x in (a, b)]
-apart = subpixel.heatmap_loss(a - b + h, h, everywhere)  # |a - b|^2
+both_right = squared_error(mean, h, everywhere)
+plain = [squared_error(x, h, everywhere) for x in (a, b)]
+apart = squared_error(a - b + h, h, everywhere)  # |a - b|^2
 print(f"views alone {plain[0]:.3f}, {plain[1]:.3f}; their mean {both_right:.3f}")
 print(f"a quarter of their disagreement: {apart / 4:.3f}")
 assert torch.allclose(both_right, sum(plain) / 2 - apart / 4, rtol=1e-3)
@@ -642,7 +647,7 @@ DecoderExplorer(
 # |---|---|---|
 # | continuous targets gain nothing | the network is uncertain by more than a quarter of a cell | expect it; the decoder still pays |
 # | Siamese loss stays high, every landmark has two spots | flipped views without their channels exchanged | `schemes.get(...).flip` |
-# | all predictions of the Siamese network are a little flat | maps brought back bilinearly | the spline of `brought_back` |
+# | all predictions of the Siamese network are a little flat | maps brought back bilinearly | the spline of `to_canonical` |
 # | they are off by half a cell in one direction | $T$ applied to cells as if they were pixels | $A = S^{-1} T S$ |
 # | the sum's peaks reach only one half | a sum of two maps compared with $h$ | the mean with $h$, or the sum with $2h$ |
 # | local soft-argmax worse than argmax + quarter | τ of another σ, or a peak far below 1 | `best_tau(sigma, window)` |
@@ -656,7 +661,7 @@ face = one[None] * 2 + 0.5  # px of a crop of 64
 swapped = crops.apply(mirror, face)[:, list(SCHEME.flip)]
 view = heatmaps.encode(swapped, (16, 16), 1.5, stride=4)
 for name, order in (("exchanged", SCHEME.flip), ("forgotten", range(68))):
-    back, _ = subpixel.brought_back(view, mirror, order, stride=4)
+    back, _ = subpixel.to_canonical(view, mirror, order, stride=4)
     mean = (back + heatmaps.encode(face, (16, 16), 1.5, stride=4)) / 2
     off = (heatmaps.decode(mean, "taylor", stride=4) - face).norm(dim=-1)[0]
     wrong = int((off > 1).sum())
@@ -701,7 +706,7 @@ print("none     " + "".join(f"{x:7.2f}" for x in line))
 # both, for four times the memory. Compare at equal crops before you buy a cleverer decoder.
 #
 # **Siamese or more views?** Two views a step are twice the work. The fair rival is a network that sees both views as two faces,
-# `plain_loss(model, both(pair))`, not one that sees half as many.
+# `l2_loss(model, both(pair))`, not one that sees half as many.
 #
 # **The width of a view's Gaussian.** $h$ has the width σ in the face's own frame. A network trained by {eq}`eq-siamese` learns to
 # draw wider spots on enlarged views; one trained plainly does not. Do not mix the two losses without thinking of it.
@@ -1086,6 +1091,6 @@ for r, two_views in averaged.items():
 #
 # | Equation | Function | Test |
 # |---|---|---|
-# | {eq}`eq-pixelwise` | `methods.subpixel.heatmap_loss`, `methods.subpixel.plain_loss` | `tests/methods/test_subpixel.py::test_pixelwise_loss_by_hand` |
+# | {eq}`eq-pixelwise` | `methods.heatmap_regression.squared_error`, `methods.heatmap_regression.l2_loss` | `tests/methods/test_heatmap_regression.py::test_pixelwise_loss_by_hand` |
 # | {eq}`eq-siamese` | `methods.subpixel.siamese_loss` | `tests/methods/test_subpixel.py::test_the_target_of_the_mean_is_h_and_of_the_sum_2h`, `tests/methods/test_subpixel.py::test_views_that_agree_with_the_truth_cost_next_to_nothing` |
-# | {eq}`eq-brought-back` | `methods.subpixel.brought_back` | `tests/methods/test_subpixel.py::test_known_gaussians_go_there_and_come_back`, `tests/methods/test_subpixel.py::test_values_are_those_of_scipys_spline` |
+# | {eq}`eq-brought-back` | `methods.subpixel.to_canonical` | `tests/methods/test_subpixel.py::test_known_gaussians_go_there_and_come_back`, `tests/methods/test_subpixel.py::test_values_are_those_of_scipys_spline` |

@@ -140,6 +140,7 @@ for order in polyharmonic.ORDERS:
     assert torch.allclose(f(z, spline), ours)
     one = torch.tensor(f_by_hand(z[0].tolist(), spline), dtype=torch.float64)
     assert torch.allclose(one, ours[0])
+    assert torch.allclose(polyharmonic.evaluate_by_loops(spline, places[0]), one)
 
 # %% [markdown]
 # Where do $\omega$, $V$ and $b$ come from? That $f(y_k) = f_k$ gives $n$ equations for $n + 3$ unknown rows. Three more say
@@ -181,6 +182,8 @@ for order in polyharmonic.ORDERS:
     assert torch.allclose(S, system_by_hand(spline.controls, order))
     omega, A = torch.linalg.solve(S, right).split([68, 3])
     assert torch.allclose(omega, spline.omega)
+    plain = polyharmonic.fit_by_solving(spline.controls, source, order)
+    assert torch.allclose(omega, plain.omega)  # the library has this text, too
     assert torch.allclose(A, torch.cat([spline.b[None], spline.V.mT]))
 
 # %% [markdown]
@@ -1115,10 +1118,10 @@ assert 0.1 < back[0.5] < back[1] < back[2]  # elsewhere: no
 #
 # | Equation | Function | Test |
 # |---|---|---|
-# | {eq}`eq-spline` | `polyharmonic.evaluate`, `polyharmonic.phi` | `tests/test_polyharmonic.py::test_scipy_off_the_controls` |
-# | {eq}`eq-system` | `polyharmonic.fit` | `tests/test_polyharmonic.py::test_saddle_in_closed_form`, `tests/test_polyharmonic.py::test_side_conditions_and_sign_of_the_energy` |
+# | {eq}`eq-spline` | `polyharmonic.evaluate`, `polyharmonic.evaluate_by_loops` | `tests/test_polyharmonic.py::test_scipy_off_the_controls`, `tests/test_polyharmonic.py::test_splines_and_warps_agree_with_the_versions_to_read` |
+# | {eq}`eq-system` | `polyharmonic.fit`, `polyharmonic.fit_by_solving` | `tests/test_polyharmonic.py::test_saddle_in_closed_form`, `tests/test_polyharmonic.py::test_side_conditions_and_sign_of_the_energy` |
 # | {eq}`eq-energy` | `polyharmonic.fit` | `tests/test_polyharmonic.py::test_energy_is_the_bending_integral` |
-# | {eq}`eq-warp` | `polyharmonic.warp` | `tests/test_polyharmonic.py::test_scipy_warps_the_same_picture`, `tests/test_polyharmonic.py::test_identity_and_whole_pixels_are_exact` |
+# | {eq}`eq-warp` | `polyharmonic.warp`, `polyharmonic.warp_by_pixels` | `tests/test_polyharmonic.py::test_scipy_warps_the_same_picture`, `tests/test_polyharmonic.py::test_splines_and_warps_agree_with_the_versions_to_read` |
 # | {eq}`eq-warp-jacobian` | `polyharmonic.slope` | `tests/test_polyharmonic.py::test_slope_is_the_derivative_of_phi_over_r`, `tests/experiments/test_warp_accuracy.py::test_determinants_are_those_of_differences` |
 # | {eq}`eq-smoothing` | `polyharmonic.fit` | `tests/test_polyharmonic.py::test_scipy_with_smoothing_off_the_controls`, `tests/test_polyharmonic.py::test_smoothing_ends_at_the_affine_least_squares` |
 # | {eq}`eq-warp-gradient` | `polyharmonic.warp` | `tests/test_polyharmonic.py::test_gradients_of_the_warp`, `tests/test_polyharmonic.py::test_a_warp_can_be_undone_by_its_gradient` |

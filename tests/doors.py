@@ -17,16 +17,20 @@ from lddmmlib import currents, flows, heatmaps, kernels, lars, matching, metrics
 from lddmmlib.curves import Curves
 from lddmmlib.data import crops
 from lddmmlib.faces import perturb, statistics
-from lddmmlib.methods import sparse_shape_regression, subpixel
+from lddmmlib.methods import heatmap_regression, sparse_shape_regression, subpixel
 from lddmmlib.networks import dan
 
 MODULES = [kernels, currents, flows, matching, lars, heatmaps, optimal_transport, polyharmonic, statistics, perturb,
-           crops, metrics, sparse_shape_regression, subpixel, dan]  # fmt: skip
+           crops, metrics, sparse_shape_regression, heatmap_regression, subpixel, dan]  # fmt: skip
 APART = {
     "phi", "slope", "check",  # parts that modules share, behind the doors
     "height", "softmax_width", "real_300w",  # numbers and files alone
-    "shoot_by_equations", "sinkhorn_by_iterating", "w1_by_linear_program",  # versions to read: they refuse nothing
-    "both", "stacks", "plain_loss", "siamese_loss", "target", "soft_loss", "correction_loss", "decoded", "predict",
+    "shoot_by_equations", "sinkhorn_by_iterating", "w1_by_linear_program", "encode_by_loops", "decode_by_loops",
+    "norm2_by_loops", "match_by_descending", "fit_by_solving", "evaluate_by_loops", "warp_by_pixels",
+    # ... versions to read: they refuse nothing
+    "both", "siamese_loss", "correction_loss", "corrected_landmarks", "network_input", "stacks", "heatmaps_of",
+    "stride", "target", "l2_loss", "l2_of_stacks", "cross_entropy_loss", "soft_argmax_loss", "landmarks_from",
+    "predict",
     # ... of a network, whose images have a door of their own
 }  # fmt: skip
 
@@ -85,6 +89,9 @@ def calls():
         (lars.path, {"gram": gram, "xy": xy}),
         (lars.budget, {"gram": gram, "xy": xy, "tau": 0.5}),
         (lars.path_by_solving, {"gram": gram, "xy": xy}),
+        (heatmaps.to_cells, {"pixels": x, "stride": 4.0, "alignment": "centre"}),
+        (heatmaps.to_pixels, {"cells": x, "stride": 4.0, "alignment": "corner"}),
+        (heatmaps.quantise, {"cells": x, "rounding": "round"}),
         (heatmaps.encode, {"points": few, "size": (8, 9), "sigma": 1.5, "rounding": "none", "peak": "one",
                            "stride": 2.0, "alignment": "centre"}),
         (heatmaps.decode, {"maps": maps, "method": "local_soft", "window": 5, "tau": 10.0, "stride": 2.0,
@@ -137,9 +144,11 @@ def calls():
         (sparse_shape_regression.fit_h, {"defined": faces[:, :4], "undefined": faces[:, 4:], "tau": 1.4,
                                          "use": [0, 2, 3]}),
         (sparse_shape_regression.complete, {"points": faces, "H": rand(2, 6)}),
-        (subpixel.brought_back, {"maps": maps[None], "moves": affine[None], "flip": [1, 0, 2], "stride": 2.0,
+        (subpixel.to_canonical, {"maps": maps[None], "moves": affine[None], "flip": [1, 0, 2], "stride": 2.0,
                                  "alignment": "centre"}),
-        (subpixel.heatmap_loss, {"maps": maps[None], "target": maps[None] / 2, "seen": rand(1, 14, 15) > 0.5}),
+        (heatmap_regression.squared_error, {"maps": maps[None], "target": maps[None] / 2,
+                                            "seen": rand(1, 14, 15) > 0.5}),
+        (heatmap_regression.cross_entropy, {"maps": maps[None], "target": maps[None] / 2}),
         (dan.Similarity.apply, {"self": T, "points": faces}),
         (dan.Similarity.undo, {"self": T, "points": faces}),
         (dan.similarity, {"points": faces, "target": x}),
@@ -222,9 +231,24 @@ NUMBERS_MAY = {  # what is a right argument here, of what is wrong elsewhere
     "negative": set(), "zero": {"beta", "gamma", "smoothing", "blur", "tau", "count"}, "nan": set(), "inf": {"tau"},
     "two": WIDTHS, "tensor": WIDTHS, "half": set(), "meta": set(),
 }  # fmt: skip
-TRAINING = ("methods.subpixel", "networks.dan")  # a loss that is not finite is named by `training.fit`, with its step
-MISSING = {"t", "points", "landmarks", "truth", "errors", "pred", "shapes", "y"}  # NaN may mean: not labelled
-ENDLESS = {"t", "errors"}  # inf may mean: never found
+TRAINING = (
+    "methods.subpixel",
+    "methods.heatmap_regression",
+    "networks.dan",
+)  # a loss that is not finite is named by `training.fit`, with its step
+MISSING = {
+    "t",
+    "points",
+    "landmarks",
+    "truth",
+    "errors",
+    "pred",
+    "shapes",
+    "y",
+    "cells",
+    "pixels",
+}  # NaN may mean: not labelled
+ENDLESS = {"t", "errors", "cells", "pixels"}  # inf may mean: never found; another unit of it is as far
 ANY_DTYPE = {"image", "where", "seen"}
 UNREAD = {"source", "self", "visible"}  # a sentence; the object of a method; handed on as it is
 
@@ -249,7 +273,7 @@ def wrong(name, value, of):
         yield what, other, not (what == "None" and name in OPTIONAL)
     if isinstance(value, torch.Tensor):
         for what, other in of_tensors(value).items():
-            must = what in ("meta", "complex", "number")[: 1 if name in {"t", "image"} else 3] or (
+            must = what in ("meta", "complex", "number")[: 1 if name in {"t", "image", "cells", "pixels"} else 3] or (
                 what in ("int", "half", "bfloat16") and name not in ANY_DTYPE
             )
             seen = not of.startswith(TRAINING)

@@ -63,6 +63,11 @@ def test_norm_and_distance_against_double_loops(closed):
     close(currents.distance2(a, b, 1.5, closed), expected)
 
 
+def test_norm2_agrees_with_the_version_to_read():
+    x = points(9)
+    close(currents.norm2(x, 1.3), currents.norm2_by_loops(x, 1.3))
+
+
 def test_one_segment_is_its_length_squared():
     close(currents.norm2(torch.tensor([[0.0, 0.0], [3.0, 4.0]], dtype=torch.float64), 0.1), 25.0)
 

@@ -20,13 +20,15 @@ from lddmmlib.curves import Curves
 from lddmmlib.data import crops
 from lddmmlib.data.augment import Crops
 from lddmmlib.faces import perturb, schemes, statistics, synthetic
+from lddmmlib.methods import heatmap_regression as regression
 from lddmmlib.methods import sparse_shape_regression as ssr
 from lddmmlib.methods import subpixel
 from tests.elsewhere import Device, Elsewhere, Mixed, back, there
 
 MODULES = [
     "kernels", "currents", "flows", "matching", "lars", "heatmaps", "optimal_transport", "polyharmonic", "metrics",
-    "faces.statistics", "faces.perturb", "data.crops", "methods.subpixel", "methods.sparse_shape_regression",
+    "faces.statistics", "faces.perturb", "data.crops", "methods.heatmap_regression", "methods.subpixel",
+    "methods.sparse_shape_regression",
     "networks.dan", "networks.heads", "networks.coordconv", "networks.hourglass", "networks.hrnet",
 ]  # fmt: skip
 ELSEWHERE_TOLD = {  # public, without a case: why
@@ -36,7 +38,10 @@ ELSEWHERE_TOLD = {  # public, without a case: why
     "faces.statistics.real_300w": "reads a file to the CPU", "faces.statistics.sample": "draws on the CPU, as it says",
     "data.crops.box": "returns Python's numbers", "data.crops.frame": "takes Python's numbers",
     "data.crops.cut": "OpenCV, on the CPU", "data.crops.crop": "OpenCV, on the CPU",
-    "methods.subpixel.both": "joins tuples", "networks.heads.conv": "part of the networks",
+    "methods.subpixel.both": "joins tuples", "methods.heatmap_regression.stride": "numbers alone",
+    "methods.heatmap_regression.network_input": "part of heatmaps_of",
+    "methods.heatmap_regression.stacks": "part of heatmaps_of",
+    "methods.heatmap_regression.l2_of_stacks": "part of l2_loss", "networks.heads.conv": "part of the networks",
     "networks.hourglass.row": "part of the networks", "networks.hrnet.path": "part of the networks",
     "networks.dan.similarity": "part of DAN", "networks.dan.resample": "part of DAN",
     "networks.dan.landmark_image": "part of DAN",
@@ -46,6 +51,10 @@ ELSEWHERE_TOLD = {  # public, without a case: why
     "flows.certified": "part of min_steps", "matching.loss": "discrepancy over a length",
     "flows.shoot_by_equations": "a version to read", "optimal_transport.sinkhorn_by_iterating": "a version to read",
     "optimal_transport.w1_by_linear_program": "a version to read, by SciPy",
+    "heatmaps.encode_by_loops": "a version to read", "heatmaps.decode_by_loops": "a version to read",
+    "currents.norm2_by_loops": "a version to read", "matching.match_by_descending": "a version to read",
+    "polyharmonic.fit_by_solving": "a version to read", "polyharmonic.evaluate_by_loops": "a version to read",
+    "polyharmonic.warp_by_pixels": "a version to read",
 }  # fmt: skip
 
 
@@ -115,6 +124,9 @@ CASES = {
     "lars.path:one": (lambda x, y: lars.path(*grams(x, y[:, 0])), X, Y),
     "lars.budget": (lambda x, y: lars.budget(*grams(x, y), 0.7), X, Y),
     "lars.budget:each": (lambda x, y, t: lars.budget(*grams(x, y), t)[:3], X, Y, random(4)),
+    "heatmaps.to_cells": (lambda p: heatmaps.to_cells(p, 4), HIDDEN),
+    "heatmaps.to_pixels": (lambda p: heatmaps.to_pixels(p, 4), HIDDEN),
+    "heatmaps.quantise": (heatmaps.quantise, HIDDEN),
     "heatmaps.encode": (lambda p: heatmaps.encode(p, (12, 14), 1.5, peak="density", stride=2), HIDDEN),
     "heatmaps.decode:blur": (lambda m: heatmaps.decode(m, "taylor", blur=0.8), MASS),
     "heatmaps.aliasing": (lambda t: heatmaps.aliasing(t, 0.5), random(5)),
@@ -144,13 +156,18 @@ CASES = {
     "data.crops.apply": (crops.apply, MOVES, A),
     "data.crops.inverse": (crops.inverse, MOVES),
     "data.crops.then": (crops.then, MOVES, MOVES.flip(0)),
-    "methods.subpixel.brought_back": (
-        lambda m, t: subpixel.brought_back(m, t, [1, 0, 2], 2), random(2, 3, 9, 9), MOVES),
-    "methods.subpixel.heatmap_loss": (lambda m, h, s: subpixel.heatmap_loss(m, h, s > 0.2), *random(3, 2, 3, 9, 9)[:2],
-                                      random(2, 9, 9)),
-    "methods.subpixel.stacks": (lambda i: subpixel.stacks(nn.Identity(), i), IMAGE),
-    "methods.subpixel.target": (lambda p, m, i: subpixel.target(p, m, i, 2.0), A, random(2, 8, 9, 9), IMAGE),
-    "methods.subpixel.decoded": (lambda m, d: subpixel.decoded((m, d), 28), random(2, 8, 7, 7), P),
+    "methods.subpixel.to_canonical": (
+        lambda m, t: subpixel.to_canonical(m, t, [1, 0, 2], 2), random(2, 3, 9, 9), MOVES),
+    "methods.subpixel.corrected_landmarks": (
+        lambda m, d: subpixel.corrected_landmarks((m, d), torch.zeros(1, 3, 28, 28)), random(2, 8, 7, 7), P),
+    "methods.heatmap_regression.squared_error": (
+        lambda m, h, s: regression.squared_error(m, h, s > 0.2), *random(3, 2, 3, 9, 9)[:2], random(2, 9, 9)),
+    "methods.heatmap_regression.cross_entropy": (regression.cross_entropy, *random(2, 2, 3, 9, 9)),
+    "methods.heatmap_regression.heatmaps_of": (lambda i: regression.heatmaps_of(nn.Identity(), i), IMAGE),
+    "methods.heatmap_regression.target": (
+        lambda p, m, i: regression.target(p, m, i, 2.0), A, random(2, 8, 9, 9), IMAGE),
+    "methods.heatmap_regression.landmarks_from": (
+        lambda m: regression.landmarks_from(m, torch.zeros(1, 3, 28, 28)), random(2, 8, 7, 7)),
     "methods.sparse_shape_regression.fit_h": (lambda a, b: ssr.fit_h(a, b, 1.4, use=[0, 2, 3])[:2], FACES[:, :6],
                                               FACES[:, 6:9]),
     "methods.sparse_shape_regression.complete": (ssr.complete, HIDDEN, random(3, 68)),
@@ -220,7 +237,7 @@ def public(module):
 
 def test_every_public_function_has_a_case():
     told = {name.split(":")[0] for name in CASES} | {name.split(":")[0] for name in LOSSES} | set(ELSEWHERE_TOLD)
-    told |= {"networks.coordconv.with_coordinates", "methods.subpixel.predict"}  # below
+    told |= {"networks.coordconv.with_coordinates", "methods.heatmap_regression.predict"}  # below
     names = {name for module in MODULES for name in public(module)}
     assert names - told == set()
     assert set(ELSEWHERE_TOLD) - names == set()  # no reason for what is gone
@@ -285,21 +302,21 @@ def batch(views=False):
 def layer_loss(model, x):
     """Paper A: momenta of a network, two Euler steps of a flow, curves and landmarks."""
     start = Curves((SIDE * random(68, 2)).to(x.landmarks).expand(3, -1, -1), LINES, coupled=False)
-    momenta = model(x.image.float() / 255).to(x.landmarks)
+    momenta = model(regression.network_input(x.image)).to(x.landmarks)
     end = start.at(flows.flow(start, momenta, SIGMAS, 2, "euler").end)
     return matching.discrepancy(end, start.at(x.landmarks), SIGMAS).mean()
 
 
 def transport_loss(model, x):
     """Paper E: the transport from what a softmax makes of the maps to a Gaussian."""
-    (maps,) = subpixel.stacks(model, x.image)
-    u, v = maps.flatten(-2).softmax(-1).view_as(maps), subpixel.target(x.landmarks, maps, x.image, 1.5)
+    (maps,) = regression.heatmaps_of(model, x.image)
+    u, v = maps.flatten(-2).softmax(-1).view_as(maps), regression.target(x.landmarks, maps, x.image, 1.5)
     return ot.sinkhorn(u[:, 20:24], v[:, 20:24] + 1e-6, 2.0, solver="dense").value.mean()
 
 
 def warp_loss(model, x):
     """Paper D: an image warped by a spline at predicted landmarks, its gradient against the other's."""
-    points, image = model(x.image.float() / 255).double(), x.image.double() / 255
+    points, image = model(regression.network_input(x.image)).double(), x.image.double() / 255
     moved = polyharmonic.warp(image, points[:, 17::6], x.landmarks[:, 17::6].double(), smoothing=0.1)
     return (moved.diff(dim=-1) - image.flip(0).diff(dim=-1)).square().mean()
 
@@ -309,10 +326,11 @@ FLIP = list(schemes.get(SCHEME).flip)
 # name: (network, loss, whether of pairs, most values read in one step, most copies to the device). A check at a door
 # reads one value; the transport reads some in each of its iterations, whose number hangs on the maps.
 LOSSES = {
-    "methods.subpixel.plain_loss": (hourglass, subpixel.plain_loss, False, 1, 0),
+    "methods.heatmap_regression.l2_loss": (hourglass, regression.l2_loss, False, 1, 0),
+    "methods.heatmap_regression.cross_entropy_loss": (hourglass, regression.cross_entropy_loss, False, 3, 0),
+    "methods.heatmap_regression.soft_argmax_loss": (hourglass, regression.soft_argmax_loss, False, 4, 0),
     "methods.subpixel.siamese_loss": (
         hourglass, lambda net, x: subpixel.siamese_loss(net, x, FLIP), True, 12, 4),
-    "methods.subpixel.soft_loss": (hourglass, subpixel.soft_loss, False, 4, 0),
     "methods.subpixel.correction_loss": (
         lambda: subpixel.Corrected(hourglass()), lambda net, x: subpixel.correction_loss(net, x, dynamic=True), False,
         5, 0),

@@ -12,7 +12,7 @@ from torch.func import grad, jacrev, vmap
 from lddmmlib import _checks, currents, flows, heatmaps, kernels, matching, metrics, polyharmonic
 from lddmmlib.curves import Curves
 from lddmmlib.faces import perturb, statistics
-from lddmmlib.methods import subpixel
+from lddmmlib.methods import heatmap_regression
 from lddmmlib.networks import DAN, heads
 from tests import doors
 
@@ -126,8 +126,9 @@ def test_a_batch_of_another_size_is_not_broadcast():
             inspect.unwrap(flows.hamilton)(a, b, 1.0)
     maps = torch.rand(2, 3, 4, 5)
     for target in (maps[:1], maps[0], maps[..., :1]):
-        with pytest.raises(ValueError, match="maps, target: needed one shape"):
-            inspect.unwrap(subpixel.heatmap_loss)(maps, target)
+        for loss in (heatmap_regression.squared_error, heatmap_regression.cross_entropy):
+            with pytest.raises(ValueError, match="maps, target: needed one shape"):
+                inspect.unwrap(loss)(maps, target)
     with pytest.raises(ValueError, match="movement: needed one for each image"):
         inspect.unwrap(perturb.motion_blur)(torch.rand(2, 3, 8, 8), 8 * points(2, 4), points(1)[0], "medium")
 

@@ -1,9 +1,7 @@
 """Encoders and decoders against closed forms, brute force, SciPy, and each other."""
 
-import importlib.util
 import math
 from inspect import unwrap
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,10 +9,7 @@ import torch
 from scipy import ndimage, stats
 
 from lddmmlib import heatmaps
-
-_spec = importlib.util.spec_from_file_location("quantisation", Path(__file__).parent / "oracles" / "quantisation.py")
-oracles = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(oracles)
+from tests.oracles import quantisation as oracles
 
 NAN = float("nan")
 SIZE = (40, 56)  # not square: who swaps an axis is found out
@@ -60,17 +55,25 @@ def test_encode_is_the_gaussian_cell_by_cell(peak):
                 assert math.isclose(maps[k, i, j], value, rel_tol=1e-12)
 
 
+@pytest.mark.parametrize("place", [[20.3, 11.8], [0.0, 39.0], [-2.5, 41.0]])
+def test_encode_agrees_with_the_version_to_read(place):
+    point = torch.tensor(place, dtype=torch.float64)
+    close(heatmaps.encode(point[None], SIZE, 1.7)[0], heatmaps.encode_by_loops(point, SIZE, 1.7))
+
+
 def test_the_density_sums_to_one():
     close(
         heatmaps.encode(inside(), SIZE, 2.0, peak="density").sum((-2, -1)), torch.ones(500, dtype=torch.float64), 1e-8
     )
 
 
-@pytest.mark.parametrize(("rounding", "whole"), [("round", math.floor), ("floor", math.floor)])
-def test_rounded_points_are_whole_cells(rounding, whole):
+@pytest.mark.parametrize("rounding", ["round", "floor"])
+def test_rounded_points_are_whole_cells(rounding):
     points = torch.tensor([[2.4, 3.6], [2.5, 3.5], [-0.4, 0.6]], dtype=torch.float64)  # halves go up, not to even
     shift = 0.5 if rounding == "round" else 0.0
-    want = torch.tensor([[whole(x + shift) for x in p] for p in points.tolist()], dtype=torch.float64)
+    want = torch.tensor([[math.floor(x + shift) for x in p] for p in points.tolist()], dtype=torch.float64)
+    assert torch.equal(heatmaps.quantise(points, rounding), want)
+    assert torch.equal(heatmaps.quantise(points, "none"), points)
     close(heatmaps.encode(points, SIZE, 2.0, rounding), heatmaps.encode(want, SIZE, 2.0), 0)
 
 
@@ -167,6 +170,16 @@ def test_local_soft_is_the_sum_cell_by_cell(window, tau):
     close(heatmaps.decode(maps, "local_soft", window, tau), want, 1e-11)
 
 
+@pytest.mark.parametrize("tau", [1.0, 10.0, 1000.0])
+def test_decode_agrees_with_the_version_to_read(tau):
+    """At the border, where the window loses cells, and on maps that are no Gaussians, too."""
+    corner = heatmaps.encode(torch.tensor([[0.4, 38.7]], dtype=torch.float64), SIZE, 2.0)
+    maps = torch.cat([noisy(6), corner])
+    for window in (3, 5):
+        want = torch.stack([heatmaps.decode_by_loops(h, window, tau) for h in maps])
+        close(heatmaps.decode(maps, "local_soft", window, tau), want, 1e-10)
+
+
 def test_soft_is_a_local_one_whose_window_holds_the_map():
     maps = noisy(5)
     close(heatmaps.decode(maps, "soft", tau=10.0), heatmaps.decode(maps, "local_soft", 2 * max(SIZE) + 1))
@@ -237,6 +250,21 @@ def test_strides_come_back_exactly(alignment, stride):
     maps = heatmaps.encode(points, SIZE, 2.0, stride=stride, alignment=alignment)
     close(maps, heatmaps.encode(cells, SIZE, 2.0))
     close(heatmaps.decode(maps, "taylor", stride=stride, alignment=alignment), points, 1e-9)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 4, 4.5])
+def test_cells_and_pixels_are_each_others_inverse(stride):
+    """By the middle of the pixels that a cell covers, or by x = s u; `encode` and `decode` convert alike."""
+    cells = inside()
+    for alignment in heatmaps.ALIGNMENTS:
+        pixels = heatmaps.to_pixels(cells, stride, alignment)
+        close(heatmaps.to_cells(pixels, stride, alignment), cells, 1e-12)
+        close(heatmaps.encode(pixels, SIZE, 2.0, "floor", stride=stride, alignment=alignment),
+              heatmaps.encode(cells, SIZE, 2.0, "floor"), 0)  # fmt: skip
+    close(heatmaps.to_pixels(cells, stride, "corner"), stride * cells, 0)
+    for u in range(3):
+        covered = stride * u - 0.5, stride * (u + 1) - 0.5  # px, from edge to edge
+        assert heatmaps.to_pixels(torch.tensor(float(u)), stride).item() == sum(covered) / 2
 
 
 def test_a_cell_lies_over_the_middle_of_its_pixels():

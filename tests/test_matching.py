@@ -134,6 +134,17 @@ def test_no_worse_than_scipy_from_the_same_start(model, terms):
         assert np.abs(gradient).max() < 1e-3 * np.abs(J(np.zeros(14))[1]).max()
 
 
+@pytest.mark.parametrize("gamma", [0.01, 0.1])
+def test_match_agrees_with_the_version_to_read(gamma):
+    """Two optimisers, one problem: the value to a per mille, the deformed curve to a hundredth of the way."""
+    x, y = wave(6), wave(6, 0.5, 1.3)
+    p0, z = matching.match_by_descending(x, y, 80.0, 40.0, gamma=gamma)
+    found = matching.match(x, y, 80.0, 40.0, gamma=gamma)
+    value = matching.objective(flows.shoot(x, p0, 80.0), y, 40.0, gamma=gamma)
+    assert value.item() == pytest.approx(found.value.item(), rel=1e-3)
+    assert (z - found.deformed).norm(dim=-1).max() < 0.01 * (y - x).norm(dim=-1).max()
+
+
 def test_whitened_momenta_have_their_norm_as_energy():
     face = Curves(points(13), SLICES, coupled=False)
     for curve, sigma in ((points(8), 2.0), (face, [1.0, 2.0, 3.0, 1.5]), (face, 2.0)):

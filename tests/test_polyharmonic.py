@@ -1,9 +1,7 @@
 """Splines and warps against a closed form, SciPy off the controls, finite differences, and their invariances."""
 
-import importlib.util
 import math
 from inspect import unwrap
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,10 +12,7 @@ from torch.autograd import gradcheck
 
 from lddmmlib import polyharmonic
 from lddmmlib.polyharmonic import ORDERS, coarse_bound, evaluate, fit, warp
-
-_spec = importlib.util.spec_from_file_location("saddle", Path(__file__).parent / "oracles" / "saddle.py")
-oracles = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(oracles)
+from tests.oracles import saddle as oracles
 
 KERNELS = {1: "linear", 2: "thin_plate_spline", 3: "cubic"}  # SciPy's names
 SIZE = (37, 53)  # neither square nor a power of two
@@ -69,6 +64,23 @@ def test_saddle_in_closed_form(order, smoothing):
     points = 4 * random(50, 2) - 2
     want = [oracles.value(x, y, order, smoothing) for x, y in points.tolist()]
     close(evaluate(spline, middle + side * points)[:, 0], torch.tensor(want, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_splines_and_warps_agree_with_the_versions_to_read(order):
+    """Off the controls; the energy as well, where the unit of the controls is the one of `fit`."""
+    controls = random(9, 2) - 0.5
+    controls -= controls.mean(0)
+    controls /= controls.square().sum(-1).mean().sqrt()
+    values, places = random(9, 3, seed=1), 2 * random(20, 2, seed=2)
+    fast, plain = fit(controls, values, order), polyharmonic.fit_by_solving(controls, values, order)
+    close(evaluate(fast, places), evaluate(plain, places))
+    close(evaluate(fast, places), torch.stack([polyharmonic.evaluate_by_loops(plain, y) for y in places]))
+    for one, other in zip(fast[1:5], plain[1:5], strict=True):  # omega, V, b and the energy
+        close(one, other, 1e-8)
+    image, target = random(2, 11, 13), inside(n=6, size=(11, 13))
+    source = moved(target)
+    close(warp(image, source, target, order), polyharmonic.warp_by_pixels(image, source, target, order))
 
 
 @pytest.mark.parametrize("order", ORDERS)

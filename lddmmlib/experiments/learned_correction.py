@@ -29,6 +29,7 @@ from lddmmlib.experiments import subpixel as paper_c
 from lddmmlib.experiments.labels import with_interval
 from lddmmlib.experiments.subpixel import SCHEME, SIGMA, Training, draw_faces
 from lddmmlib.methods import subpixel
+from lddmmlib.methods.heatmap_regression import l2_of_stacks, network_input, stacks
 from lddmmlib.networks import StackedHourglass
 
 SIZES = {
@@ -75,28 +76,21 @@ def wanted(name: str, maps: Tensor, u: Tensor) -> Tensor:
     >>> wanted("pooled, static", torch.zeros(1, 1, 4, 4), torch.tensor([[[1.25, 2.5]]]))
     tensor([[[ 0.2500, -0.5000]]])
     """
-    return u - (heatmaps.decode(maps.detach(), "argmax") if "dynamic" in name else cell(u))
+    return u - (heatmaps.decode(maps.detach(), "argmax") if "dynamic" in name else heatmaps.quantise(u))
 
 
 def loss(model: nn.Module, pair: subpixel.Pair) -> Tensor:
     """`subpixel.correction_loss` of all three: the maps' L2 loss with rounded targets, and |Δ - δ|² of each."""
     batch = subpixel.both(pair)
-    maps, deltas = model(batch.image.float() / 255)
+    maps, deltas = model(network_input(batch.image))
     u = cells(batch)
     value = sum((d - wanted(name, maps[-1], u)).square().sum(-1)[batch.inside].mean() for name, d in deltas.items())
-    for each in maps:
-        value = value + subpixel.heatmap_loss(each, subpixel.target(batch.landmarks, each, batch.image, SIGMA, "round"))
-    return value
+    return value + l2_of_stacks(stacks(maps), batch, SIGMA, "round")
 
 
 def cells(batch: Crop) -> Tensor:
     """The landmarks' places, in cells."""
-    return (batch.landmarks.float() - (STRIDE - 1) / 2) / STRIDE
-
-
-def cell(u: Tensor) -> Tensor:
-    """The whole cell that the rounding encoder takes a place to."""
-    return torch.floor(u + 0.5)
+    return heatmaps.to_cells(batch.landmarks.float(), STRIDE)
 
 
 class Seen(NamedTuple):
@@ -117,10 +111,10 @@ def see(model: Corrections, views: list[Crop]) -> Seen:
     parts = []
     for k in range(0, len(views), 64):
         batch = default_collate(views[k : k + 64])
-        images, u = batch.image.float() / 255, cells(batch)
+        images, u = network_input(batch.image), cells(batch)
         maps, deltas = model(images)
         features = model.net.features(images)[-1][0]
-        parts.append((maps[-1], deltas, features.mean((2, 3)), at(features, cell(u)), u, batch.inside))
+        parts.append((maps[-1], deltas, features.mean((2, 3)), at(features, heatmaps.quantise(u)), u, batch.inside))
     maps, deltas, *others = zip(*parts, strict=True)
     deltas = {name: torch.cat([each[name] for each in deltas]) for name in deltas[0]}
     return Seen(torch.cat(maps), deltas, *(torch.cat(each) for each in others))
@@ -170,7 +164,7 @@ def predicted(w: Tensor, x: Tensor) -> Tensor:
 
 def probes(train: Seen, test: Seen) -> dict[str, float]:
     """R² on held-out faces of linear regressions of the rounding δ, learned from the training faces' views."""
-    x, y = (s.truth.double() - cell(s.truth.double()) for s in (train, test))
+    x, y = (s.truth.double() - heatmaps.quantise(s.truth.double()) for s in (train, test))
     whole = predicted(regression(train.pooled.double(), x.flatten(1)), test.pooled.double()).view_as(y)
     own = [predicted(regression(train.own[:, k].double(), x[:, k]), test.own[:, k].double()) for k in range(x.shape[1])]
     found = {"pooled over the map": whole, "at the landmark's own cell": torch.stack(own, 1)}
@@ -188,9 +182,10 @@ def summarise(train: Seen, test: Seen) -> dict[str, Any]:
     peak = heatmaps.decode(test.maps, "argmax")
     ways = {way: heatmaps.decode(test.maps, way) for way in ("argmax", "quarter", "local_soft")}
     ways |= {name: peak + delta for name, delta in test.deltas.items()}
-    ways["the true rounding"] = peak + test.truth - cell(test.truth)  # what a perfect static Δ would be worth
+    cells = heatmaps.quantise(test.truth)
+    ways["the true rounding"] = peak + test.truth - cells  # what a perfect static Δ would be worth
     errors = {way: metrics.nme(x.double(), test.truth.double(), "corners", SCHEME) for way, x in ways.items()}
-    right = (peak == cell(test.truth)).all(-1)[test.inside]
+    right = (peak == cells).all(-1)[test.inside]
     return {"explained": r2, "nme_percent": {way: with_interval(100 * e) for way, e in errors.items()},
             "in_the_right_cell": right.float().mean().item()}  # fmt: skip
 

@@ -14,12 +14,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from lddmmlib import heatmaps, metrics, training
+from lddmmlib import metrics, training
 from lddmmlib.data import crops
 from lddmmlib.data.augment import Crops
 from lddmmlib.data.crops import Crop
 from lddmmlib.experiments import Matrix, Run, Size, _real, yardstick
 from lddmmlib.faces import synthetic
+from lddmmlib.methods import heatmap_regression
 from lddmmlib.networks import HRNetV2
 
 SCHEME, SIGMA = yardstick.SCHEME, 1.5  # of the targets, in cells of four pixels
@@ -49,18 +50,13 @@ SMALL["full"] = SIZES["full"]._replace(network={"width": 8})
 
 
 def loss(model: nn.Module, batch: Crop) -> Tensor:
-    """-Σ q log softmax(maps), q the Gaussian at the landmark, divided by its sum; of the landmarks on the crop."""
-    maps = model(batch.image.float() / 255).float()
-    target = heatmaps.encode(batch.landmarks.float(), tuple(maps.shape[-2:]), SIGMA, stride=HRNetV2.stride)
-    total = target.sum((-2, -1), keepdim=True)
-    entropy = -(target / total.clamp_min(1e-6) * maps.flatten(2).log_softmax(-1).view_as(maps)).sum((-2, -1))
-    return entropy[batch.inside].mean()
+    """Cross-entropy of softmax(maps) with the Gaussian at the landmark."""
+    return heatmap_regression.cross_entropy_loss(model, batch, SIGMA)
 
 
 def predict(model: nn.Module, batch: Crop) -> Tensor:
     """The barycentre of each softmax(map), px of the crop."""
-    maps = model(batch.image.float() / 255).float()
-    return heatmaps.decode(maps, "soft", tau=1.0, stride=HRNetV2.stride)
+    return heatmap_regression.predict(model, batch, method="soft", tau=1.0)
 
 
 def crop_all(samples: Sequence[_real.Sample], side: int, jitter: bool = False) -> list[Crop]:

@@ -18,11 +18,13 @@ from torch.utils.data import DataLoader
 
 from lddmmlib import metrics, training
 from lddmmlib.data.augment import Crops
+from lddmmlib.data.crops import Crop
 from lddmmlib.experiments import Matrix, Run, Size, _real, _runs, _subpixel_claims, realism, yardstick
 from lddmmlib.experiments._subpixel_claims import CORRECTED
 from lddmmlib.experiments.labels import with_interval
 from lddmmlib.faces import synthetic
 from lddmmlib.methods import subpixel
+from lddmmlib.methods.heatmap_regression import l2_loss, landmarks_from, network_input, soft_argmax_loss
 from lddmmlib.methods.subpixel import Corrected, Pair, both
 from lddmmlib.networks import HRNetV2, StackedHourglass
 
@@ -39,12 +41,12 @@ def siamese(model: nn.Module, pair: Pair) -> Tensor:
 
 def soft(model: nn.Module, pair: Pair) -> Tensor:
     """Global soft-argmax."""
-    return subpixel.soft_loss(model, both(pair))
+    return soft_argmax_loss(model, both(pair))
 
 
 def plain(model: nn.Module, pair: Pair, rounding: str = "none", sigma: float = SIGMA) -> Tensor:
     """Pixel-wise L2 on each view."""
-    return subpixel.plain_loss(model, both(pair), sigma, rounding)
+    return l2_loss(model, both(pair), sigma, rounding)
 
 
 def correction(model: nn.Module, pair: Pair, dynamic: bool) -> Tensor:
@@ -62,9 +64,12 @@ LOSSES: dict[str, Callable[[nn.Module, Pair], Tensor]] = {
     "sigma 1": partial(plain, sigma=1.0),
     "sigma 3": partial(plain, sigma=3.0),
 }
-DECODERS = {name: {"method": name} for name in ("argmax", "quarter", "taylor", "soft")}
-DECODERS |= {f"window {d}": {"method": "local_soft", "window": d} for d in (3, 5, 7)}
-TRAINED_SOFT = {"soft": {"method": "soft", "tau": 1.0}}  # as it was trained
+Decoder = Callable[[Any, Tensor], Tensor]  # what a network says of images, and the images -> landmarks, px
+_WHOLE = ("argmax", "quarter", "taylor", "soft")
+DECODERS: dict[str, Decoder] = {name: partial(landmarks_from, method=name) for name in _WHOLE}
+DECODERS |= {f"window {d}": partial(landmarks_from, method="local_soft", window=d) for d in (3, 5, 7)}
+TRAINED_SOFT = {"soft": partial(landmarks_from, method="soft", tau=1.0)}  # as it was trained
+WATCHED_BY = "window 5"  # what the curves are read by, where the network has it
 
 
 class Training(NamedTuple):
@@ -106,22 +111,24 @@ def draw_faces(count: int, split: str, size: Training, folder: Path) -> list[tup
     return [tuple(faces[i])[:3] for i in range(count)]
 
 
-def decoders(name: str) -> dict[str, dict]:
+def decoders(name: str) -> dict[str, Decoder]:
     """How the maps of a run are read."""
-    return {"corrected": {}} if name in CORRECTED else TRAINED_SOFT if name == "soft" else DECODERS
+    if name in CORRECTED:
+        return {"corrected": subpixel.corrected_landmarks}
+    return TRAINED_SOFT if name == "soft" else DECODERS
 
 
 @torch.no_grad()
-def read_all(model: nn.Module, ways: dict[str, dict], data: Any, device: str) -> tuple[dict[str, Tensor], Tensor]:
+def read_all(model: nn.Module, ways: dict[str, Decoder], data: Any, device: str) -> tuple[dict[str, Tensor], Tensor]:
     """Decoder -> landmarks (k, 68, 2) of all crops, px, float64; and the truth."""
     found: dict[str, list[Tensor]] = {name: [] for name in ways}
     truth = []
     model.eval()
     for batch in DataLoader(data, 64):
         shown = batch._replace(image=batch.image.to(device))
-        output = model(shown.image.float() / 255)  # once, for all decoders
-        for name, how in ways.items():
-            found[name].append(subpixel.decoded(output, shown.image.shape[-1], **how).cpu().double())
+        output = model(network_input(shown.image))  # once, for all decoders
+        for name, decoded in ways.items():
+            found[name].append(decoded(output, shown.image).cpu().double())
         truth.append(batch.landmarks.double())
     return {name: torch.cat(parts) for name, parts in found.items()}, torch.cat(truth)
 
@@ -204,7 +211,11 @@ def train(sizes: dict[str, Training], network: str, seed: int, scale: str, devic
     torch.manual_seed(seed)
     model = size.network()
     model = Corrected(model) if network in CORRECTED else model
-    predict = partial(subpixel.predict, **decoders(network).get("window 5", {"method": "soft", "tau": 1.0}))
+    ways = decoders(network)
+    decoded = ways.get(WATCHED_BY) or next(iter(ways.values()))
+
+    def predict(model: nn.Module, batch: Crop) -> Tensor:
+        return decoded(model(network_input(batch.image)), batch.image)
 
     def validate(model: nn.Module) -> dict[str, float]:
         watched = sets["held out"][:WATCHED]

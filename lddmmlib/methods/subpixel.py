@@ -15,7 +15,9 @@ where none does, the cell is ignored.
 **Frame.** h has the width σ in the face's own frame. In a view enlarged by k the network must draw Gaussians of
 width k σ.
 
-Rivals of the paper's Table 1: `Corrected`, a learned correction of whole cells, and `soft_loss`, a global soft-argmax.
+Rivals of the paper's Table 1: `Corrected`, a learned correction of whole cells, and a global soft-argmax. The latter,
+the plain loss and the decoding are not specific to paper C: they are in `heatmap_regression`. With `both(pair)` as its
+batch, `l2_loss` is the control of `siamese_loss`: as many views and as much computation, without the consistency.
 """
 
 from __future__ import annotations
@@ -34,6 +36,15 @@ from lddmmlib._shapes import Bool, Float
 from lddmmlib.data import crops
 from lddmmlib.data.augment import STILL, Crops, augment
 from lddmmlib.data.crops import Crop
+from lddmmlib.methods.heatmap_regression import (
+    heatmaps_of,
+    l2_of_stacks,
+    network_input,
+    squared_error,
+    stacks,
+    stride,
+    target,
+)
 from lddmmlib.networks import StackedHourglass
 from lddmmlib.networks.heads import precise
 
@@ -102,7 +113,7 @@ def both(pair: Pair) -> Crop:
 
 
 @_checks.full_precision
-def brought_back(
+def to_canonical(
     maps: Float[Tensor, "b n h w"],
     moves: Float[Tensor, "b 2 3"],
     flip: Sequence[int],
@@ -134,7 +145,7 @@ def brought_back(
 
     >>> view = heatmaps.encode(torch.tensor([[[5.3, 4.1]]]), (10, 10), sigma=2.0)
     >>> right = torch.tensor([[[1.0, 0.0, 0.5], [0.0, 1.0, 0.0]]])  # in the view all is half a cell further right
-    >>> back, seen = brought_back(view, right, [0])
+    >>> back, seen = to_canonical(view, right, [0])
     >>> heatmaps.decode(back, "taylor"), int(seen.sum())
     (tensor([[[4.8002, 4.1000]]]), 90)
     """
@@ -145,14 +156,13 @@ def brought_back(
     if moves.shape != (len(maps), 2, 3) or moves.device != maps.device:
         wanted = f"{(len(maps), 2, 3)} on {maps.device}, one for each view"
         raise ValueError(f"moves: needed {wanted}, got {tuple(moves.shape)} on {moves.device}")
-    _checks.positive(stride, "stride")
-    _checks.one_of(alignment, "alignment", heatmaps.ALIGNMENTS)
     _checks.kind(flip, "flip", Sequence)
     if len(flip) != maps.shape[1]:
         raise ValueError(f"flip: needed the scheme of the {maps.shape[1]} maps, got one of {len(flip)} landmarks")
-    (h, w), origin = maps.shape[-2:], (stride - 1) / 2 if alignment == "centre" else 0.0
+    h, w = maps.shape[-2:]
     # Cells of the frame -> pixels of the frame -> pixels of the view -> cells of the view.
-    pixels = moves.new_tensor([[stride, 0, origin], [0, stride, origin]]).expand_as(moves)
+    origin = heatmaps.to_pixels(moves.new_zeros(2, 1), stride, alignment)
+    pixels = torch.cat([stride * torch.eye(2, dtype=moves.dtype, device=moves.device), origin], 1).expand_as(moves)
     A = crops.then(crops.then(pixels, moves), crops.inverse(pixels))
     y, x = torch.meshgrid(*(torch.arange(k, dtype=A.dtype, device=A.device) for k in (h, w)), indexing="ij")
     at = crops.apply(A, torch.stack([x, y], -1).reshape(-1, 2).expand(len(A), -1, 2)).unflatten(1, (h, w))
@@ -186,91 +196,6 @@ def _spline(maps: Tensor, at: Tensor) -> Tensor:
     return total
 
 
-def stacks(model: nn.Module, images: Tensor) -> list[Tensor]:
-    """The maps of every stack of a network, in single precision at least; the last stack is used for prediction.
-
-    Args:
-        model: from images (b, 3, h, w) in [0, 1] to maps or a list of maps.
-        images: (b, 3, h, w) uint8.
-
-    Returns:
-        A list of maps (b, n, h', w').
-
-    >>> images = torch.full((1, 3, 2, 2), 255, dtype=torch.uint8)
-    >>> [maps.amax().item() for maps in stacks(nn.Identity(), images)]
-    [1.0]
-    """
-    maps = model(images.float() / 255)
-    return [each.float() for each in (maps if isinstance(maps, list) else [maps])]
-
-
-@_checks.full_precision
-def heatmap_loss(
-    maps: Float[Tensor, "b n h w"], target: Float[Tensor, "b n h w"], seen: Bool[Tensor, "b h w"] | None = None
-) -> Float[Tensor, ""]:
-    """The pixel-wise L2 loss Σ_ij (ĥ_ij - h_ij)², summed over cells and averaged over landmarks.
-
-    As a sum over cells it has one scale for maps of any size. A landmark whose target is all zeros is missing and is
-    ignored, and so are cells that are not `seen`.
-
-    Args:
-        maps: ĥ, (b, n, h, w).
-        target: h, (b, n, h, w).
-        seen: (b, h, w), True for the cells that count; None for all.
-
-    Paper C, section 5.1.
-
-    >>> target = torch.zeros(1, 2, 3, 3)
-    >>> target[0, 0, 1, 1] = 1.0  # the other landmark is missing
-    >>> heatmap_loss(torch.full((1, 2, 3, 3), 0.5), target)
-    tensor(2.2500)
-    """
-    for name, x in (("maps", maps), ("target", target)):
-        _checks.floats(x, name)
-    _checks.same(maps=maps, target=target)
-    if maps.shape != target.shape or maps.ndim < 3:
-        got = f"{tuple(maps.shape)} and {tuple(target.shape)}"
-        raise ValueError(f"maps, target: needed one shape (b, n, h, w), got {got}")
-    if seen is not None:
-        _checks.tensor(seen, "seen")
-        wanted = (*maps.shape[:-3], *maps.shape[-2:])
-        if (seen.shape, seen.dtype, seen.device) != (wanted, torch.bool, maps.device):
-            got = f"{seen.dtype} {tuple(seen.shape)} on {seen.device}"
-            raise ValueError(f"seen: needed a boolean for each cell, {wanted} on {maps.device}, got {got}")
-    error = (maps - target).square()
-    error = (error if seen is None else error * seen[:, None]).sum((-2, -1))
-    labelled = target.flatten(-2).any(-1)
-    return (error * labelled).sum() / labelled.sum().clamp(min=1)
-
-
-def plain_loss(model: nn.Module, batch: Crop, sigma: float = 2.0, rounding: str = "none") -> Float[Tensor, ""]:
-    """The L2 loss of a batch of crops, summed over stacks.
-
-    With `both(pair)` as the batch it is the control of `siamese_loss`: as many views and as much computation, without
-    the consistency.
-
-    Args:
-        model: from images to maps or a list of maps.
-        batch: the crops.
-        sigma: width of the targets, cells.
-        rounding: as in `heatmaps.encode`.
-
-    Paper C, section 5.1.
-
-    >>> from lddmmlib.faces import synthetic
-    >>> faces = Crops(synthetic.Faces(1, "studio", size=64), "300w-68", size=64)
-    >>> batch = torch.utils.data.default_collate([faces[0]])
-    >>> model = StackedHourglass(blocks=1, channels=16, depth=2)
-    >>> plain_loss(model, batch).item() > 0
-    True
-    """
-    return _of_stacks(stacks(model, batch.image), batch, sigma, rounding)
-
-
-def _of_stacks(found: list[Tensor], batch: Crop, sigma: float, rounding: str) -> Tensor:
-    return sum(heatmap_loss(maps, target(batch.landmarks, maps, batch.image, sigma, rounding)) for maps in found)
-
-
 def siamese_loss(model: nn.Module, pair: Pair, flip: Sequence[int], sigma: float = 2.0) -> Float[Tensor, ""]:
     """The L2 loss between h and the mean of both views' maps in the face's own frame, summed over stacks.
 
@@ -285,67 +210,18 @@ def siamese_loss(model: nn.Module, pair: Pair, flip: Sequence[int], sigma: float
     Paper C, equation 6, divided by 4: see the module on scale.
 
     >>> from lddmmlib.faces import schemes, synthetic
-    >>> views = Views(Crops(synthetic.Faces(1, "studio", size=64), "300w-68", size=64, how=RECIPE))
+    >>> views = Views(Crops(synthetic.Faces(1, "studio", size=64), "300w-68", size=32, how=RECIPE))
     >>> pair = torch.utils.data.default_collate([views.draw(0, np.random.default_rng(0))])
-    >>> model = StackedHourglass(blocks=1, channels=16, depth=2)
-    >>> siamese_loss(model, pair, schemes.get("300w-68").flip).item() > 0
+    >>> siamese_loss(nn.Conv2d(3, 68, 1), pair, schemes.get("300w-68").flip).item() > 0
     True
     """
     images, value = torch.cat([pair.first.image, pair.second.image]), 0.0
     moves = pair.moves.transpose(0, 1).flatten(0, 1)  # (b, view, 2, 3) -> (view b, 2, 3)
-    for maps in stacks(model, images):
-        back, seen = brought_back(maps, moves, flip, images.shape[-1] / maps.shape[-1])
+    for maps in heatmaps_of(model, images):
+        back, seen = to_canonical(maps, moves, flip, stride(maps, images))
         two, views = back.unflatten(0, (2, -1)), seen.unflatten(0, (2, -1)).sum(0)
         mean = two.sum(0) / views.clamp(min=1)[:, None]
-        value = value + heatmap_loss(mean, target(pair.landmarks, mean, images, sigma), views > 0)
-    return value
-
-
-def target(landmarks: Tensor, maps: Tensor, images: Tensor, sigma: float, rounding: str = "none") -> Tensor:
-    """The target h for maps of the given images, whose stride is the quotient of their sides.
-
-    Args:
-        landmarks: (b, n, 2), px of the images.
-        maps: (b, n, h, w), which give the size of the target.
-        images: (b, 3, ., .), which give the stride.
-        sigma: width of the Gaussians, cells.
-        rounding: as in `heatmaps.encode`.
-
-    Returns:
-        (b, n, h, w).
-
-    >>> maps, images = torch.zeros(1, 1, 5, 5), torch.zeros(1, 3, 20, 20)
-    >>> target(torch.tensor([[[9.5, 9.5]]]), maps, images, sigma=1.0)[0, 0, 2, 2].item()
-    1.0
-    """
-    size, stride = tuple(maps.shape[-2:]), images.shape[-1] / maps.shape[-1]
-    return heatmaps.encode(landmarks.float(), size, sigma, rounding, stride=stride)
-
-
-def soft_loss(model: nn.Module, batch: Crop) -> Float[Tensor, ""]:
-    """The loss of the global soft-argmax: the distance, in cells, between the mean under softmax(maps) and the
-    landmark.
-
-    It uses no Gaussian target. Landmarks outside the crop are ignored, because no mean reaches them.
-
-    Args:
-        model: from images to maps or a list of maps.
-        batch: the crops.
-
-    Paper C, section 4.1, after Luvizon et al., 2019.
-
-    >>> from lddmmlib.faces import synthetic
-    >>> faces = Crops(synthetic.Faces(1, "studio", size=64), "300w-68", size=64)
-    >>> batch = torch.utils.data.default_collate([faces[0]])
-    >>> model = StackedHourglass(blocks=1, channels=16, depth=2)
-    >>> soft_loss(model, batch).item() > 0
-    True
-    """
-    value = 0.0
-    for maps in stacks(model, batch.image):
-        stride = batch.image.shape[-1] / maps.shape[-1]
-        off = (heatmaps.decode(maps, "soft", tau=1.0, stride=stride) - batch.landmarks.float()).norm(dim=-1) / stride
-        value = value + off[batch.inside].mean()
+        value = value + squared_error(mean, target(pair.landmarks, mean, images, sigma), views > 0)
     return value
 
 
@@ -388,62 +264,33 @@ def correction_loss(model: nn.Module, batch: Crop, sigma: float = 2.0, dynamic: 
     Paper C, section 4.1 and Table 1.
 
     >>> from lddmmlib.faces import synthetic
-    >>> faces = Crops(synthetic.Faces(1, "studio", size=64), "300w-68", size=64)
-    >>> batch = torch.utils.data.default_collate([faces[0]])
-    >>> model = StackedHourglass(blocks=1, channels=16, depth=2)
-    >>> correction_loss(Corrected(model), batch).item() > 0
+    >>> batch = torch.utils.data.default_collate([Crops(synthetic.Faces(1, "studio", size=64), "300w-68", size=16)[0]])
+    >>> model = Corrected(StackedHourglass(blocks=1, channels=8, depth=1))
+    >>> correction_loss(model, batch).item() > 0
     True
     """
-    maps, delta = model(batch.image.float() / 255)
-    maps, stride = [each.float() for each in maps], batch.image.shape[-1] / maps[-1].shape[-1]
-    u = (batch.landmarks.float() - (stride - 1) / 2) / stride
-    start = heatmaps.decode(maps[-1].detach(), "argmax") if dynamic else torch.floor(u + 0.5)
+    output, delta = model(network_input(batch.image))
+    maps = stacks(output)
+    u = heatmaps.to_cells(batch.landmarks.float(), stride(maps[-1], batch.image))
+    start = heatmaps.decode(maps[-1].detach(), "argmax") if dynamic else heatmaps.quantise(u)
     wrong = (delta.float() - (u - start)).square().sum(-1)[batch.inside].mean()
-    return wrong + _of_stacks(maps, batch, sigma, "round")
+    return wrong + l2_of_stacks(maps, batch, sigma, "round")
 
 
-def decoded(output: Any, side: int, method: str = "local_soft", **how: float) -> Float[Tensor, "b n 2"]:
-    """Landmarks from the output of a network: the decoded maps of its last stack, or for a `Corrected` one the maximum
-    + Δ.
+def corrected_landmarks(output: tuple[Any, Tensor], images: Tensor) -> Float[Tensor, "b n 2"]:
+    """Landmarks from the output of a `Corrected` network: the cell of the largest value, plus Δ.
 
     Args:
-        output: maps, a list of maps, or the output of a `Corrected` network.
-        side: side of the images, px.
-        method: as in `heatmaps.decode`.
-        how: other arguments of `heatmaps.decode`.
+        output: maps of every stack, and Δ (b, n, 2).
+        images: (b, 3, ., .), which give the stride.
 
     Returns:
-        (b, n, 2), px.
+        (b, n, 2), px of the images.
 
     >>> maps = heatmaps.encode(torch.tensor([[[9.3, 7.8]]]), (16, 16), sigma=2.0)
-    >>> decoded([maps], side=64)
-    tensor([[[38.6677, 32.7248]]])
+    >>> corrected_landmarks(([maps], torch.tensor([[[0.3, -0.2]]])), torch.zeros(1, 3, 64, 64))
+    tensor([[[38.7000, 32.7000]]])
     """
-    _checks.keywords(how, {"window", "tau", "alignment"}, "decoded")
-    maps, delta = output if isinstance(output, tuple) else (output, None)
-    maps = (maps[-1] if isinstance(maps, list) else maps).float()
-    stride = side / maps.shape[-1]
-    if delta is not None:
-        return heatmaps.decode(maps, "argmax", stride=stride) + stride * delta.float()
-    return heatmaps.decode(maps, method, stride=stride, **how)
-
-
-def predict(model: nn.Module, batch: Crop, **how: Any) -> Float[Tensor, "b n 2"]:
-    """Landmarks of a batch of crops, in the form that `training.evaluate` requires.
-
-    Args:
-        model: from images to maps, a list of maps, or the output of a `Corrected` network.
-        batch: the crops.
-        how: arguments of `decoded`.
-
-    Returns:
-        (b, n, 2), px of the crops.
-
-    >>> from lddmmlib.faces import synthetic
-    >>> faces = Crops(synthetic.Faces(1, "studio", size=64), "300w-68", size=64)
-    >>> batch = torch.utils.data.default_collate([faces[0]])
-    >>> model = StackedHourglass(blocks=1, channels=16, depth=2)
-    >>> predict(model, batch, method="argmax").shape
-    torch.Size([1, 68, 2])
-    """
-    return decoded(model(batch.image.float() / 255), batch.image.shape[-1], **how)
+    maps, delta = stacks(output[0])[-1], output[1]
+    s = stride(maps, images)
+    return heatmaps.decode(maps, "argmax", stride=s) + s * delta.float()

@@ -22,7 +22,7 @@ class Says(torch.nn.Module):
 def seen(k, seed, informed):
     """Views whose own features, or pooled ones, tell the place within the cell."""
     u = 4 + 8 * torch.rand(k, 3, 2, generator=torch.Generator().manual_seed(seed))
-    rounding = u - tool.cell(u)
+    rounding = u - tool.heatmaps.quantise(u)
     own = torch.cat([rounding, normal(k, 3, 4, seed=seed + 1)], -1)
     pooled = normal(k, 6, seed=seed + 2)
     if informed == "pooled":
@@ -72,8 +72,8 @@ def test_the_loss_is_the_librarys_with_each_correction():
     data = tool.subpixel.Views(tool.Crops(faces, tool.SCHEME.name, 64, tool.subpixel.RECIPE))
     pair = torch.utils.data.default_collate([data.draw(i, tool.np.random.default_rng(i)) for i in range(2)])
     batch = tool.subpixel.both(pair)
-    maps, deltas = model(batch.image.float() / 255)
-    alone = tool.subpixel.plain_loss(Says(maps), batch, tool.SIGMA, "round")
+    maps, deltas = model(tool.network_input(batch.image))
+    alone = tool.l2_of_stacks(maps, batch, tool.SIGMA, "round")
     each = [tool.subpixel.correction_loss(Says((maps, d)), batch, tool.SIGMA, "dynamic" in name)
             for name, d in deltas.items()]  # fmt: skip
     torch.testing.assert_close(tool.loss(model, pair), sum(each) - 2 * alone)

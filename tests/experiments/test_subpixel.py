@@ -9,7 +9,7 @@ import torch
 from lddmmlib.experiments import _real, _record, _runs, _subpixel_claims
 from lddmmlib.experiments import subpixel as paper_c
 from lddmmlib.faces import synthetic
-from lddmmlib.methods import subpixel
+from lddmmlib.methods import heatmap_regression
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_decoders_are_read_off_one_output(photos):
     assert found.keys() == {"argmax", "quarter", "taylor", "soft", "window 3", "window 5", "window 7"}
     batch = torch.utils.data.default_collate(data)
     torch.testing.assert_close(truth, batch.landmarks.double())
-    want = subpixel.predict(model.eval(), batch, method="local_soft", window=7).double()
+    want = heatmap_regression.predict(model.eval(), batch, method="local_soft", window=7).double()
     torch.testing.assert_close(found["window 7"], want)
 
 

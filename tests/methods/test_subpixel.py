@@ -6,19 +6,18 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage
-from torch import nn
 from torch.utils.data import default_collate
 
 from lddmmlib import heatmaps, training
 from lddmmlib.data import augment, crops
 from lddmmlib.data.augment import Crops
-from lddmmlib.data.crops import Crop
 from lddmmlib.faces import schemes, synthetic
 from lddmmlib.methods import subpixel
+from lddmmlib.methods.heatmap_regression import l2_loss, soft_argmax_loss
 from lddmmlib.networks import StackedHourglass
+from tests.methods.stand_ins import CELLS, SIDE, STRIDE, Told, crop_of, drawn, points
 
-FLIP, STRIDE, CELLS = schemes.get("300w-68").flip, 4, 64
-SIDE = STRIDE * CELLS
+FLIP = schemes.get("300w-68").flip
 
 
 def moves(n, seed=0):
@@ -26,31 +25,10 @@ def moves(n, seed=0):
     return torch.stack([augment.move(SIDE, rng, subpixel.RECIPE) for _ in range(n)])
 
 
-def points(n, seed=0):
-    """In the middle third, so that every view shows the whole Gaussian."""
-    u = torch.rand(n, 68, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-    return SIDE * (0.35 + 0.3 * u)
-
-
 def in_view(x, move):
     """Landmarks as the view has them: moved, and with the names that they have in a mirror."""
     there = crops.apply(move, x)
     return torch.where(torch.linalg.det(move[:, :, :2])[:, None, None] < 0, there[:, list(FLIP)], there)
-
-
-def drawn(x, sigma=2.0):
-    return heatmaps.encode(x, (CELLS, CELLS), sigma, stride=STRIDE)
-
-
-class Told(nn.Module):
-    """A network that has been told its answer."""
-
-    def __init__(self, answer):
-        super().__init__()
-        self.answer = answer
-
-    def forward(self, images):
-        return self.answer
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +50,7 @@ def batch_of(pairs):
 def test_known_gaussians_go_there_and_come_back():
     """Within 0.02 px by two decoders; as high and, but for the view's scale, as wide as they were."""
     x, move = points(24), moves(24)
-    back, _ = subpixel.brought_back(drawn(in_view(x, move)), move, FLIP, STRIDE)
+    back, _ = subpixel.to_canonical(drawn(in_view(x, move)), move, FLIP, STRIDE)
     assert (heatmaps.decode(back.clamp(min=0), "barycentre", stride=STRIDE) - x).norm(dim=-1).max() < 0.02
     assert (heatmaps.decode(back, "taylor", stride=STRIDE) - x).norm(dim=-1).max() < 0.03
     scale = torch.linalg.det(move[:, :, :2]).abs().sqrt()
@@ -88,7 +66,7 @@ def test_values_are_those_of_scipys_spline(alignment):
     move = moves(3, seed=4)
     middle = torch.tensor([45.5, 39.5], dtype=torch.float64)
     move[:, :, 2] = middle - move[:, :, :2] @ middle + torch.tensor([[3.0, 1.0], [9.0, -5.0], [-4.0, 7.0]])
-    got, seen = subpixel.brought_back(maps, move, (1, 0), STRIDE, alignment)
+    got, seen = subpixel.to_canonical(maps, move, (1, 0), STRIDE, alignment)
     origin = 1.5 if alignment == "centre" else 0.0
     y, x = np.mgrid[:20, :23]
     for i in range(3):
@@ -108,7 +86,7 @@ def test_whole_cells_and_flips_are_exact():
     maps = torch.randn(2, 68, 8, 8, generator=torch.Generator().manual_seed(0))
     right = torch.tensor([[1.0, 0.0, 8.0], [0.0, 1.0, 0.0]])  # two cells
     mirror = torch.tensor([[-1.0, 0.0, 31.0], [0.0, 1.0, 0.0]])
-    back, seen = subpixel.brought_back(maps, torch.stack([right, mirror]), FLIP, STRIDE)
+    back, seen = subpixel.to_canonical(maps, torch.stack([right, mirror]), FLIP, STRIDE)
     torch.testing.assert_close(back[0, :, :, :6], maps[0, :, :, 2:])
     assert seen[0].sum() == 48
     assert not back[0, :, :, 6:].any()
@@ -119,12 +97,12 @@ def test_whole_cells_and_flips_are_exact():
 def test_it_is_linear_and_differentiable():
     maps = torch.randn(2, 2, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
     move = moves(2) * torch.tensor([1.0, 1.0, 0.02])
-    assert torch.autograd.gradcheck(lambda m: unwrap(subpixel.brought_back)(m, move, (1, 0), 2)[0], maps)
+    assert torch.autograd.gradcheck(lambda m: unwrap(subpixel.to_canonical)(m, move, (1, 0), 2)[0], maps)
 
 
 def test_another_scheme_is_refused():
     with pytest.raises(ValueError, match="flip: needed the scheme of the 5 maps, got one of 68"):
-        subpixel.brought_back(torch.zeros(1, 5, 8, 8), torch.eye(2, 3)[None], FLIP)
+        subpixel.to_canonical(torch.zeros(1, 5, 8, 8), torch.eye(2, 3)[None], FLIP)
 
 
 # --------------------------------------------------------------------------------------------------------- the views
@@ -160,34 +138,6 @@ def test_both_views_make_one_batch(faces):
 
 
 # -------------------------------------------------------------------------------------------------------- the losses
-
-
-def crop_of(x, side=SIDE):
-    inside = ((x >= -0.5) & (x <= side - 0.5)).all(-1)
-    return Crop(torch.zeros(len(x), 3, side, side, dtype=torch.uint8), x, inside, inside, torch.eye(2, 3))
-
-
-def test_pixelwise_loss_by_hand():
-    maps, target = torch.rand(2, 2, 3, 2, 4, generator=torch.Generator().manual_seed(0))
-    target[1, 2] = 0.0  # missing
-    seen = torch.ones(2, 2, 4, dtype=torch.bool)
-    seen[0, 1, 2] = False
-    each = [((maps[b, k] - target[b, k]) ** 2 * seen[b]).sum() for b in range(2) for k in range(3) if (b, k) != (1, 2)]
-    torch.testing.assert_close(subpixel.heatmap_loss(maps, target, seen), torch.stack(each).mean())
-    assert subpixel.heatmap_loss(maps, torch.zeros_like(target)) == 0
-
-
-def test_plain_loss_is_zero_for_the_truth_and_leaves_the_missing_out():
-    x = points(2).float()
-    x[0, 3] = torch.nan
-    wrong = drawn(x)
-    wrong[0, 3] = 7.0
-    assert subpixel.plain_loss(Told([wrong, wrong]), crop_of(x)) < 1e-9
-    rounded = heatmaps.encode(x, (CELLS, CELLS), 1.5, "round", stride=STRIDE)
-    assert subpixel.plain_loss(Told(rounded), crop_of(x), 1.5, "round") < 1e-9
-    off = subpixel.plain_loss(Told([wrong, wrong]), crop_of(x), rounding="round")
-    assert off > 0.1
-    torch.testing.assert_close(off, 2 * subpixel.plain_loss(Told(wrong), crop_of(x), rounding="round"))
 
 
 def pair_of(x, move):
@@ -235,16 +185,6 @@ def test_cells_that_a_view_does_not_show_are_the_others():
     assert subpixel.siamese_loss(Told(torch.cat([nothing, nothing])), none, FLIP) < 1e-6
 
 
-def test_global_soft_argmax_by_hand():
-    x = points(1).float()
-    x[0, 0] = -9.0  # beyond the crop
-    maps = torch.full((1, 68, CELLS, CELLS), -99.0)
-    maps[..., 20, 30] = 99.0
-    at = torch.tensor([STRIDE * 30 + 1.5, STRIDE * 20 + 1.5])
-    want = (x[0, 1:] - at).norm(dim=-1).mean() / STRIDE
-    torch.testing.assert_close(subpixel.soft_loss(Told(maps), crop_of(x)), want)
-
-
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_a_correction_learns_what_whole_cells_lack(dynamic):
     """The loss is 0 for the rounded maps and δ; then the prediction is exact."""
@@ -254,7 +194,7 @@ def test_a_correction_learns_what_whole_cells_lack(dynamic):
     moved = rounded.roll(2, -1) if dynamic else rounded  # the network sees all two cells too far right
     delta = u - torch.floor(u + 0.5) - torch.tensor([2.0, 0.0]) * dynamic
     model = Told(([moved], delta))
-    heat = subpixel.plain_loss(Told(moved), crop_of(x), rounding="round")
+    heat = l2_loss(Told(moved), crop_of(x), rounding="round")
     torch.testing.assert_close(subpixel.correction_loss(model, crop_of(x), dynamic=dynamic), heat, atol=1e-5, rtol=0)
     other = subpixel.correction_loss(model, crop_of(x), dynamic=not dynamic)
     torch.testing.assert_close(other, heat + 4.0 * dynamic, atol=1e-5, rtol=0)
@@ -262,25 +202,22 @@ def test_a_correction_learns_what_whole_cells_lack(dynamic):
     torch.testing.assert_close(moreover, heat + 0.5, atol=1e-5, rtol=0)
 
 
-def test_predictions_are_in_pixels_of_the_crop():
-    x = points(2).float()
-    got = subpixel.predict(Told([drawn(x) * 0, drawn(x)]), crop_of(x), method="taylor")
-    torch.testing.assert_close(got, x, atol=1e-3, rtol=0)
-    wide = subpixel.predict(Told(drawn(x)), crop_of(x), window=9, tau=3.0)
-    torch.testing.assert_close(wide, heatmaps.decode(drawn(x), "local_soft", 9, 3.0, STRIDE))
+def test_a_corrected_landmark_is_the_largest_value_and_delta():
     model = subpixel.Corrected(StackedHourglass(68, stacks=2, blocks=1, channels=8, depth=2)).eval()
-    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)).mul(255).byte()
-    maps, delta = model(images.float() / 255)
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    maps, delta = model(images)
     want = heatmaps.decode(maps[-1], "argmax", stride=4) + 4 * delta
-    torch.testing.assert_close(subpixel.predict(model, crop_of(x)._replace(image=images)), want)
+    with torch.no_grad():
+        got = subpixel.corrected_landmarks(model(images), images)
+    torch.testing.assert_close(got, want)
 
 
 @pytest.mark.parametrize("kind", ["siamese", "control", "soft", "dynamic"])
 def test_a_small_network_learns_by_it(faces, kind, tmp_path):
     loss = {
         "siamese": lambda model, pair: subpixel.siamese_loss(model, pair, FLIP),
-        "control": lambda model, pair: subpixel.plain_loss(model, subpixel.both(pair)),
-        "soft": lambda model, pair: subpixel.soft_loss(model, subpixel.both(pair)),
+        "control": lambda model, pair: l2_loss(model, subpixel.both(pair)),
+        "soft": lambda model, pair: soft_argmax_loss(model, subpixel.both(pair)),
         "dynamic": lambda model, pair: subpixel.correction_loss(model, subpixel.both(pair), dynamic=True),
     }[kind]
     torch.manual_seed(0)
