@@ -89,13 +89,25 @@ def flow(
 ) -> Flow:
     """x_i(1) = x_i(0) + ∫_0^1 Σ_j k_V(x_j(t), x_i(t)) α_j dt, with momenta constant in time.
 
-    x0: (..., n, 2), or Curves. alpha: (..., n, 2), in the unit of the points. sigma: σ_V, a number; also one a curve
-    where x0 is Curves that flow each alone. steps: of method "euler", "rk2" (midpoint) or "rk4", whose errors fall
-    as 1/steps to the power 1, 2 or 4; `min_steps` says how many keep the map one-to-one. points: passengers
-    (..., m, 2) that ride along; where curves flow alone, Curves that say with which each rides.
-    Returns a `Flow`. Twice differentiable in x0, alpha and points.
-    Raises ValueError for batches, shapes, dtypes or devices that differ, coordinates not finite, a sigma not above
-    0, one sigma a curve where the curves are coupled, a method not among the three, and no steps.
+    Args:
+        x0: (..., n, 2), or Curves. Where curves flow each alone, a point in no curve stays.
+        alpha: (..., n, 2), in the unit of the points; 0 for points that stay.
+        sigma: σ_V, a number > 0; also one a curve where x0 is Curves that flow each alone. A curve of one point, which
+            moves by its momentum whatever its width, or of none may have 0.
+        steps: number of steps. `min_steps` says how many keep the map one-to-one.
+        method: "euler", "rk2" (midpoint) or "rk4"; errors fall as 1/steps to the power 1, 2 or 4.
+        points: passengers (..., m, 2) that ride along. Where curves flow each alone, Curves with as many slices as x0:
+            the k-th lists the passengers that ride with curve k, none or those of several curves of another scheme. A
+            passenger in no slice stays.
+
+    Returns:
+        A `Flow`. Twice differentiable in x0, alpha and points.
+
+    Raises:
+        ValueError: for batches, shapes, dtypes or devices that differ, coordinates not finite, a sigma not above 0,
+            one sigma a curve where the curves are coupled, a method not among the three, no steps, momenta of points
+            that stay, and passengers of a curve without a width.
+
     Paper A, equation 7, as its released code has it.
 
     >>> result = flow(torch.tensor([[0.0, 0.0]]), torch.tensor([[1.0, 2.0]]), 5.0)
@@ -168,6 +180,7 @@ def hamiltonian(x: PointsLike, p: Float[Tensor, "*batch n 2"], sigma: Sigma) -> 
     """
     units = units_of(x, sigma, "x")
     _like(p, units.x, "p")
+    _held(p, units, "p")
     q, r = units.points(units.x), units.momenta(p)
     norm2 = units.sigma**2 * (r * GaussianSum.apply(q, q, r))
     return norm2.sum((-1, -2) if units.curves is None else (-1, -2, -3)) / 2
@@ -387,6 +400,7 @@ def min_steps(
     _checks.kind(geodesic, "geodesic", bool)
     units = units_of(x0, sigma)
     _like(alpha, units.x, "alpha")
+    _held(alpha, units, "alpha")
     if not alpha.numel():
         return 1
     with torch.no_grad():
@@ -435,6 +449,7 @@ def _run(
     _checks.whole(steps, "steps")
     units = units_of(x0, sigma)
     _alike(momenta, units.x, name)
+    _held(momenta, units, name)
     q, r = units.points(units.x), units.momenta(momenta)
     passengers = () if points is None else (units.passengers(points),)
     path = [(torch.cat([q, r[0]], -2) if geodesic else q, *passengers)]
@@ -466,6 +481,15 @@ def _alike(momenta: Tensor, x: Tensor, name: str) -> None:
         wanted = f"one for each point: {tuple(x.shape)} of {x.dtype} on {x.device}, batch axes and all"
         got = f"{tuple(momenta.shape[1:])} of {momenta.dtype} on {momenta.device}"
         raise ValueError(f"{name}: needed {wanted}; got {got}; expand or convert one to the other")
+
+
+def _held(momenta: Tensor, units: Units, name: str) -> None:
+    """Refuse momenta of points that no curve holds, where each curve flows alone: there is no field for them."""
+    free = () if units.curves is None else units.curves.free
+    if free and (moved := momenta.detach()[..., list(free), :] != 0).any():
+        i = free[int(moved.any(-1).flatten(0, -2).any(0).nonzero()[0])]
+        needed = f"0 for point {i}, which is in no curve and stays where each curve flows alone"
+        _checks.need(False, name, needed, "another", f"make it a curve, [{i}], or let it ride by points=")
 
 
 def _maps(flow: Flow, units: Units) -> list[Callable[[Tensor], Tensor]]:

@@ -253,10 +253,10 @@ def face_term_by_hand(z, y, groups, sigma, beta):
 halves = [[0, 1], [2, 3]]
 two = Curves(z, halves)
 total = face_term_by_hand(z, y, halves, sigma_w, beta)
-assert torch.allclose(total, matching.discrepancy(two, two.at(y), sigma_w, beta))
+assert torch.allclose(total, matching.discrepancy(two, two.with_points(y), sigma_w, beta))
 size = 3.0  # of the face, say between the corners of the eyes
 assert torch.allclose(
-    total / size, matching.loss(two, two.at(y), sigma_w, beta, size)
+    total / size, matching.loss(two, two.with_points(y), sigma_w, beta, size)
 )
 
 # %% [markdown]
@@ -963,11 +963,11 @@ assert abs(opened[0]) < 1e-6 < 1 < opened[1]
 
 # %%
 for gone, least in ((0.0, 30), (0.9, 5)):
-    halfway = face.at(neutral + gone * (smiling - neutral))
-    along = 0.1 * currents.distance2(halfway, face.at(smiling), 10.0).sum()
+    halfway = face.with_points(neutral + gone * (smiling - neutral))
+    along = 0.1 * currents.distance2(halfway, face.with_points(smiling), 10.0).sum()
     assert (
         along
-        > least * currents.landmark_discrepancy(halfway, face.at(smiling)).sum()
+        > least * currents.landmark_discrepancy(halfway, face.with_points(smiling)).sum()
     )
 
 # %% [markdown]

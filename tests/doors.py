@@ -23,7 +23,7 @@ from lddmmlib.networks import dan
 MODULES = [kernels, currents, flows, matching, lars, heatmaps, optimal_transport, polyharmonic, statistics, perturb,
            crops, metrics, sparse_shape_regression, heatmap_regression, subpixel, dan]  # fmt: skip
 APART = {
-    "phi", "slope", "check",  # parts that modules share, behind the doors
+    "phi", "slope", "check", "between",  # parts that modules share, behind the doors
     "height", "softmax_width", "real_300w",  # numbers and files alone
     "shoot_by_equations", "sinkhorn_by_iterating", "w1_by_linear_program", "encode_by_loops", "decode_by_loops",
     "norm2_by_loops", "match_by_descending", "fit_by_solving", "evaluate_by_loops", "warp_by_pixels",
@@ -202,7 +202,7 @@ def map_tensors(f, x):
     if isinstance(x, torch.Tensor):
         return f(x)
     if isinstance(x, Curves):
-        return x.at(f(x.points))
+        return x.with_points(f(x.points))
     if isinstance(x, tuple) and hasattr(x, "_fields"):
         return type(x)(*(map_tensors(f, each) for each in x))
     return x

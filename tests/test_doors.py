@@ -211,7 +211,7 @@ DIFFERENTIABLE = {
     "distance2": lambda x, y, w: currents.distance2(x, y, 0.7),
     "flow": lambda x, y, w: flows.flow(x, P, 0.7, 2, points=y).points,
     "shoot": lambda x, y, w: flows.shoot(x, x - 0.5, 0.7, 2, points=y).points,
-    "alone": lambda x, y, w: flows.shoot(CURVES.at(x), x - 0.5, [0.7, 0.4], 2).end,
+    "alone": lambda x, y, w: flows.shoot(CURVES.with_points(x), x - 0.5, [0.7, 0.4], 2).end,
     "energy": lambda x, y, w: flows.energy(flows.shoot(x, x, 0.7, 2)),
     "jacobian": lambda x, y, w: flows.jacobian(flows.flow(x, P, 0.7, 2), y),
     "spline": lambda x, y, w: polyharmonic.evaluate(polyharmonic.fit(x, x.square()), y),
@@ -256,5 +256,5 @@ def test_sigma_without_axes_may_carry_a_gradient():
 
 def test_a_width_without_axes_is_a_number():
     match, sigma = inspect.unwrap(matching.match), torch.tensor(0.7, dtype=torch.float64)
-    found, asked = (match(CURVES, CURVES.at(X + P), each, steps=2, max_iter=3) for each in (sigma, 0.7))
+    found, asked = (match(CURVES, CURVES.with_points(X + P), each, steps=2, max_iter=3) for each in (sigma, 0.7))
     torch.testing.assert_close(found.momenta, asked.momenta)
