@@ -54,8 +54,8 @@ RECIPE = STILL._replace(turn=30.0, turned=1.0, scale=(0.85, 1.15), flipped=0.5, 
 class Pair(NamedTuple):
     """Two views of one face. A `DataLoader` stacks pairs without a collate function.
 
-    >>> from lddmmlib.faces import synthetic
-    >>> views = Views(Crops(synthetic.Faces(1, "studio", size=64), "300w-68", size=32, how=RECIPE))
+    >>> face = torch.zeros(3, 64, 64).byte(), 64 * torch.rand(68, 2).double(), torch.ones(68).bool()
+    >>> views = Views(Crops([face], "300w-68", size=32, how=RECIPE))
     >>> views.draw(0, np.random.default_rng(0)).landmarks.shape
     torch.Size([68, 2])
     """
@@ -103,8 +103,8 @@ class Views(Dataset):
 def both(pair: Pair) -> Crop:
     """The views of a batch of pairs as one batch of crops, all first views first.
 
-    >>> from lddmmlib.faces import synthetic
-    >>> views = Views(Crops(synthetic.Faces(1, "studio", size=64), "300w-68", size=32, how=RECIPE))
+    >>> face = torch.zeros(3, 64, 64).byte(), 64 * torch.rand(68, 2).double(), torch.ones(68).bool()
+    >>> views = Views(Crops([face], "300w-68", size=32, how=RECIPE))
     >>> pair = torch.utils.data.default_collate([views.draw(0, np.random.default_rng(0))])
     >>> both(pair).image.shape
     torch.Size([2, 3, 32, 32])
@@ -209,8 +209,9 @@ def siamese_loss(model: nn.Module, pair: Pair, flip: Sequence[int], sigma: float
 
     Paper C, equation 6, divided by 4: see the module on scale.
 
-    >>> from lddmmlib.faces import schemes, synthetic
-    >>> views = Views(Crops(synthetic.Faces(1, "studio", size=64), "300w-68", size=32, how=RECIPE))
+    >>> from lddmmlib.faces import schemes
+    >>> face = torch.zeros(3, 64, 64).byte(), 64 * torch.rand(68, 2).double(), torch.ones(68).bool()
+    >>> views = Views(Crops([face], "300w-68", size=32, how=RECIPE))
     >>> pair = torch.utils.data.default_collate([views.draw(0, np.random.default_rng(0))])
     >>> siamese_loss(nn.Conv2d(3, 68, 1), pair, schemes.get("300w-68").flip).item() > 0
     True
@@ -263,8 +264,8 @@ def correction_loss(model: nn.Module, batch: Crop, sigma: float = 2.0, dynamic: 
 
     Paper C, section 4.1 and Table 1.
 
-    >>> from lddmmlib.faces import synthetic
-    >>> batch = torch.utils.data.default_collate([Crops(synthetic.Faces(1, "studio", size=64), "300w-68", size=16)[0]])
+    >>> face = torch.zeros(3, 64, 64).byte(), 64 * torch.rand(68, 2).double(), torch.ones(68).bool()
+    >>> batch = torch.utils.data.default_collate([Crops([face], "300w-68", size=16)[0]])
     >>> model = Corrected(StackedHourglass(blocks=1, channels=8, depth=1))
     >>> correction_loss(model, batch).item() > 0
     True
