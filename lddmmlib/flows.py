@@ -189,25 +189,10 @@ def shoot(
 ) -> Flow:
     """The geodesic from x0 with initial momenta p0: dx/dt = ∂H/∂p, dp/dt = -∂H/∂x, for t from 0 to 1.
 
-    Of all flows with the same end it has, locally, the least ∫ ||v_t||²_V dt, and p0 determines it completely.
-    H, the total momentum Σ p and the angular momentum Σ x ∧ p are conserved. `hamilton_equations` are the equations,
-    `shoot_by_equations` is the version to read.
-
-    Args:
-        x0: as in `flow`.
-        p0: (..., n, 2), in the unit of the points; 0 for points that stay.
-        sigma: as in `flow`.
-        steps: as in `flow`.
-        method: as in `flow`.
-        points: as in `flow`.
-
-    Returns:
-        A `Flow`. Twice differentiable in x0, p0 and points.
-
-    Raises:
-        ValueError: as in `flow`.
-
-    Paper A, section 3.1.1: "completely encoded by the initial momenta".
+    It alone, of all flows with the same end, has the least ∫ ||v_t||²_V dt (locally), and p0 encodes it completely.
+    H, the total momentum Σ p and the angular momentum Σ x ∧ p stay as they are. Arguments, returns and raises as in
+    `flow`, with p0 for alpha. Paper A, section 3.1.1: "completely encoded by the initial momenta"; the
+    equations are written out in `hamilton_equations`.
 
     >>> x0, p0 = torch.tensor([[-1.0, 0.0], [1.0, 0.0]]), torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
     >>> result = shoot(x0, p0, 2.0)  # head on, they slow down and never meet
@@ -240,13 +225,13 @@ def hamiltonian(x: PointsLike, p: Float[Tensor, "*batch n 2"], sigma: Sigma) -> 
     units = units_of(x, sigma, "x")
     _like(p, units.x, "p")
     _held(p, units, "p")
-    q, r = units.points(units.x), units.momenta(p)
+    q, r = units.coordinates(units.x), units.momenta(p)
     norm2 = units.sigma**2 * (r * GaussianSum.apply(q, q, r))
     return norm2.sum((-1, -2) if units.curves is None else (-1, -2, -3)) / 2
 
 
 @_checks.full_precision
-def hamilton(
+def hamilton_equations(
     x: Float[Tensor, "*batch n 2"], p: Float[Tensor, "*batch n 2"], sigma: float
 ) -> tuple[Float[Tensor, "*batch n 2"], Float[Tensor, "*batch n 2"]]:
     """Hamilton's equations, the right-hand side that `shoot` integrates:
@@ -257,7 +242,7 @@ def hamilton(
     x, p: (..., n, 2). sigma: σ_V. Returns dx/dt and dp/dt, (..., n, 2) each. This is the version to read, and
     `shoot_by_equations` steps along it; `shoot` itself uses one that keeps no matrix.
 
-    >>> hamilton(torch.tensor([[0.0, 0.0], [1.0, 0.0]]), torch.tensor([[0.0, 1.0], [0.0, 1.0]]), 1.0)[1]
+    >>> hamilton_equations(torch.tensor([[0.0, 0.0], [1.0, 0.0]]), torch.tensor([[0.0, 1.0], [0.0, 1.0]]), 1.0)[1]
     tensor([[-0.7358,  0.0000],
             [ 0.7358,  0.0000]])
     """
@@ -289,7 +274,7 @@ def shoot_by_equations(
     """
     x, p = x0, p0
     for _ in range(steps):
-        dx, dp = hamilton(x, p, sigma)
+        dx, dp = hamilton_equations(x, p, sigma)
         x, p = x + dx / steps, p + dp / steps
     return x, p
 
@@ -319,7 +304,7 @@ def energy(flow: Flow) -> Float[Tensor, "*batch"]:
 
 
 @_checks.full_precision
-def transport(flow: Flow, points: PointsLike) -> Tensor:
+def apply(flow: Flow, points: PointsLike) -> Tensor:
     """a_k(1) = a_k(0) + ∫_0^1 Σ_j k_V(x_j(t), a_k(t)) α_j(t) dt, the flow's map φ_1 at any points a.
 
     points: (..., m, 2); where curves flow alone, Curves that say with which each rides. Returns (..., m, 2): what
@@ -327,7 +312,7 @@ def transport(flow: Flow, points: PointsLike) -> Tensor:
 
     >>> x0 = torch.tensor([[0.0, 0.0], [1.0, 0.0]])
     >>> result = shoot(x0, torch.tensor([[0.0, 1.0], [1.0, 0.0]]), 2.0)
-    >>> torch.allclose(transport(result, x0), result.end)
+    >>> torch.allclose(apply(result, x0), result.end)
     True
     """
     _checks.kind(flow, "flow", Flow)
@@ -342,19 +327,10 @@ def transport(flow: Flow, points: PointsLike) -> Tensor:
 def inverse(flow: Flow, points: PointsLike) -> Tensor:
     """Apply the inverse map φ_1^{-1} of a flow to any points.
 
-    Each step z -> z + h Φ(z) is inverted by the fixed-point iteration z <- y - h Φ(z). This inverts the computed map,
-    up to rounding, and not only its limit for many steps. (The limit is inverted by the flow of -α, or -p, from the
-    end.)
-
-    Args:
-        flow: from `flow`, `flow_path` or `shoot`.
-        points: y, (..., m, 2), or Curves, as in `apply`.
-
-    Returns:
-        (..., m, 2), the starting points of passengers that end at y.
-
-    Raises:
-        ValueError: the iteration does not converge, because the steps are too large to be one-to-one: see `min_steps`.
+    points: (..., m, 2), or Curves, as in `apply`. Each step z -> z + h Φ(z) is undone by the fixed-point iteration
+    z <- y - h Φ(z), so this inverts the map that was computed, to rounding, and not only its limit of many steps.
+    (The limit is inverted by -α, or -p, from the end.) Returns (..., m, 2).
+    Raises ValueError where it does not converge: steps too large to be one-to-one, see `min_steps`.
 
     >>> x0 = torch.tensor([[0.0, 0.0], [1.0, 0.0]])
     >>> result = flow(x0, torch.tensor([[0.0, 1.0], [1.0, 0.0]]), 2.0)
@@ -375,14 +351,8 @@ def jacobian(flow: Flow, points: PointsLike) -> Float[Tensor, "*batch m"]:
     """The Jacobian determinant det Dφ_1 at any points: the growth of area there, negative where the steps folded the
     plane.
 
-    It is that of the computed map. Differentiable where the flow or the points are.
-
-    Args:
-        flow: from `flow`, `flow_path` or `shoot`.
-        points: (..., m, 2), or Curves, as in `apply`.
-
-    Returns:
-        (..., m).
+    points: as in `apply`. Returns (..., m), the determinant of the derivative of the map that was computed.
+    Differentiable where the flow or the points are.
 
     >>> still = flow(torch.zeros(1, 2), torch.zeros(1, 2), 2.0)
     >>> jacobian(still, torch.tensor([[0.0, 0.0], [1.0, 2.0]]))
@@ -396,10 +366,10 @@ def jacobian(flow: Flow, points: PointsLike) -> Float[Tensor, "*batch m"]:
     with torch.enable_grad():
         try:
             z = z if z.requires_grad else z.detach().requires_grad_()
-            end = transport(flow, with_points(points, z))
+            end = apply(flow, with_points(points, z))
             x, y = (torch.autograd.grad(e.sum(), z, create_graph=keep, retain_graph=True)[0] for e in end.unbind(-1))
-        except RuntimeError:  # inside torch.func, whose own method takes three times as long
-            end, pull_back = torch.func.vjp(lambda z: transport(flow, with_points(points, z)), z)
+        except RuntimeError:  # inside torch.func, whose own way takes thrice the time
+            end, pull_back = torch.func.vjp(lambda z: apply(flow, with_points(points, z)), z)
             (x,), (y,) = (pull_back(each.expand_as(end)) for each in torch.eye(2).to(z))
     return x[..., 0] * y[..., 1] - x[..., 1] * y[..., 0]
 
@@ -438,7 +408,7 @@ def certified(flow: Flow) -> bool:
         r = units.momenta(flow.momenta)
         if not flow.geodesic:
             return bool((h * _slope_by_sum(r) < reach).all())
-        states, slopes = torch.cat([units.points(flow.path), r], -2)[:-1], []
+        states, slopes = torch.cat([units.coordinates(flow.path), r], -2)[:-1], []
 
         def watched(s: Tensor) -> State:
             slopes.append(_slope_by_norm(*s.split(2, -2)))
@@ -483,7 +453,7 @@ def min_steps(
     if not alpha.numel():
         return 1
     with torch.no_grad():
-        q, r = units.points(units.x), units.momenta(alpha)
+        q, r = units.coordinates(units.x), units.momenta(alpha)
         slope = (_slope_by_norm(q, r) if geodesic else _slope_by_sum(r)).max().item()
         steps = math.floor(min(slope / REACH[method], 1e15)) + 1
         if not geodesic:
@@ -531,7 +501,7 @@ def _run(
     units = units_of(x0, sigma)
     _alike(momenta, units.x, name)
     _held(momenta, units, name)
-    q, r = units.points(units.x), units.momenta(momenta)
+    q, r = units.coordinates(units.x), units.momenta(momenta)
     passengers = () if points is None else (units.passengers(points),)
     path = [(torch.cat([q, r[0]], -2) if geodesic else q, *passengers)]
     for k in range(steps):
@@ -574,8 +544,8 @@ def _held(momenta: Tensor, units: Units, name: str) -> None:
 
 
 def _maps(flow: Flow, units: Units) -> list[Callable[[Tensor], Tensor]]:
-    """The map of passengers of each step of a flow."""
-    q, r = units.points(flow.path), units.momenta(flow.momenta)
+    """What each step of a flow does to passengers."""
+    q, r = units.coordinates(flow.path), units.momenta(flow.momenta)
     states = torch.cat([q, r], -2) if flow.geodesic else q
 
     def step(z: Tensor, k: int) -> Tensor:
