@@ -1,15 +1,15 @@
-"""Flows of diffeomorphisms that momenta drive: dx_i/dt = Σ_j k_V(x_j, x_i) α_j, t from 0 to 1.
+"""Flows of diffeomorphisms driven by momenta: dx_i/dt = Σ_j k_V(x_j, x_i) α_j, t from 0 to 1.
 
 Equations 6 and 7 of paper A can mean three different models; each is a function here:
 
-| function | given | what it is |
+| function | given | model |
 |---|---|---|
 | `flow` | α, constant in time | a diffeomorphism, not a geodesic; the released layer of paper A takes two Euler steps |
-| `flow_path` | α(t), one a step | any flow; nothing selects one among all that end alike |
-| `shoot` | p0 alone | the geodesic: momenta move by Hamilton's equations, H is kept, p0 encodes it all |
+| `flow_path` | α(t), one a step | any flow; many such flows have the same end |
+| `shoot` | p0 only | the geodesic: momenta follow Hamilton's equations, H is conserved, p0 determines everything |
 
-Lengths are in the unit of the points, time runs over [0, 1], momenta have the unit of the points (a lone landmark
-under a constant α moves by exactly α). Inside, coordinates and momenta are divided by σ, which makes σ = 1.
+Lengths are in the unit of the points, time is in [0, 1], momenta have the unit of the points (a single landmark
+with a constant α moves by exactly α). Internally, coordinates and momenta are divided by σ, so that σ = 1.
 
 The layer of paper A: `flow(Curves(points, slices, coupled=False), alpha, sigma, steps=2, method="euler")`.
 """
@@ -32,15 +32,26 @@ from lddmmlib._shapes import Float
 from lddmmlib.curves import PointsLike, Sigma, points_of, with_points
 from lddmmlib.kernels import gaussian
 
-MOST_STEPS = 10_000  # that `min_steps` tries: a geodesic that needs more is one that no step size tames
+MOST_STEPS = 10_000  # the largest number that `min_steps` tries; a geodesic that needs more has no practical step size
 
 
 class Flow(NamedTuple):
     """The result of a flow.
 
-    end: (..., n, 2), φ_1(x0). points: the passengers' end, None without. path: (steps + 1, ..., n, 2), from x0 to end.
-    momenta: those that each step used, (steps, ..., n, 2); of `shoot` those along the path, (steps + 1, ..., n, 2).
-    x0, sigma, steps, method: as given. geodesic: whether `shoot` made it.
+    Attributes:
+        end: φ_1(x0), (..., n, 2).
+        points: the end of the passengers, (..., m, 2), or None.
+        path: (steps + 1, ..., n, 2), from x0 to end.
+        momenta: those used by each step, (steps, ..., n, 2); for `shoot` those along the path, (steps + 1, ..., n, 2).
+        x0: as given, as are sigma, steps and method.
+        sigma: σ_V.
+        steps: the number of steps.
+        method: the integrator.
+        geodesic: whether the flow is one of `shoot`.
+
+    >>> still = flow(torch.zeros(1, 2), torch.zeros(1, 2), 2.0, steps=5)
+    >>> still.path.shape, still.geodesic
+    (torch.Size([6, 1, 2]), False)
     """
 
     end: Tensor
@@ -61,10 +72,20 @@ def velocity(
     alpha: Float[Tensor, "*batch n 2"],
     sigma: float,
 ) -> Float[Tensor, "*batch m 2"]:
-    """v(a_k) = Σ_j k_V(x_j, a_k) α_j, the velocity that momenta α at x give to any points a.
+    """The velocity v(a_k) = Σ_j k_V(x_j, a_k) α_j at any points a, for momenta α at x.
 
-    points: (..., m, 2), where to look. x, alpha: (..., n, 2). sigma: σ_V, in their unit. Returns (..., m, 2).
-    Raises what `kernels.product` does.
+    Args:
+        points: a, (..., m, 2), where the velocity is evaluated.
+        x: (..., n, 2).
+        alpha: α, (..., n, 2), in the unit of the points.
+        sigma: σ_V, in the unit of the points.
+
+    Returns:
+        (..., m, 2).
+
+    Raises:
+        ValueError: the errors of `kernels.product`.
+
     Paper A, equation 6: its right-hand side at `points` = x.
 
     >>> x = torch.tensor([[0.0, 0.0]])
@@ -87,28 +108,28 @@ def flow(
     method: str = "rk2",
     points: PointsLike | None = None,
 ) -> Flow:
-    """x_i(1) = x_i(0) + ∫_0^1 Σ_j k_V(x_j(t), x_i(t)) α_j dt, with momenta constant in time.
+    """The flow x_i(1) = x_i(0) + ∫_0^1 Σ_j k_V(x_j(t), x_i(t)) α_j dt, with momenta constant in time.
 
     Args:
-        x0: (..., n, 2), or Curves. Where curves flow each alone, a point in no curve stays.
-        alpha: (..., n, 2), in the unit of the points; 0 for points that stay.
-        sigma: σ_V, a number > 0; also one a curve where x0 is Curves that flow each alone. A curve of one point, which
+        x0: (..., n, 2), or Curves. If each curve flows separately, a point in no curve stays.
+        alpha: α, (..., n, 2), in the unit of the points; 0 for points that stay.
+        sigma: σ_V, a number > 0; or one per curve if x0 is Curves that flow separately. A curve of one point, which
             moves by its momentum whatever its width, or of none may have 0.
-        steps: number of steps. `min_steps` says how many keep the map one-to-one.
-        method: "euler", "rk2" (midpoint) or "rk4"; errors fall as 1/steps to the power 1, 2 or 4.
-        points: passengers (..., m, 2) that ride along. Where curves flow each alone, Curves with as many slices as x0:
-            the k-th lists the passengers that ride with curve k, none or those of several curves of another scheme. A
-            passenger in no slice stays.
+        steps: the number of steps. `min_steps` gives a number that keeps the map one-to-one.
+        method: "euler", "rk2" (midpoint) or "rk4"; the error is of order 1, 2 or 4 in 1/steps.
+        points: passengers (..., m, 2) that are moved by the flow. If each curve flows separately, Curves with as many
+            slices as x0: the k-th lists the passengers that ride with curve k, none or those of several curves of
+            another scheme. A passenger in no slice stays.
 
     Returns:
         A `Flow`. Twice differentiable in x0, alpha and points.
 
     Raises:
-        ValueError: for batches, shapes, dtypes or devices that differ, coordinates not finite, a sigma not above 0,
-            one sigma a curve where the curves are coupled, a method not among the three, no steps, momenta of points
-            that stay, and passengers of a curve without a width.
+        ValueError: batches, shapes, dtypes or devices that differ, coordinates that are not finite, a sigma not above
+            0, one sigma per curve if the curves are coupled, an unknown method, no steps, momenta of points that stay,
+            and passengers of a curve without a width.
 
-    Paper A, equation 7, as its released code has it.
+    Paper A, equation 7, as in its released code.
 
     >>> result = flow(torch.tensor([[0.0, 0.0]]), torch.tensor([[1.0, 2.0]]), 5.0)
     >>> [round(each, 5) for each in result.end[0].tolist()]  # alone, a landmark moves by its momentum
@@ -126,10 +147,24 @@ def flow_path(
     method: str = "rk2",
     points: PointsLike | None = None,
 ) -> Flow:
-    """x_i(1) = x_i(0) + ∫_0^1 Σ_j k_V(x_j(t), x_i(t)) α_j(t) dt, with α(t) piecewise constant.
+    """The flow x_i(1) = x_i(0) + ∫_0^1 Σ_j k_V(x_j(t), x_i(t)) α_j(t) dt, with α(t) piecewise constant.
 
-    alpha_t: (T, ..., n, 2), time first; α_t[k] acts from k/T to (k + 1)/T, in one step. All else as in `flow`, which
-    is this with equal momenta. Paper A, equation 7, as it is printed.
+    With equal momenta it is `flow`.
+
+    Args:
+        x0: as in `flow`.
+        alpha_t: (T, ..., n, 2), time first; α_t[k] acts from k/T to (k + 1)/T, in one step.
+        sigma: as in `flow`.
+        method: as in `flow`.
+        points: as in `flow`.
+
+    Returns:
+        A `Flow`.
+
+    Raises:
+        ValueError: as in `flow`.
+
+    Paper A, equation 7, as printed.
 
     >>> x0, there = torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 0.0]])
     >>> flow_path(x0, torch.stack([there, -there]), 5.0, "rk4").end.abs().max().item() < 1e-3  # and back again
@@ -170,10 +205,19 @@ def shoot(
 
 @_checks.full_precision
 def hamiltonian(x: PointsLike, p: Float[Tensor, "*batch n 2"], sigma: Sigma) -> Float[Tensor, "*batch"]:
-    """H(x, p) = ½ Σ_i Σ_j k_V(x_i, x_j) p_i·p_j = ½ ||v||²_V, the energy of the velocity field.
+    """The energy of the velocity field, H(x, p) = ½ Σ_i Σ_j k_V(x_i, x_j) p_i·p_j = ½ ||v||²_V.
 
-    x, p, sigma: as in `shoot`. Returns (...,) in the unit of the points squared, summed over curves that flow each
-    alone. Constant along `shoot`. Paper A, the integrand of equation 2, halved.
+    It is constant along `shoot`.
+
+    Args:
+        x: (..., n, 2), or Curves.
+        p: (..., n, 2), in the unit of the points.
+        sigma: σ_V, as in `flow`.
+
+    Returns:
+        (...,), in the unit of the points squared, summed over curves that flow separately.
+
+    Paper A, the integrand of equation 2, halved.
 
     >>> hamiltonian(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]), 2.0).item()
     12.5
@@ -237,10 +281,14 @@ def shoot_by_equations(
 
 @_checks.full_precision
 def energy(flow: Flow) -> Float[Tensor, "*batch"]:
-    """∫_0^1 ||v_t||²_V dt, what the flow costs.
+    """The cost of a flow, ∫_0^1 ||v_t||²_V dt.
 
-    Of a geodesic 2 H(x0, p0), which the integrand keeps; else by the trapezium rule on each step. Returns (...,) in
-    the unit of the points squared. Paper A, the first term of equation 2.
+    For a geodesic 2 H(x0, p0), because the integrand is constant; otherwise by the trapezium rule on each step.
+
+    Returns:
+        (...,), in the unit of the points squared.
+
+    Paper A, the first term of equation 2.
 
     >>> energy(flow(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]), 2.0)).item()
     25.0
@@ -277,7 +325,7 @@ def apply(flow: Flow, points: PointsLike) -> Tensor:
 
 @_checks.full_precision
 def inverse(flow: Flow, points: PointsLike) -> Tensor:
-    """φ_1^{-1} at any points y: where a passenger that ends there began.
+    """Apply the inverse map φ_1^{-1} of a flow to any points.
 
     points: (..., m, 2), or Curves, as in `apply`. Each step z -> z + h Φ(z) is undone by the fixed-point iteration
     z <- y - h Φ(z), so this inverts the map that was computed, to rounding, and not only its limit of many steps.
@@ -300,7 +348,8 @@ def inverse(flow: Flow, points: PointsLike) -> Tensor:
 @_checks.full_precision
 @_checks.with_gradients
 def jacobian(flow: Flow, points: PointsLike) -> Float[Tensor, "*batch m"]:
-    """det Dφ_1 at any points: how much area grows there, negative where the steps folded the plane.
+    """The Jacobian determinant det Dφ_1 at any points: the growth of area there, negative where the steps folded the
+    plane.
 
     points: as in `apply`. Returns (..., m), the determinant of the derivative of the map that was computed.
     Differentiable where the flow or the points are.
@@ -313,7 +362,7 @@ def jacobian(flow: Flow, points: PointsLike) -> Float[Tensor, "*batch m"]:
     z = points_of(points)
     _checks.points(z, "points")
     keep = torch.is_grad_enabled() and (z.requires_grad or flow.path.requires_grad)
-    # An end depends on its own start alone, so the sum over points gives every point's row at once.
+    # An end depends on its own start only, so the gradient of the sum over points holds every point's row.
     with torch.enable_grad():
         try:
             z = z if z.requires_grad else z.detach().requires_grad_()
@@ -420,12 +469,14 @@ def min_steps(
 
 
 def _slope_by_sum(r: Tensor) -> Tensor:
-    """√(2/e) Σ_i |r_i|, for σ = 1: the bumps of a field are together no steeper than the sum of their slopes."""
+    """The bound √(2/e) Σ_i |r_i|, for σ = 1: the sum of the slopes of all bumps of a field bounds its slope."""
     return math.sqrt(2 / math.e) * torch.linalg.vector_norm(r, dim=-2).sum(-1)
 
 
 def _slope_by_norm(q: Tensor, r: Tensor) -> Tensor:
-    """√2 ||v||_V, for σ = 1, and room for rounding: of large momenta that nearly cancel it leaves no digit of v."""
+    """The bound √2 ||v||_V, for σ = 1, with a margin for rounding: large momenta that nearly cancel leave no correct
+    digit of v.
+    """
     total = torch.linalg.vector_norm(r, dim=-2).sum(-1)
     norm2 = (r * GaussianSum.apply(q, q, r)).sum((-1, -2)).clamp(min=0)
     return (2 * (norm2 + 4 * torch.finfo(r.dtype).eps * total.square())).sqrt()
@@ -444,7 +495,7 @@ def _run(
     name: str,
     geodesic: bool = False,
 ) -> Flow:
-    """momenta: (1 or steps, ..., n, 2), called ``name`` by the caller."""
+    """Integrate. momenta: (1 or steps, ..., n, 2), named `name` by the caller."""
     _checks.one_of(method, "method", METHODS)
     _checks.whole(steps, "steps")
     units = units_of(x0, sigma)
@@ -470,13 +521,13 @@ def _run(
 
 
 def _like(momenta: Tensor, x: Tensor, name: str) -> None:
-    """Refuse momenta (..., n, 2) that are not finite and one for each point of x."""
+    """Refuse momenta (..., n, 2) unless they are finite and one for each point of x."""
     _checks.points(momenta, name)
     _alike(momenta[None], x, name)
 
 
 def _alike(momenta: Tensor, x: Tensor, name: str) -> None:
-    """Refuse momenta (T, ..., n, 2) that are not one for each point of x."""
+    """Refuse momenta (T, ..., n, 2) unless there is one for each point of x."""
     if momenta.shape[1:] != x.shape or (momenta.dtype, momenta.device) != (x.dtype, x.device):
         wanted = f"one for each point: {tuple(x.shape)} of {x.dtype} on {x.device}, batch axes and all"
         got = f"{tuple(momenta.shape[1:])} of {momenta.dtype} on {momenta.device}"
@@ -484,7 +535,7 @@ def _alike(momenta: Tensor, x: Tensor, name: str) -> None:
 
 
 def _held(momenta: Tensor, units: Units, name: str) -> None:
-    """Refuse momenta of points that no curve holds, where each curve flows alone: there is no field for them."""
+    """Refuse momenta of points in no curve if each curve flows separately: there is no field for them."""
     free = () if units.curves is None else units.curves.free
     if free and (moved := momenta.detach()[..., list(free), :] != 0).any():
         i = free[int(moved.any(-1).flatten(0, -2).any(0).nonzero()[0])]
@@ -505,7 +556,7 @@ def _maps(flow: Flow, units: Units) -> list[Callable[[Tensor], Tensor]]:
 
 
 def _undo(step: Callable[[Tensor], Tensor], y: Tensor, most: int = 200) -> Tensor:
-    """The z with step(z) = y."""
+    """The solution z of step(z) = y."""
     if not y.numel():
         return y
     z, enough = y, 8 * torch.finfo(y.dtype).eps * (1 + y.abs().max().item())
