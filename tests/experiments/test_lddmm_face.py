@@ -67,7 +67,7 @@ def test_the_truth_of_photographs_is_that_of_both_annotations(photos):
 
 
 def test_crossings_are_counted(photos, tmp_path):
-    """No momenta: the mean face, which crosses nothing. Momenta that turn a brow over: it crosses itself, or a lid."""
+    """No momenta: the mean face, which crosses nothing. Large momenta: two steps fold what certified ones do not."""
     shared = paper_a.prepared(paper_a.SIZES["smoke"], tmp_path)
     model, _ = paper_a.build(paper_a.LEARNERS["flow 68"], shared.means, paper_a.SIZES["smoke"])
     images = shared.sets["held out"].image[:2]
@@ -77,15 +77,12 @@ def test_crossings_are_counted(photos, tmp_path):
 
     class Wild(torch.nn.Module):
         def forward(self, x):
-            momenta = torch.zeros(len(x), 68, 2)
-            momenta[:, [17, 18], 0], momenta[:, [20, 21], 0] = 30.0, -30.0
-            momenta[:, 19, 1] = 15.0
-            return momenta
+            return 5 * torch.randn(len(x), 68, 2, generator=torch.Generator().manual_seed(0))
 
     model.network = Wild()
-    told = paper_a.crossings(model, images, "cpu")
-    assert told["within, released"].tolist() == [1, 1]
-    assert told["within, certified"].tolist() == [0, 0]
+    told = paper_a.crossings(model, shared.sets["held out"].image[:8], "cpu")
+    assert told["within, released"].sum() > 0
+    assert told["within, certified"].sum() == 0
 
 
 def made_up(seeds=3, n=200):
