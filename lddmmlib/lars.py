@@ -78,9 +78,17 @@ def path(gram: Float[Tensor, "p p"], xy: Float[Tensor, "p ..."]) -> Path:
     Single precision is computed in double precision. A column that is zero, or that the active ones explain up to
     1e-10 of its square (duplicates; all that join after the first n if p > n), stays outside with h = 0.
 
-    Returns a Path. The first knot is λ = |Xᵀy|_∞ with h = 0, the last λ = 0; a variable just dropped is exactly 0.
-    Raises ValueError for an invalid Gram matrix (shape, NaN, asymmetric, G_ij² > G_ii G_jj), for an xy of
-    another length, NaN, or not 0 where the Gram's diagonal is; RuntimeError where ties let a path turn in a circle.
+    Args:
+        gram: XᵀX, (p, p).
+        xy: Xᵀy, (p,), or XᵀY, (p, t) for t targets; both in the unit of X squared.
+
+    Returns:
+        A Path. The first knot is λ = |Xᵀy|_∞ with h = 0, the last λ = 0; a variable that drops is exactly 0.
+
+    Raises:
+        ValueError: an invalid Gram matrix (shape, NaN, asymmetric, G_ij² > G_ii G_jj), or an xy of another length, with
+            NaN, or not 0 where the diagonal of the Gram matrix is.
+        RuntimeError: ties make the path repeat itself.
 
     Efron et al., Annals of Statistics 32, 2004, with the lasso modification of section 3.1; paper B, section 3.2.2.
 
