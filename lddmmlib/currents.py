@@ -69,6 +69,8 @@ def norm2_by_loops(x: Float[Tensor, "n 2"], sigma: float) -> Float[Tensor, ""]:
 def distance2(a: PointsLike, b: PointsLike, sigma: Sigma, closed: bool = False) -> Tensor:
     """The squared distance of two curves as currents, D_c = ||Σ_i τ_a,i δ_{c_a,i} - Σ_j τ_b,j δ_{c_b,j}||²_W*.
 
+    An empty curve is the current 0, and so is a curve of one point.
+
     Args:
         a: (..., n, 2), or Curves.
         b: (..., m, 2), or the same number of Curves; lengths may differ, direction matters.
@@ -79,12 +81,9 @@ def distance2(a: PointsLike, b: PointsLike, sigma: Sigma, closed: bool = False) 
         (...,), or (..., curves), in the unit of the points squared.
 
     Raises:
-        ValueError: batches, dtypes, devices or numbers of curves that differ, and the errors of `norm2`.
+        ValueError: batches, dtypes, devices or numbers of curves that differ, and the errors of `norm2`, also for NaN:
+            `Curves.joined_over_gaps` leaves out missing points.
 
-    a: (..., n, 2), b: (..., m, 2), or both Curves, of as many curves; lengths may differ, direction counts. sigma,
-    closed: as in `norm2`. Returns (...,), or (..., curves), in the unit of the points squared.
-    Raises ValueError for batches, dtypes, devices or numbers of curves that differ, and what `norm2` refuses, NaN too:
-    `Curves.joined_over_gaps` leaves out missing points. An empty curve is the current 0, and so is one of one point.
     Paper A, equation 4.
 
     >>> a = torch.tensor([[0.0, 0.0], [3.0, 4.0]])

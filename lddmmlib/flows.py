@@ -189,10 +189,25 @@ def shoot(
 ) -> Flow:
     """The geodesic from x0 with initial momenta p0: dx/dt = ∂H/∂p, dp/dt = -∂H/∂x, for t from 0 to 1.
 
-    It alone, of all flows with the same end, has the least ∫ ||v_t||²_V dt (locally), and p0 encodes it completely.
-    H, the total momentum Σ p and the angular momentum Σ x ∧ p stay as they are. Arguments, returns and raises as in
-    `flow`, with p0 for alpha. Paper A, section 3.1.1: "completely encoded by the initial momenta"; the
-    equations are written out in `hamilton_equations`.
+    Of all flows with the same end it has, locally, the least ∫ ||v_t||²_V dt, and p0 determines it completely.
+    H, the total momentum Σ p and the angular momentum Σ x ∧ p are conserved. `hamilton_equations` are the equations,
+    `shoot_by_equations` is the version to read.
+
+    Args:
+        x0: as in `flow`.
+        p0: (..., n, 2), in the unit of the points; 0 for points that stay.
+        sigma: as in `flow`.
+        steps: as in `flow`.
+        method: as in `flow`.
+        points: as in `flow`.
+
+    Returns:
+        A `Flow`. Twice differentiable in x0, p0 and points.
+
+    Raises:
+        ValueError: as in `flow`.
+
+    Paper A, section 3.1.1: "completely encoded by the initial momenta".
 
     >>> x0, p0 = torch.tensor([[-1.0, 0.0], [1.0, 0.0]]), torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
     >>> result = shoot(x0, p0, 2.0)  # head on, they slow down and never meet
@@ -239,8 +254,15 @@ def hamilton_equations(
         dx_i/dt =  ∂H/∂p_i = Σ_j k_ij p_j,
         dp_i/dt = -∂H/∂x_i = 2/σ² Σ_j k_ij (p_i·p_j) (x_i - x_j).
 
-    x, p: (..., n, 2). sigma: σ_V. Returns dx/dt and dp/dt, (..., n, 2) each. This is the version to read, and
-    `shoot_by_equations` steps along it; `shoot` itself uses one that keeps no matrix.
+    This is the version to read; `shoot` uses one that stores no matrix.
+
+    Args:
+        x: (..., n, 2).
+        p: (..., n, 2), in the unit of the points.
+        sigma: σ_V, in the unit of the points.
+
+    Returns:
+        dx/dt and dp/dt, (..., n, 2) each.
 
     >>> hamilton_equations(torch.tensor([[0.0, 0.0], [1.0, 0.0]]), torch.tensor([[0.0, 1.0], [0.0, 1.0]]), 1.0)[1]
     tensor([[-0.7358,  0.0000],
@@ -305,10 +327,18 @@ def energy(flow: Flow) -> Float[Tensor, "*batch"]:
 
 @_checks.full_precision
 def apply(flow: Flow, points: PointsLike) -> Tensor:
-    """a_k(1) = a_k(0) + ∫_0^1 Σ_j k_V(x_j(t), a_k(t)) α_j(t) dt, the flow's map φ_1 at any points a.
+    """Apply the map φ_1 of a flow to any points: a_k(1) = a_k(0) + ∫_0^1 Σ_j k_V(x_j(t), a_k(t)) α_j(t) dt.
 
-    points: (..., m, 2); where curves flow alone, Curves that say with which each rides. Returns (..., m, 2): what
-    `points` of the same call would have been. Paper A, section 3.3.
+    The result equals that of the argument `points` in the call that made the flow.
+
+    Args:
+        flow: from `flow`, `flow_path` or `shoot`.
+        points: (..., m, 2); if curves flow separately, Curves that assign each point to a curve of x0.
+
+    Returns:
+        (..., m, 2).
+
+    Paper A, section 3.3.
 
     >>> x0 = torch.tensor([[0.0, 0.0], [1.0, 0.0]])
     >>> result = shoot(x0, torch.tensor([[0.0, 1.0], [1.0, 0.0]]), 2.0)
@@ -327,10 +357,19 @@ def apply(flow: Flow, points: PointsLike) -> Tensor:
 def inverse(flow: Flow, points: PointsLike) -> Tensor:
     """Apply the inverse map φ_1^{-1} of a flow to any points.
 
-    points: (..., m, 2), or Curves, as in `apply`. Each step z -> z + h Φ(z) is undone by the fixed-point iteration
-    z <- y - h Φ(z), so this inverts the map that was computed, to rounding, and not only its limit of many steps.
-    (The limit is inverted by -α, or -p, from the end.) Returns (..., m, 2).
-    Raises ValueError where it does not converge: steps too large to be one-to-one, see `min_steps`.
+    Each step z -> z + h Φ(z) is inverted by the fixed-point iteration z <- y - h Φ(z). This inverts the computed map,
+    up to rounding, and not only its limit for many steps. (The limit is inverted by the flow of -α, or -p, from the
+    end.)
+
+    Args:
+        flow: from `flow`, `flow_path` or `shoot`.
+        points: y, (..., m, 2), or Curves, as in `apply`.
+
+    Returns:
+        (..., m, 2), the starting points of passengers that end at y.
+
+    Raises:
+        ValueError: the iteration does not converge, because the steps are too large to be one-to-one: see `min_steps`.
 
     >>> x0 = torch.tensor([[0.0, 0.0], [1.0, 0.0]])
     >>> result = flow(x0, torch.tensor([[0.0, 1.0], [1.0, 0.0]]), 2.0)
@@ -351,8 +390,14 @@ def jacobian(flow: Flow, points: PointsLike) -> Float[Tensor, "*batch m"]:
     """The Jacobian determinant det Dφ_1 at any points: the growth of area there, negative where the steps folded the
     plane.
 
-    points: as in `apply`. Returns (..., m), the determinant of the derivative of the map that was computed.
-    Differentiable where the flow or the points are.
+    It is that of the computed map. Differentiable where the flow or the points are.
+
+    Args:
+        flow: from `flow`, `flow_path` or `shoot`.
+        points: (..., m, 2), or Curves, as in `apply`.
+
+    Returns:
+        (..., m).
 
     >>> still = flow(torch.zeros(1, 2), torch.zeros(1, 2), 2.0)
     >>> jacobian(still, torch.tensor([[0.0, 0.0], [1.0, 2.0]]))
@@ -368,7 +413,7 @@ def jacobian(flow: Flow, points: PointsLike) -> Float[Tensor, "*batch m"]:
             z = z if z.requires_grad else z.detach().requires_grad_()
             end = apply(flow, with_points(points, z))
             x, y = (torch.autograd.grad(e.sum(), z, create_graph=keep, retain_graph=True)[0] for e in end.unbind(-1))
-        except RuntimeError:  # inside torch.func, whose own way takes thrice the time
+        except RuntimeError:  # inside torch.func, whose own method takes three times as long
             end, pull_back = torch.func.vjp(lambda z: apply(flow, with_points(points, z)), z)
             (x,), (y,) = (pull_back(each.expand_as(end)) for each in torch.eye(2).to(z))
     return x[..., 0] * y[..., 1] - x[..., 1] * y[..., 0]
@@ -378,24 +423,25 @@ def jacobian(flow: Flow, points: PointsLike) -> Float[Tensor, "*batch m"]:
 def certified(flow: Flow) -> bool:
     """Check that a computed flow is certainly one-to-one, in every one of its steps.
 
-    A step a -> a + h Φ(a) is one-to-one when h Φ is a contraction. With u = h Lip(v), for the steepest field v among
-    those that the step looks up, it is one if u < 1 for Euler, u + u²/2 < 1 for the midpoint rule (u < √3 - 1) and
+    A step a -> a + h Φ(a) is one-to-one if h Φ is a contraction. With u = h Lip(v), for the steepest field v among
+    those that the step evaluates, it is one if u < 1 for Euler, u + u²/2 < 1 for the midpoint rule (u < √3 - 1) and
     u + u²/2 + u³/6 + u⁴/24 < 1 for RK4. And Lip(v) is at most
 
         √(2/e) Σ_i |α_i| / σ,   which needs no path: used for given momenta α,
         √2 ||v||_V / σ,         used for a geodesic, at the points and momenta of every stage of every step.
 
-    The exact geodesic keeps ||v||_V and a computed one need not: steps that are too long gain energy and fold. So this
-    looks at what was computed. It holds for the whole plane, passengers included, for every element of a batch and for
-    every curve that flows alone.
+    The exact geodesic conserves ||v||_V, but a computed one may not: steps that are too long gain energy and fold. So
+    the computed path is checked. The result holds for the whole plane, passengers included, for every element of a
+    batch and for every curve that flows separately.
 
     Args:
-        flow: what `flow`, `flow_path` or `shoot` returned.
+        flow: from `flow`, `flow_path` or `shoot`.
 
     Returns:
         True if every step is a contraction, rounding included. False proves nothing: the condition is sufficient, and
-        necessary only for Euler steps of a lone landmark under given momenta, which may move by σ √(e/2) = 1.166 σ a
-        step. A path that is not finite is not certified, nor one whose momenta are so large that rounding decides.
+            necessary only for Euler steps of a single landmark under given momenta, which may move by
+            σ √(e/2) = 1.166 σ a step. A path that is not finite is not certified, nor one with momenta so large that
+            rounding decides.
 
     >>> x0, p0 = torch.tensor([[-0.4, 0.0], [0.4, 0.0]]), torch.tensor([[4.0, 0.0], [-4.0, 0.0]])
     >>> certified(shoot(x0, p0, 1.0, 8)), certified(shoot(x0, p0, 1.0, 32))  # head on, and fast
@@ -422,14 +468,17 @@ def certified(flow: Flow) -> bool:
 def min_steps(
     x0: PointsLike, alpha: Float[Tensor, "*batch n 2"], sigma: Sigma, method: str = "rk2", geodesic: bool = False
 ) -> int:
-    """Number of steps of ``method`` that certainly keep the computed map one-to-one: `certified` says so of them.
+    """A number of steps that certainly keeps the computed map one-to-one: `certified` is then True.
 
-    Under constant momenta the bound of `certified` gives the number at once. For a geodesic the number that its start
-    needs is tried, and doubled until the whole path that it gives is certified.
+    For constant momenta the bound of `certified` gives the number at once. For a geodesic the number that its start
+    needs is tried, and doubled until the whole path is certified; this costs about four times a shooting with the
+    result.
 
     Args:
-        x0, alpha, sigma: as in `flow`, or as in `shoot` with p0 for alpha.
-        method: "euler", "rk2" or "rk4". A step of higher order looks at the field repeatedly, so that it may be a
+        x0: as in `flow`.
+        alpha: α as in `flow`, or p0 as in `shoot`.
+        sigma: as in `flow`.
+        method: "euler", "rk2" or "rk4". A step of higher order evaluates the field repeatedly, so that it may be a
             contraction only for a shorter step.
         geodesic: True for `shoot`, False for `flow`.
 
@@ -437,9 +486,7 @@ def min_steps(
         One number for the whole batch and all curves. Sufficient; fewer steps are often enough.
 
     Raises:
-        ValueError: for a geodesic that no number up to MOST_STEPS certifies, and what `flow` refuses.
-
-    A geodesic's number costs about four times a shooting with that many steps.
+        ValueError: a geodesic that no number up to MOST_STEPS certifies, and the errors of `flow`.
 
     >>> one, far = torch.zeros(1, 2), torch.tensor([[2.34, 0.0]])
     >>> min_steps(one, far, 1.0, "euler"), min_steps(one, far, 1.0, "rk2")
@@ -544,7 +591,7 @@ def _held(momenta: Tensor, units: Units, name: str) -> None:
 
 
 def _maps(flow: Flow, units: Units) -> list[Callable[[Tensor], Tensor]]:
-    """What each step of a flow does to passengers."""
+    """The map of passengers of each step of a flow."""
     q, r = units.coordinates(flow.path), units.momenta(flow.momenta)
     states = torch.cat([q, r], -2) if flow.geodesic else q
 

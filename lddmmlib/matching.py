@@ -50,9 +50,19 @@ class Match(NamedTuple):
 
 
 class Mean(NamedTuple):
-    """template: (n, 2), from which the momenta to all shapes, (shapes, n, 2), sum to zero. residual: the V-norm
-    of their mean as a share of their root mean square V-norm. converged: whether it is within the tolerance, and all
-    matches converged."""
+    """The Karcher mean of shapes.
+
+    Attributes:
+        template: (n, 2), from which the momenta to all shapes sum to zero.
+        momenta: (shapes, n, 2), those momenta.
+        n_iter: the number of iterations.
+        residual: the V-norm of the mean momenta, relative to their root mean square V-norm.
+        converged: whether the residual is within the tolerance and all matches converged.
+
+    >>> triangle = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    >>> mean(torch.stack([triangle, triangle]), 2.0).momenta.shape
+    torch.Size([2, 3, 2])
+    """
 
     template: Tensor
     momenta: Tensor
@@ -172,7 +182,7 @@ def objective(
     gamma: float = 0.01,
     landmarks: bool = True,
 ) -> Float[Tensor, "*batch"]:
-    """J = γ ∫_0^1 ||v_t||²_V dt + D(φ_1 · C, S), the objective that `match` minimises.
+    """The objective J = γ ∫_0^1 ||v_t||²_V dt + D(φ_1 · C, S) that `match` minimises.
 
     Args:
         flow: the flow of the template C.

@@ -62,7 +62,9 @@ def minimise(
 
 
 def _curved(g: Tensor, S: Tensor, Y: Tensor) -> Tensor:
-    """The inverse Hessian that steps S and changes Y of the gradient estimate, times g: the two-loop recursion."""
+    """The product of the inverse Hessian, estimated from the steps S and the changes Y of gradient, and g: two-loop
+    recursion.
+    """
     sy = (S * Y).sum(-1)
     rho = torch.where(sy > 0, 1 / sy, 0.0)
     a = torch.zeros_like(sy)

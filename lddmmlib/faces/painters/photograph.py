@@ -29,7 +29,13 @@ LOWERED = {"brow": 0.035, "eye": 0.027, "iris": 0.027, "pupil": 0.027, "lip": 0.
 
 
 def photo(face: geometry.Face3D, look: Look, size: int) -> Painting:
-    """Paint the background, the face, the light on it and the occluders; then develop the picture."""
+    """Paint a photograph: the background, the face, the light on it and the occluders; then develop the picture.
+
+    Args:
+        face: the geometry, framed in an image of `size` px a side.
+        look: the appearance.
+        size: px a side.
+    """
     sitter = Sitter(face, (size, size), LOWERED)
     picture = background(sitter.size, look)
     if look.neighbour == "behind":
