@@ -18,16 +18,20 @@ const READ = {
 };
 const HALF = Float32Array.from({ length: 65536 }, (_, bits) => half(bits));
 
-/** The network in a safetensors file, bytes: { input, run }, see `run`. */
+/** What stands before the numbers, and where they start; nothing where that cannot be read. */
+function headed(view) {
+  try {
+    const length = Number(view.getBigUint64(0, true)), text = new Uint8Array(view.buffer, view.byteOffset + 8, length);
+    return { start: 8 + length, header: JSON.parse(new TextDecoder().decode(text)) };
+  } catch { return { start: 0, header: {} }; }
+}
+/** The network in the bytes of a file, ready to `run`; `input` is the shape of what it takes. */
 export function network(bytes) {
   const view = new DataView(bytes.buffer ?? bytes, bytes.byteOffset ?? 0, bytes.byteLength);
-  const start = 8 + Number(view.getBigUint64(0, true));
-  const header = JSON.parse(new TextDecoder().decode(new Uint8Array(view.buffer, view.byteOffset + 8, start - 8)));
-  const { program } = header.__metadata__ ?? {};
-  if (!program) throw new Error("network: needed a file that `portable` made, got one without a program");
+  const { start, header: { __metadata__: { program } = {}, ...tensors } } = headed(view);
+  if (!program) throw new Error("network: needed a file that `portable` made, got other bytes");
   const weights = {};
-  for (const [name, { dtype, shape, data_offsets: [from] }] of Object.entries(header)) {
-    if (name === "__metadata__") continue;
+  for (const [name, { dtype, shape, data_offsets: [from] }] of Object.entries(tensors)) {
     const read = READ[dtype], step = dtype === "F16" ? 2 : 4, made = tensor(shape);
     for (let i = 0; i < made.data.length; i++) made.data[i] = read(view, start + from + step * i);
     weights[name] = made;
@@ -161,7 +165,7 @@ function broadcast(x, shape) {
 }
 const MAPS = {
   abs: Math.abs, exp: Math.exp, floor: Math.floor, log: Math.log, sqrt: Math.sqrt, tanh: Math.tanh, sign: Math.sign,
-  maximum: Math.max, minimum: Math.min, pow: Math.pow,
+  maximum: (a, b) => Math.max(a, b), minimum: (a, b) => Math.min(a, b), pow: Math.pow,
   add: (a, b) => a + b, sub: (a, b) => a - b, mul: (a, b) => a * b, div: (a, b) => a / b,
   neg: a => -a, reciprocal: a => 1 / a, relu: a => (a < 0 ? 0 : a), sigmoid: a => 1 / (1 + Math.exp(-a)),
   eq: (a, b) => +(a === b), ne: (a, b) => +(a !== b), lt: (a, b) => +(a < b), le: (a, b) => +(a <= b),
@@ -337,6 +341,3 @@ const OPERATIONS = {
 };
 /** The names of the operations that there are. */
 export const known = () => Object.keys(OPERATIONS).sort();
-/** run(network(bytes), data) with the bytes in base64: the outputs as nested arrays would be, flat. */
-export const ran = (base64, data) => run(network(Uint8Array.from(atob(base64), c => c.charCodeAt(0))), data)
-  .map(({ shape, data: found }) => ({ shape, data: [...found] }));

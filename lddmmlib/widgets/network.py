@@ -8,11 +8,11 @@ The file is a safetensors file. Its metadata holds the ``program``, JSON:
 | field | |
 |---|---|
 | ``input`` | the shape of the example |
-| ``operations`` | one an entry: ``op``, ``inputs``, ``shape`` of the result, attributes. Operation k makes "vk", k = 1, 2, ... |
+| ``operations`` | in order: ``op``, ``inputs``, ``shape`` of the result, attributes; they make "v1", "v2", ... |
 | ``outputs`` | the values that the network returned |
 
-An input is the name of a value ("v0", the image, and "v1", "v2", ...), the name of a tensor in the file ("w0", ...), or a
-number. Integers and truth values are carried as floating-point numbers. The operations are those of torch, but for
+An input is the name of a value ("v0" is the image), the name of a tensor in the file ("w0", "w1", ...), or a number.
+Integers and truth values are carried as floating-point numbers. The operations are those of torch, but for
 
 - ``strided``: a view of a value, by its shape, strides and offset: slices, transpositions, expansions;
 - ``convolution``: inputs x, weight w, scale s and shift t, for s (w * x) + t of each channel; ``relu`` may follow.
@@ -22,6 +22,7 @@ number. Integers and truth values are carried as floating-point numbers. The ope
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -58,8 +59,8 @@ def portable(model: Callable[[Tensor], Any], example: Tensor, half: bool = True)
 
     Raises:
         TypeError: an example that is not a floating-point tensor.
-        ValueError: an operation that ``network.js`` does not have, a network in training mode or one that reads a number
-            out of a tensor, a result that does not depend on the example, or weights beyond half precision.
+        ValueError: an operation that ``network.js`` does not have, a network in training mode or one that reads a
+            number out of a tensor, a result that does not depend on the example, or weights beyond half precision.
 
     Where Python code branches on values, as a check of its input does, the file holds the branch of the example.
 
@@ -137,7 +138,7 @@ class Trace(TorchDispatchMode):
     def name(self, x: Tensor | float) -> str | float:
         """What an input is called, after its view has been written down."""
         if not isinstance(x, Tensor):
-            return float(x)
+            return float(x) if math.isfinite(x) else self.constant(torch.tensor(float(x)))  # JSON has no infinity
         if _storage(x) not in self.values:
             return self.constant(x)
         name, whole = self.values[_storage(x)]
@@ -291,7 +292,7 @@ RULES = {
 
 
 def _joined(t: Trace, outputs: list[str]) -> tuple[dict[str, dict], list[str]]:
-    """The operations by name, where batch normalisation is part of the convolution before it, and ReLU of what it rectifies."""
+    """The operations by name; batch normalisation is part of the convolution before it, ReLU of what it rectifies."""
     steps, alias = {f"v{k}": step for k, step in enumerate(t.operations, 1)}, {}
     uses = Counter([name for step in steps.values() for name in step["inputs"]] + outputs)
     for name, step in steps.items():
@@ -319,5 +320,7 @@ def _used(steps: dict[str, dict], outputs: list[str]) -> tuple[list[dict], list[
         if name in needed:
             needed |= {x for x in steps[name]["inputs"] if x in steps}
     number = {"v0": "v0"} | {name: f"v{k}" for k, name in enumerate((x for x in steps if x in needed), 1)}
-    operations = [step | {"inputs": [number.get(x, x) for x in step["inputs"]]} for name, step in steps.items() if name in needed]
+    operations = [
+        step | {"inputs": [number.get(x, x) for x in step["inputs"]]} for name, step in steps.items() if name in needed
+    ]
     return operations, [number[name] for name in outputs]
