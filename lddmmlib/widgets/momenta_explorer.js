@@ -72,7 +72,7 @@ async function decoded(view, count, columns) {
 /** A square around points, with room. */
 function framed(points) {
   const sides = [0, 1].map(d => [Math.min(...points.map(p => p[d])), Math.max(...points.map(p => p[d]))]);
-  const half = 0.62 * Math.max(...sides.map(([low, high]) => high - low));
+  const half = 0.7 * Math.max(...sides.map(([low, high]) => high - low));
   return sides.map(([low, high]) => [-1, 1].map(sign => (low + high) / 2 + sign * half));
 }
 const hue = (plot, c) => plot.colour[HUES[c % HUES.length]];

@@ -22,7 +22,11 @@ from lddmmlib.widgets.network import portable, program
 
 KEPT = HERE / "momenta_explorer.npz"  # a trained network and faces that it has not seen, see `MomentaExplorer.keep`
 COLUMNS = 5  # of the sheet of faces
-MODELS = {"released": (flows.flow, 2, "euler"), "constant": (flows.flow, 20, "rk2"), "shoot": (flows.shoot, 20, "rk2")}
+MODELS = {
+    "released": (flows.flow, 2, "euler"),
+    "constant": (flows.flow, 20, "rk2"),
+    "shoot": (flows.shoot, 20, "rk2"),
+}
 
 QUESTION = (
     "Predict before you try. Which curves of this face have the longest momenta, and what happens to the mouth if you "
@@ -127,11 +131,16 @@ class MomentaExplorer(StaticWidget):
             self.box, self.pulls = self.boxes[change["new"]], np.zeros((len(self.controls), 2))
 
     def momenta(self) -> Float[Tensor, "k 2"]:
-        """What the network reads in the box of the drawn face, and the pulls, px of the crop, in double precision."""
+        """What the network reads in the own square of the drawn face, and the pulls on top: px of the crop.
+
+        Raises ValueError where the reader's photograph is shown, which Python does not have.
+        """
+        drawn = self.face < self.sheet[0]
+        _checks.need(drawn, "face", "a drawn face", "the reader's photograph", "set face = 0")
         return torch.from_numpy(self.predicted[self.face]).double() + torch.tensor(self.pulls, dtype=torch.float64)
 
     def landmarks(self, scheme: str | None = None) -> Float[Tensor, "m 2"]:
-        """The landmarks at the end of the flow, px of the picture; of the scheme shown, or of another one."""
+        """The landmarks at the end of the flow of `momenta`, px of the picture; of the scheme shown, or of another."""
         of, p0 = self.schemes[scheme or self.scheme], torch.zeros(len(self.mean), 2, dtype=torch.float64)
         p0[self.controls] = self.momenta()
         x0, z = (torch.tensor(v, dtype=torch.float64) for v in (self.mean, of["points"]))
@@ -141,11 +150,23 @@ class MomentaExplorer(StaticWidget):
             if riders:
                 end[riders] = move(x0[curve], p0[curve], sigma, steps, method, z[riders]).points
         size = program(self.network)["input"][-1]
-        return crops.apply(crops.inverse(crops.frame(self.box, size)), end)
+        return crops.apply(crops.inverse(crops.frame(tuple(self.box), size)), end)
 
     def keep(self, path: Path = KEPT) -> None:
         """Write what is shown, so that it is what `MomentaExplorer()` shows."""
-        names = ("mean", "curves", "controls", "sigma", "source", "corners", "schemes", "boxes", "truth", "gain", "sheet")
+        names = (
+            "mean",
+            "curves",
+            "controls",
+            "sigma",
+            "source",
+            "corners",
+            "schemes",
+            "boxes",
+            "truth",
+            "gain",
+            "sheet",
+        )
         state = {name: getattr(self, name) for name in names} | {"scheme": self.source}
         arrays = {name: np.frombuffer(getattr(self, name), dtype=np.uint8) for name in ("network", "pictures")}
         np.savez_compressed(path, state=json.dumps(state), predicted=self.predicted, **arrays)
@@ -156,11 +177,13 @@ class MomentaExplorer(StaticWidget):
 
         from lddmmlib import plots
 
+        if self.face == self.sheet[0]:
+            return None
         figure = Figure(figsize=(7, 3.6))
         left, right = figure.subplots(1, 2)
         sheet = np.array(Image.open(io.BytesIO(self.pictures)))
-        side, face = sheet.shape[1] // self.sheet[1], min(self.face, self.sheet[0] - 1)
-        y, x = (side * v for v in divmod(face, self.sheet[1]))
+        side = sheet.shape[1] // self.sheet[1]
+        y, x = (side * v for v in divmod(self.face, self.sheet[1]))
         left.imshow(sheet[y : y + side, x : x + side])
         found, mean, momenta = self.landmarks().numpy(), np.array(self.mean), self.momenta().numpy() * self.gain
         for colour, line in self.schemes[self.scheme]["lines"]:

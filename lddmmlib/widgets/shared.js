@@ -310,6 +310,7 @@ class Ui {
     let from = null;
     const frame = now => {
       if (from === null || this.signal.aborted) return;
+      from ||= now;
       const t = Math.min((now - from) / (1000 * seconds), 1);
       this.set({ [name]: t });
       if (t < 1) requestAnimationFrame(frame);
@@ -318,7 +319,7 @@ class Ui {
     const stop = () => { from = null; button.textContent = "Play"; };
     const button = this.button("Play", () => {
       if (from !== null) return stop();
-      from = performance.now();
+      from = 0; // the first frame says when that was
       button.textContent = "Stop";
       requestAnimationFrame(frame);
     });
