@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 import traitlets
-from lddmmlib.methods.lddmm_face import Deformation
-from lddmmlib.networks.momenta import HourglassMomenta
 from PIL import Image
 
 from lddmmlib import metrics
 from lddmmlib.data import crops
 from lddmmlib.faces import schemes, statistics, synthetic
+from lddmmlib.methods.lddmm_face import Deformation
 from lddmmlib.networks import StackedHourglass
+from lddmmlib.networks.momenta import HourglassMomenta
 from lddmmlib.widgets import momenta_explorer
 from lddmmlib.widgets.momenta_explorer import MomentaExplorer
 
