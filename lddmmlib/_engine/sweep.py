@@ -114,7 +114,9 @@ class _Sweep:
         """Sweep each tableau on its variable of the last knot, which thereby joins or drops."""
         i, p = self.each, self.table.shape[-1]
         k, side = self.event % p, self.event // p  # 0 where c_k = λ, 1 where c_k = -λ
-        row = self.table[i, k]
+        if len(i) == 1:  # one target is indexed in a fraction of the time of several
+            i, k = slice(0, 1), int(k)
+        row = self.table[i, k].clone()
         pivot = row[i, k]
         new = row / pivot[:, None]
         self.table.addcmul_(row[:, :, None], new[:, None, :], value=-1)
@@ -123,7 +125,8 @@ class _Sweep:
         new[i, k] = -1 / pivot
         self.table[i, k] = new
         self.table[i, :, k] = new
-        self.state[i, :, k] = self.kinds[side.masked_fill_(~joins, 2), i, :, k]
+        kind = side.masked_fill_(~joins, 2)
+        self.state[i, :, k] = self.kinds[int(kind) if len(kind) == 1 else kind, i, :, k]
         self.delicate += int(self.delicate > 0 or (joins & (pivot < DELICATE * self.size[k])).any())
         if self.delicate % RENEW == 1:
             self._renew()
