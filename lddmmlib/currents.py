@@ -39,7 +39,8 @@ def distance2(a: PointsLike, b: PointsLike, sigma: Sigma, closed: bool = False) 
 
     a: (..., n, 2), b: (..., m, 2), or both Curves, of as many curves; lengths may differ, direction counts. sigma,
     closed: as in `norm2`. Returns (...,), or (..., curves), in the unit of the points squared.
-    Raises ValueError for batches, dtypes, devices or numbers of curves that differ, and what `norm2` refuses.
+    Raises ValueError for batches, dtypes, devices or numbers of curves that differ, and what `norm2` refuses, NaN too:
+    `Curves.joined_over_gaps` leaves out missing points. An empty curve is the current 0, and so is one of one point.
     Paper A, equation 4.
 
     >>> a = torch.tensor([[0.0, 0.0], [3.0, 4.0]])

@@ -41,7 +41,7 @@ class Match(NamedTuple):
 
 
 class Mean(NamedTuple):
-    """template: (n, 2), from which the momenta to all shapes, (shapes, n, 2), add up to nothing. residual: the V-norm
+    """template: (n, 2), from which the momenta to all shapes, (shapes, n, 2), sum to zero. residual: the V-norm
     of their mean as a share of their root mean square V-norm. converged: whether it is within the tolerance, and all
     matches converged."""
 
@@ -152,7 +152,7 @@ def objective(
     gamma: float = 0.01,
     landmarks: bool = True,
 ) -> Float[Tensor, "*batch"]:
-    """J = γ ∫_0^1 ||v_t||²_V dt + D(φ_1 · C, S), what a matching makes small.
+    """J = γ ∫_0^1 ||v_t||²_V dt + D(φ_1 · C, S), the objective that `match` minimises.
 
     flow: that of the template C. target: S. The others as in `discrepancy`; gamma from 0 (only the target counts) to
     1. Returns (...,). Paper A, equation 2, with the discrepancy of equation 3, or of Curves the sum of equation 8.

@@ -38,7 +38,7 @@ def _add(state: State, h: float, slope: State) -> State:
 
 
 class GeodesicVelocity(_checks.Derived):
-    """`flows.hamilton` of s = (q, p), (..., 4, n) in rows, for σ = 1: a kernel evaluation each way, and no matrix kept.
+    """`flows.hamilton_equations` of s = (q, p), (..., 4, n) in rows, for σ = 1, without keeping a matrix.
 
     Both equations come from one sum over six rows, Σ_j k_ij (p, p_x q, p_y q)_j = (v, u_x, u_y)_i:
 
@@ -106,7 +106,7 @@ class Units(NamedTuple):
     sigma: float | Tensor
     lone: tuple[int, ...]
 
-    def points(self, x: Tensor) -> Tensor:
+    def coordinates(self, x: Tensor) -> Tensor:
         return to_rows(((x if self.curves is None else self.curves.pad(x)) - self.centre) / self.sigma)
 
     def momenta(self, p: Tensor) -> Tensor:
