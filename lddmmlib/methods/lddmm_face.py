@@ -399,10 +399,10 @@ class DANFace(DAN):
         z = riders.points.expand(len(images), -1, -1)
         for k, flow in enumerate(moved):
             if k == 0:
-                z = flows.transport(flow, riders.with_points(z))
+                z = flows.apply(flow, riders.with_points(z))
             else:
                 T = similarity(found[k - 1], self.mean_shape)
-                z = T.undo(flows.transport(flow, riders.with_points(T.apply(z))))
+                z = T.undo(flows.apply(flow, riders.with_points(T.apply(z))))
         return z
 
 
