@@ -130,7 +130,7 @@ def _ordinary(x: object) -> object:
         return x.clone() if x.is_inference() else x
     if isinstance(x, tuple) and hasattr(x, "_fields"):
         return type(x)(*map(_ordinary, x))
-    return x.at(_ordinary(x.points)) if hasattr(x, "slices") and x.points.is_inference() else x
+    return x.with_points(_ordinary(x.points)) if hasattr(x, "slices") and x.points.is_inference() else x
 
 
 def need(right: object, name: str, needed: str, got: object, mend: str = "") -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from lddmmlib import _checks
 from lddmmlib._engine.pairs import GaussianSum, to_rows
 from lddmmlib._shapes import Float
-from lddmmlib.curves import Curves, PointsLike, Sigma, comparable, points_of, widths
+from lddmmlib.curves import Curves, PointsLike, Sigma, checked, comparable, points_of, widths
 
 
 @_checks.full_precision
@@ -29,7 +29,8 @@ def norm2(curve: Float[Tensor, "*batch n 2"] | Curves, sigma: Sigma, closed: boo
     >>> norm2(torch.tensor([[0.0, 0.0], [3.0, 4.0]]), 2.0).item()
     25.0
     """
-    return _norm2(*_diracs(curve, sigma, closed, "curve"))
+    checked(curve, "curve")
+    return _norm2(*_diracs(curve, widths(sigma, curve), closed))
 
 
 @_checks.full_precision
@@ -62,7 +63,8 @@ def distance2(a: PointsLike, b: PointsLike, sigma: Sigma, closed: bool = False) 
 
     a: (..., n, 2), b: (..., m, 2), or both Curves, of as many curves; lengths may differ, direction counts. sigma,
     closed: as in `norm2`. Returns (...,), or (..., curves), in the unit of the points squared.
-    Raises ValueError for batches, dtypes, devices or numbers of curves that differ, and what `norm2` refuses.
+    Raises ValueError for batches, dtypes, devices or numbers of curves that differ, and what `norm2` refuses, NaN too:
+    `Curves.joined_over_gaps` leaves out missing points. An empty curve is the current 0, and so is one of one point.
     Paper A, equation 4.
 
     >>> a = torch.tensor([[0.0, 0.0], [3.0, 4.0]])
@@ -70,7 +72,12 @@ def distance2(a: PointsLike, b: PointsLike, sigma: Sigma, closed: bool = False) 
     (0.0, 100.0)
     """
     comparable(a=a, b=b)
-    (c_a, tau_a), (c_b, tau_b) = _diracs(a, sigma, closed, "a"), _diracs(b, sigma, closed, "b")
+    return between(a, b, widths(sigma, a, other=b if isinstance(b, Curves) else None), closed)
+
+
+def between(a: PointsLike, b: PointsLike, width: float | Tensor, closed: bool = False) -> Tensor:
+    """`distance2` of two that are comparable, by widths that are checked."""
+    (c_a, tau_a), (c_b, tau_b) = _diracs(a, width, closed), _diracs(b, width, closed)
     return _norm2(torch.cat([c_a, c_b], -2), torch.cat([tau_a, -tau_b], -2))
 
 
@@ -97,10 +104,14 @@ def landmark_discrepancy(z: PointsLike, y: PointsLike) -> Tensor:
     >>> landmark_discrepancy(y + torch.tensor([[3.0, 4.0], [0.0, 0.0]]), y).item()
     2.5
     """
-    groups, z, y = z, points_of(z), y if isinstance(y, Tensor) else _same_curves(z, y)
-    _checks.points(y, "y", nan=True)
+    if isinstance(y, Curves):
+        _same_curves(z, y)
+    else:
+        _checks.points(y, "y", nan=True)
+    groups, z, y = z, checked(z, "z"), points_of(y)
+    _checks.same(z=z, y=y)
+    _checks.batch(z.shape[:-2], z=z, y=y)
     unlabelled = y.isnan().any(-1, keepdim=True)
-    _checks.alike(z=z, y=y.masked_fill(unlabelled, 0.0))
     if z.shape != y.shape:
         raise ValueError(f"z, y: needed one shape, got {tuple(z.shape)} and {tuple(y.shape)}")
     apart = torch.linalg.vector_norm((z - y).masked_fill(unlabelled, 0.0), dim=-1, keepdim=True)
@@ -110,24 +121,21 @@ def landmark_discrepancy(z: PointsLike, y: PointsLike) -> Tensor:
     return apart.sum((-1, -2)) / labelled.sum((-1, -2)).clamp(min=1)
 
 
-def _same_curves(z: PointsLike, y: Curves) -> Tensor:
-    """The points of y, whose curves must be those of z: which points make up a curve decides what is averaged."""
+def _same_curves(z: PointsLike, y: Curves) -> None:
+    """Refuse curves other than those of z: which points make up a curve decides what is averaged."""
     if not isinstance(z, Curves):
         raise TypeError(f"z, y: needed two tensors or two Curves, got {type(z).__name__} and {type(y).__name__}")
     if z.indices != y.indices:
         raise ValueError(f"z, y: needed the same points in each curve, got {z.indices} and {y.indices}")
-    return y.points
 
 
-def _diracs(curve: PointsLike, sigma: Sigma, closed: bool, name: str) -> tuple[Tensor, Tensor]:
+def _diracs(curve: PointsLike, width: float | Tensor, closed: bool) -> tuple[Tensor, Tensor]:
     """Centres, in units of σ, and tangents."""
     _checks.kind(closed, "closed", bool)
-    if isinstance(curve, Curves):
-        x = curve.lines()
-    else:
-        _checks.points(curve, name)
-        x = torch.cat([curve, curve[..., :1, :]], -2) if closed else curve
-    return (x[..., 1:, :] + x[..., :-1, :]) / 2 / widths(sigma, curve), x.diff(dim=-2)
+    x = curve.lines() if isinstance(curve, Curves) else curve
+    if closed and not isinstance(curve, Curves):
+        x = torch.cat([x, x[..., :1, :]], -2)
+    return (x[..., 1:, :] + x[..., :-1, :]) / 2 / width, x.diff(dim=-2)
 
 
 def _norm2(c: Tensor, tau: Tensor) -> Tensor:

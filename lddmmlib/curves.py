@@ -7,31 +7,37 @@ from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
-from numbers import Integral
+from numbers import Integral, Real
 
 import torch
 from torch import Tensor
 
 from lddmmlib import _checks
 
-__all__ = ["Curves"]
+__all__ = ["Curves", "as_curves"]
 
 
 @dataclass(frozen=True, eq=False)
 class Curves:
     """Points grouped into curves: a face.
 
-    points: (..., n, 2). slices: one a curve: a `slice`, or the indices of its points in order. Each point lies in
-    exactly one curve; a curve of one point is a landmark that no current sees. closed: one boolean for all curves or
-    one each; a closed curve returns to its first point. coupled: all points flow in one field, and nothing crosses;
-    False, as in paper A: each curve flows in the field of its own momenta alone, with its own σ, and curves may
-    cross one another.
+    A curve may be empty (a scheme that lacks it), or one point (a landmark that no current sees). A point may be in no
+    curve (a pupil): the terms of curves leave it out. Where all points flow in one field it flows with them; where each
+    curve flows alone it stays, and its momentum must be 0.
 
-    Raises ValueError where a point is in no curve or in two, and for as many flags as there are no curves.
+    Args:
+        points: (..., n, 2).
+        slices: one a curve: a `slice`, or the indices of its points in order. A point is in one curve at most.
+        closed: one boolean for all curves or one each; a closed curve returns to its first point.
+        coupled: True, all points flow in one field, and nothing crosses. False, as in paper A: each curve flows in the
+            field of its own momenta alone, with its own σ, and curves may cross one another.
 
-    >>> face = Curves(torch.zeros(4, 2), [slice(0, 3), [3]], closed=[True, False])
-    >>> face.indices, face.lines().shape
-    (((0, 1, 2), (3,)), torch.Size([2, 4, 2]))
+    Raises:
+        ValueError: for a point in two curves, indices beyond the points, and as many flags as there are no curves.
+
+    >>> face = Curves(torch.zeros(5, 2), [slice(0, 3), [3], []], closed=[True, False, False])
+    >>> face.indices, face.free, face.lines().shape
+    (((0, 1, 2), (3,), ()), (4,), torch.Size([3, 4, 2]))
     """
 
     points: Tensor
@@ -45,16 +51,22 @@ class Curves:
         if not several or not all(isinstance(s, slice) or _integers(s) for s in self.slices):
             got = _checks.said(self.slices)
             raise TypeError(f"slices: needed a sequence of slices or of sequences of indices, one a curve; got {got}")
+        if not self.slices:
+            raise ValueError("slices: needed at least one curve, got none; an empty curve is a curve []")
         _checks.kind(self.coupled, "coupled", bool)
         if (not isinstance(self.closed, bool) and not hasattr(self.closed, "__len__")) or isinstance(self.closed, str):
             raise TypeError(f"closed: needed a boolean or one a curve, got {_checks.said(self.closed)}")
         n, seen = self.points.shape[-2], Counter(i for curve in self.indices for i in curve)
-        for i in range(n):
-            if seen[i] != 1:
-                mend = "a curve is slice(start, stop) or the sequence of its indices; a lone point is a curve [i]"
-                raise ValueError(f"slices: needed each point in one curve, got point {i} in {seen[i]}; {mend}")
-        if len(seen) > n or not all(self.indices):
-            raise ValueError(f"slices: needed curves of points 0 to {n - 1}, none empty; got {self.indices}")
+        mend = "a curve is slice(start, stop) or the sequence of all its indices"
+        for i, count in seen.items():
+            if not 0 <= i < n:
+                raise ValueError(f"slices: needed curves of points 0 to {n - 1}, got point {i}; {mend}")
+            if count > 1:
+                raise ValueError(f"slices: needed each point in one curve at most, got point {i} in {count}; {mend}")
+        if self.free and all(isinstance(s, tuple) and len(s) == 2 for s in self.slices):  # meant as (start, stop)?
+            raise ValueError(
+                f"slices: needed the points of each curve, got pairs and point {self.free[0]} in 0; {mend}"
+            )
         if not isinstance(self.closed, bool) and len(self.closed) != len(self.slices):
             raise ValueError(f"closed: needed one flag or {len(self.slices)}, one a curve; got {len(self.closed)}")
 
@@ -64,7 +76,13 @@ class Curves:
         every = range(self.points.shape[-2])
         return tuple(tuple(every[s]) if isinstance(s, slice) else tuple(map(int, s)) for s in self.slices)
 
-    def at(self, points: Tensor) -> Curves:
+    @cached_property
+    def free(self) -> tuple[int, ...]:
+        """The points in no curve."""
+        held = {i for curve in self.indices for i in curve}
+        return tuple(i for i in range(self.points.shape[-2]) if i not in held)
+
+    def with_points(self, points: Tensor) -> Curves:
         """The same curves through other points."""
         _checks.tensor(points, "points")
         if points.shape[-2:] != self.points.shape[-2:]:
@@ -76,21 +94,60 @@ class Curves:
             other.__dict__.pop("_padded", None)
         return other
 
+    def joined_over_gaps(self, points: Tensor, missing: Tensor | None = None) -> Curves:
+        """The same curves through the points that are there, joined by a straight line over each gap.
+
+        In a batch the gaps may differ. A missing point repeats the present one before it in its curve, at the start the
+        first: an edge of length 0 adds nothing to a current, so the norm is that of the shorter curve. To compare
+        another face with it, leave out the same points there.
+
+        Args:
+            points: (..., n, 2), NaN where a point is missing.
+            missing: (..., n), True where a point is missing; None for those that are NaN.
+
+        Returns:
+            Curves. A missing point that no present one of its curve can stand for is put at 0: there the whole curve is
+            missing and its current is 0, or the point is in no curve.
+
+        >>> nan, bent = torch.nan, Curves(torch.tensor([[0.0, 0.0], [1.0, 9.0], [4.0, 0.0]]), [slice(0, 3)])
+        >>> bent.joined_over_gaps(torch.tensor([[nan, nan], [1.0, 9.0], [4.0, 0.0]])).points.tolist()
+        [[1.0, 9.0], [1.0, 9.0], [4.0, 0.0]]
+        """
+        _checks.tensor(points, "points")
+        if points.shape[-2:] != self.points.shape[-2:]:
+            raise ValueError(f"points: needed (..., {self.points.shape[-2]}, 2), got {tuple(points.shape)}")
+        _checks.points(points, "points", nan=True)
+        absent = points.isnan().any(-1) if missing is None else missing
+        if absent.shape != points.shape[:-1] or absent.dtype != torch.bool:
+            got = f"{tuple(absent.shape)} of {absent.dtype}"
+            raise ValueError(f"missing: needed booleans {tuple(points.shape[:-1])}, one a point; got {got}")
+        points = points.masked_fill(absent[..., None], 0.0)
+        there = (self.pad(~absent[..., None]) & self.mask())[..., 0]
+        place = torch.arange(there.shape[-1], device=points.device)
+        last = torch.where(there, place, -1).cummax(-1)[0]  # the present point before
+        first = torch.where(there, place, len(place)).amin(-1, keepdim=True)
+        source = torch.where(last < 0, first.clamp(max=len(place) - 1), last)
+        padded = self.pad(points)
+        padded = padded.gather(-2, source[..., None].expand_as(padded))
+        return self.with_points(self.unpad(padded, points))
+
     # Curves of different lengths make one tensor: short ones repeat their last point, which adds a tangent 0.
     # `mask` takes its momentum away, and `place` says where each point of the face went.
 
     @cached_property
     def _padded(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        longest, device = max(map(len, self.indices)), self.points.device
+        longest, device = max(1, *map(len, self.indices)), self.points.device
         flags = [self.closed] * len(self.indices) if isinstance(self.closed, bool) else self.closed
-        rows = [(*i, *[i[-1]] * (longest - len(i))) for i in self.indices]
-        last = [i[0] if shut else i[-1] for i, shut in zip(self.indices, flags, strict=True)]
-        lines = [(*i, *[j] * (longest + 1 - len(i))) for i, j in zip(self.indices, last, strict=True)]
+        some = [i or (0,) for i in self.indices]  # an empty curve is a point that its mask takes away
+        rows = [(*i, *[i[-1]] * (longest - len(i))) for i in some]
+        last = [i[0] if shut else i[-1] for i, shut in zip(some, flags, strict=True)]
+        lines = [(*i, *[j] * (longest + 1 - len(i))) for i, j in zip(some, last, strict=True)]
         at = {i: c * longest + k for c, row in enumerate(self.indices) for k, i in enumerate(row)}
+        place = [at.get(i, len(rows) * longest + i) for i in range(self.points.shape[-2])]
         mask = [[k < len(i) for k in range(longest)] for i in self.indices]
-        table = [rows, lines, [at[i] for i in range(len(at))]]
         with torch.inference_mode(False):  # the tables stay, and may serve a derivative later
-            return *(torch.tensor(t, device=device) for t in table), torch.tensor(mask, device=device)[..., None]
+            table = (torch.tensor(t, device=device) for t in (rows, lines, place))
+            return *table, torch.tensor(mask, device=device)[..., None]
 
     def pad(self, values: Tensor) -> Tensor:
         """(..., n, k) -> (..., curves, longest, k)."""
@@ -100,22 +157,41 @@ class Curves:
         """(curves, longest, 1): False where a curve is padded."""
         return self._padded[3]
 
-    def unpad(self, padded: Tensor) -> Tensor:
-        """(..., curves, longest, k) -> (..., n, k)."""
-        return padded.flatten(-3, -2).index_select(-2, self._padded[2])
+    def unpad(self, padded: Tensor, free: Tensor | None = None) -> Tensor:
+        """(..., curves, longest, k) -> (..., n, k); points in no curve get the values of ``free`` (..., n, k), or 0."""
+        values = padded.flatten(-3, -2)
+        if self.free:
+            shape = *values.shape[:-2], len(self._padded[2]), values.shape[-1]
+            values = torch.cat([values, values.new_zeros(shape) if free is None else free.expand(shape)], -2)
+        return values.index_select(-2, self._padded[2])
 
     def lines(self, points: Tensor | None = None) -> Tensor:
-        """(..., curves, longest + 1, 2): polylines to draw or to integrate over, closed ones returning."""
+        """(..., curves, longest + 1, 2): polylines to draw or to integrate over, closed ones returning.
+
+        An empty curve is a line of length 0.
+        """
         return _take(self.points if points is None else points, self._padded[1])
 
 
 PointsLike = Tensor | Curves  # one coupled group of points, or several curves
 Sigma = float | Sequence[float] | Tensor  # one width, or one a curve
+# For a lone point, which moves by its momentum whatever its width: so wide that it folds nothing. A power of 2, by
+# which dividing and multiplying is exact.
+WIDE = 2.0**20
+
+
+def as_curves(x: PointsLike, closed: bool = False) -> Curves:
+    """Points as one curve; Curves as they are.
+
+    >>> as_curves(torch.zeros(3, 2)).indices
+    ((0, 1, 2),)
+    """
+    return x if isinstance(x, Curves) else Curves(x, [slice(None)], closed)
 
 
 def with_points(like: PointsLike, x: Tensor) -> PointsLike:
     """Other points in the same curves; a plain tensor has none."""
-    return like.at(x) if isinstance(like, Curves) else x
+    return like.with_points(x) if isinstance(like, Curves) else x
 
 
 def _integers(indices: object) -> bool:
@@ -132,6 +208,13 @@ def points_of(curve: PointsLike) -> Tensor:
     return curve.points if isinstance(curve, Curves) else curve
 
 
+def checked(x: PointsLike, name: str) -> Tensor:
+    """The points, looked at: those of Curves have been, where the Curves were made."""
+    if not isinstance(x, Curves):
+        _checks.points(x, name)
+    return points_of(x)
+
+
 def comparable(**two: PointsLike) -> None:
     """Refuse two that are not both points or both Curves, of as many curves, one batch, dtype and device."""
     (first, a), (second, b) = two.items()
@@ -140,7 +223,9 @@ def comparable(**two: PointsLike) -> None:
         raise TypeError(f"{first}, {second}: needed two tensors or two Curves, got {got}")
     if isinstance(a, Curves) and len(a.slices) != len(b.slices):
         raise ValueError(f"{first}, {second}: needed as many curves, got {len(a.slices)} and {len(b.slices)}")
-    _checks.alike(**{first: points_of(a), second: points_of(b)})
+    x, y = checked(a, first), checked(b, second)
+    _checks.same(**{first: x, second: y})
+    _checks.batch(x.shape[:-2], **{first: x, second: y})
 
 
 def several(sigma: Sigma) -> bool:
@@ -148,15 +233,34 @@ def several(sigma: Sigma) -> bool:
     return sigma.ndim > 0 if isinstance(sigma, Tensor) else isinstance(sigma, Sequence) and not isinstance(sigma, str)
 
 
-def widths(sigma: Sigma, like: PointsLike, name: str = "sigma") -> float | Tensor:
+def widths(sigma: Sigma, like: PointsLike, name: str = "sigma", other: PointsLike | None = None) -> float | Tensor:
     """σ as a number; of Curves, where it is one a curve, as (curves, 1, 1)."""
+    return widths_and_lone(sigma, like, name, other)[0]
+
+
+def widths_and_lone(
+    sigma: Sigma, like: PointsLike, name: str = "sigma", other: PointsLike | None = None
+) -> tuple[float | Tensor, tuple[int, ...]]:
+    """`widths`, all checked by one look at the device, and the curves of one point whose σ is 0.
+
+    A curve of one point or none may have σ = 0, which its extent gives where σ goes by a rule: it gets WIDE for it. Not
+    if the same curve of `other` has more points.
+    """
     if not several(sigma):
         _checks.positive(sigma, name)
-        return sigma
+        return sigma, ()
     n = len(like.slices) if isinstance(like, Curves) else 0
     if len(sigma) != n:
         mend = f"{n} numbers, one a curve" if n else "a number: these points are no Curves"
         raise ValueError(f"{name}: needed {mend}; got {len(sigma)} numbers")
-    for each in sigma.tolist() if isinstance(sigma, Tensor) and not sigma.is_meta else sigma:
-        _checks.positive(each, name)
-    return torch.as_tensor(sigma, dtype=like.points.dtype, device=like.points.device)[:, None, None]
+    small = [len(i) < 2 for i in like.indices]
+    if other is not None:
+        small = [a and len(i) < 2 for a, i in zip(small, other.indices, strict=True)]
+    values = sigma.tolist() if isinstance(sigma, Tensor) and not sigma.is_meta else sigma
+    zero = [isinstance(value, Real) and value == 0 and not isinstance(value, bool) for value in values]
+    for value, allowed in zip(values, (a and b for a, b in zip(zero, small, strict=True)), strict=True):
+        if not allowed:
+            _checks.positive(value, name)
+    sigma = torch.as_tensor(sigma, dtype=like.points.dtype, device=like.points.device)
+    sigma = sigma.masked_fill(sigma == 0, WIDE) if any(zero) else sigma
+    return sigma[:, None, None], tuple(k for k, i in enumerate(like.indices) if zero[k] and len(i))

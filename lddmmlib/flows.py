@@ -1,6 +1,6 @@
 """Flows of diffeomorphisms that momenta drive: dx_i/dt = Σ_j k_V(x_j, x_i) α_j, t from 0 to 1.
 
-Three things go by equations 6 and 7 of paper A, and each has its name here:
+Equations 6 and 7 of paper A can mean three different models; each is a function here:
 
 | function | given | what it is |
 |---|---|---|
@@ -36,7 +36,7 @@ MOST_STEPS = 10_000  # that `min_steps` tries: a geodesic that needs more is one
 
 
 class Flow(NamedTuple):
-    """Where the points went.
+    """The result of a flow.
 
     end: (..., n, 2), φ_1(x0). points: the passengers' end, None without. path: (steps + 1, ..., n, 2), from x0 to end.
     momenta: those that each step used, (steps, ..., n, 2); of `shoot` those along the path, (steps + 1, ..., n, 2).
@@ -89,13 +89,25 @@ def flow(
 ) -> Flow:
     """x_i(1) = x_i(0) + ∫_0^1 Σ_j k_V(x_j(t), x_i(t)) α_j dt, with momenta constant in time.
 
-    x0: (..., n, 2), or Curves. alpha: (..., n, 2), in the unit of the points. sigma: σ_V, a number; also one a curve
-    where x0 is Curves that flow each alone. steps: of method "euler", "rk2" (midpoint) or "rk4", whose errors fall
-    as 1/steps to the power 1, 2 or 4; `min_steps` says how many keep the map one-to-one. points: passengers
-    (..., m, 2) that ride along; where curves flow alone, Curves that say with which each rides.
-    Returns a `Flow`. Twice differentiable in x0, alpha and points.
-    Raises ValueError for batches, shapes, dtypes or devices that differ, coordinates not finite, a sigma not above
-    0, one sigma a curve where the curves are coupled, a method not among the three, and no steps.
+    Args:
+        x0: (..., n, 2), or Curves. Where curves flow each alone, a point in no curve stays.
+        alpha: (..., n, 2), in the unit of the points; 0 for points that stay.
+        sigma: σ_V, a number > 0; also one a curve where x0 is Curves that flow each alone. A curve of one point, which
+            moves by its momentum whatever its width, or of none may have 0.
+        steps: number of steps. `min_steps` says how many keep the map one-to-one.
+        method: "euler", "rk2" (midpoint) or "rk4"; errors fall as 1/steps to the power 1, 2 or 4.
+        points: passengers (..., m, 2) that ride along. Where curves flow each alone, Curves with as many slices as x0:
+            the k-th lists the passengers that ride with curve k, none or those of several curves of another scheme. A
+            passenger in no slice stays.
+
+    Returns:
+        A `Flow`. Twice differentiable in x0, alpha and points.
+
+    Raises:
+        ValueError: for batches, shapes, dtypes or devices that differ, coordinates not finite, a sigma not above 0,
+            one sigma a curve where the curves are coupled, a method not among the three, no steps, momenta of points
+            that stay, and passengers of a curve without a width.
+
     Paper A, equation 7, as its released code has it.
 
     >>> result = flow(torch.tensor([[0.0, 0.0]]), torch.tensor([[1.0, 2.0]]), 5.0)
@@ -144,8 +156,8 @@ def shoot(
 
     It alone, of all flows with the same end, has the least ∫ ||v_t||²_V dt (locally), and p0 encodes it completely.
     H, the total momentum Σ p and the angular momentum Σ x ∧ p stay as they are. Arguments, returns and raises as in
-    `flow`, with p0 for alpha. Paper A, section 3.1.1: "completely encoded by the initial momenta"; `hamilton` has
-    the equations written out.
+    `flow`, with p0 for alpha. Paper A, section 3.1.1: "completely encoded by the initial momenta"; the
+    equations are written out in `hamilton_equations`.
 
     >>> x0, p0 = torch.tensor([[-1.0, 0.0], [1.0, 0.0]]), torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
     >>> result = shoot(x0, p0, 2.0)  # head on, they slow down and never meet
@@ -168,13 +180,14 @@ def hamiltonian(x: PointsLike, p: Float[Tensor, "*batch n 2"], sigma: Sigma) -> 
     """
     units = units_of(x, sigma, "x")
     _like(p, units.x, "p")
-    q, r = units.points(units.x), units.momenta(p)
+    _held(p, units, "p")
+    q, r = units.coordinates(units.x), units.momenta(p)
     norm2 = units.sigma**2 * (r * GaussianSum.apply(q, q, r))
     return norm2.sum((-1, -2) if units.curves is None else (-1, -2, -3)) / 2
 
 
 @_checks.full_precision
-def hamilton(
+def hamilton_equations(
     x: Float[Tensor, "*batch n 2"], p: Float[Tensor, "*batch n 2"], sigma: float
 ) -> tuple[Float[Tensor, "*batch n 2"], Float[Tensor, "*batch n 2"]]:
     """Hamilton's equations, the right-hand side that `shoot` integrates:
@@ -185,7 +198,7 @@ def hamilton(
     x, p: (..., n, 2). sigma: σ_V. Returns dx/dt and dp/dt, (..., n, 2) each. This is the version to read, and
     `shoot_by_equations` steps along it; `shoot` itself uses one that keeps no matrix.
 
-    >>> hamilton(torch.tensor([[0.0, 0.0], [1.0, 0.0]]), torch.tensor([[0.0, 1.0], [0.0, 1.0]]), 1.0)[1]
+    >>> hamilton_equations(torch.tensor([[0.0, 0.0], [1.0, 0.0]]), torch.tensor([[0.0, 1.0], [0.0, 1.0]]), 1.0)[1]
     tensor([[-0.7358,  0.0000],
             [ 0.7358,  0.0000]])
     """
@@ -217,7 +230,7 @@ def shoot_by_equations(
     """
     x, p = x0, p0
     for _ in range(steps):
-        dx, dp = hamilton(x, p, sigma)
+        dx, dp = hamilton_equations(x, p, sigma)
         x, p = x + dx / steps, p + dp / steps
     return x, p
 
@@ -243,7 +256,7 @@ def energy(flow: Flow) -> Float[Tensor, "*batch"]:
 
 
 @_checks.full_precision
-def transport(flow: Flow, points: PointsLike) -> Tensor:
+def apply(flow: Flow, points: PointsLike) -> Tensor:
     """a_k(1) = a_k(0) + ∫_0^1 Σ_j k_V(x_j(t), a_k(t)) α_j(t) dt, the flow's map φ_1 at any points a.
 
     points: (..., m, 2); where curves flow alone, Curves that say with which each rides. Returns (..., m, 2): what
@@ -251,7 +264,7 @@ def transport(flow: Flow, points: PointsLike) -> Tensor:
 
     >>> x0 = torch.tensor([[0.0, 0.0], [1.0, 0.0]])
     >>> result = shoot(x0, torch.tensor([[0.0, 1.0], [1.0, 0.0]]), 2.0)
-    >>> torch.allclose(transport(result, x0), result.end)
+    >>> torch.allclose(apply(result, x0), result.end)
     True
     """
     _checks.kind(flow, "flow", Flow)
@@ -266,7 +279,7 @@ def transport(flow: Flow, points: PointsLike) -> Tensor:
 def inverse(flow: Flow, points: PointsLike) -> Tensor:
     """φ_1^{-1} at any points y: where a passenger that ends there began.
 
-    points: (..., m, 2), or Curves, as in `transport`. Each step z -> z + h Φ(z) is undone by the fixed-point iteration
+    points: (..., m, 2), or Curves, as in `apply`. Each step z -> z + h Φ(z) is undone by the fixed-point iteration
     z <- y - h Φ(z), so this inverts the map that was computed, to rounding, and not only its limit of many steps.
     (The limit is inverted by -α, or -p, from the end.) Returns (..., m, 2).
     Raises ValueError where it does not converge: steps too large to be one-to-one, see `min_steps`.
@@ -289,7 +302,7 @@ def inverse(flow: Flow, points: PointsLike) -> Tensor:
 def jacobian(flow: Flow, points: PointsLike) -> Float[Tensor, "*batch m"]:
     """det Dφ_1 at any points: how much area grows there, negative where the steps folded the plane.
 
-    points: as in `transport`. Returns (..., m), the determinant of the derivative of the map that was computed.
+    points: as in `apply`. Returns (..., m), the determinant of the derivative of the map that was computed.
     Differentiable where the flow or the points are.
 
     >>> still = flow(torch.zeros(1, 2), torch.zeros(1, 2), 2.0)
@@ -304,10 +317,10 @@ def jacobian(flow: Flow, points: PointsLike) -> Float[Tensor, "*batch m"]:
     with torch.enable_grad():
         try:
             z = z if z.requires_grad else z.detach().requires_grad_()
-            end = transport(flow, with_points(points, z))
+            end = apply(flow, with_points(points, z))
             x, y = (torch.autograd.grad(e.sum(), z, create_graph=keep, retain_graph=True)[0] for e in end.unbind(-1))
         except RuntimeError:  # inside torch.func, whose own way takes thrice the time
-            end, pull_back = torch.func.vjp(lambda z: transport(flow, with_points(points, z)), z)
+            end, pull_back = torch.func.vjp(lambda z: apply(flow, with_points(points, z)), z)
             (x,), (y,) = (pull_back(each.expand_as(end)) for each in torch.eye(2).to(z))
     return x[..., 0] * y[..., 1] - x[..., 1] * y[..., 0]
 
@@ -346,7 +359,7 @@ def certified(flow: Flow) -> bool:
         r = units.momenta(flow.momenta)
         if not flow.geodesic:
             return bool((h * _slope_by_sum(r) < reach).all())
-        states, slopes = torch.cat([units.points(flow.path), r], -2)[:-1], []
+        states, slopes = torch.cat([units.coordinates(flow.path), r], -2)[:-1], []
 
         def watched(s: Tensor) -> State:
             slopes.append(_slope_by_norm(*s.split(2, -2)))
@@ -387,10 +400,11 @@ def min_steps(
     _checks.kind(geodesic, "geodesic", bool)
     units = units_of(x0, sigma)
     _like(alpha, units.x, "alpha")
+    _held(alpha, units, "alpha")
     if not alpha.numel():
         return 1
     with torch.no_grad():
-        q, r = units.points(units.x), units.momenta(alpha)
+        q, r = units.coordinates(units.x), units.momenta(alpha)
         slope = (_slope_by_norm(q, r) if geodesic else _slope_by_sum(r)).max().item()
         steps = math.floor(min(slope / REACH[method], 1e15)) + 1
         if not geodesic:
@@ -435,7 +449,8 @@ def _run(
     _checks.whole(steps, "steps")
     units = units_of(x0, sigma)
     _alike(momenta, units.x, name)
-    q, r = units.points(units.x), units.momenta(momenta)
+    _held(momenta, units, name)
+    q, r = units.coordinates(units.x), units.momenta(momenta)
     passengers = () if points is None else (units.passengers(points),)
     path = [(torch.cat([q, r[0]], -2) if geodesic else q, *passengers)]
     for k in range(steps):
@@ -468,9 +483,18 @@ def _alike(momenta: Tensor, x: Tensor, name: str) -> None:
         raise ValueError(f"{name}: needed {wanted}; got {got}; expand or convert one to the other")
 
 
+def _held(momenta: Tensor, units: Units, name: str) -> None:
+    """Refuse momenta of points that no curve holds, where each curve flows alone: there is no field for them."""
+    free = () if units.curves is None else units.curves.free
+    if free and (moved := momenta.detach()[..., list(free), :] != 0).any():
+        i = free[int(moved.any(-1).flatten(0, -2).any(0).nonzero()[0])]
+        needed = f"0 for point {i}, which is in no curve and stays where each curve flows alone"
+        _checks.need(False, name, needed, "another", f"make it a curve, [{i}], or let it ride by points=")
+
+
 def _maps(flow: Flow, units: Units) -> list[Callable[[Tensor], Tensor]]:
     """What each step of a flow does to passengers."""
-    q, r = units.points(flow.path), units.momenta(flow.momenta)
+    q, r = units.coordinates(flow.path), units.momenta(flow.momenta)
     states = torch.cat([q, r], -2) if flow.geodesic else q
 
     def step(z: Tensor, k: int) -> Tensor:

@@ -63,7 +63,7 @@ def path(gram: Float[Tensor, "p p"], xy: Float[Tensor, "p ..."]) -> Path:
     within 1e-10 of its square (duplicates; all that join after the first n where p > n), waits outside with h = 0.
 
     Returns a Path. The first knot is λ = |Xᵀy|_∞ with h = 0, the last λ = 0; a variable just dropped is exactly 0.
-    Raises ValueError for a Gram that is none (shape, NaN, asymmetric, G_ij² > G_ii G_jj), for an xy of
+    Raises ValueError for an invalid Gram matrix (shape, NaN, asymmetric, G_ij² > G_ii G_jj), for an xy of
     another length, NaN, or not 0 where the Gram's diagonal is; RuntimeError where ties let a path turn in a circle.
 
     Efron et al., Annals of Statistics 32, 2004, with the lasso modification of section 3.1; paper B, section 3.2.2.

@@ -15,7 +15,7 @@ from lddmmlib import _checks, currents, flows
 from lddmmlib._engine.integrate import units_of
 from lddmmlib._engine.lbfgs import minimise
 from lddmmlib._shapes import Float
-from lddmmlib.curves import Curves, PointsLike, Sigma, comparable, points_of, several, widths, with_points
+from lddmmlib.curves import Curves, PointsLike, Sigma, as_curves, comparable, points_of, several, widths, with_points
 from lddmmlib.flows import Flow
 from lddmmlib.kernels import gaussian
 
@@ -41,7 +41,7 @@ class Match(NamedTuple):
 
 
 class Mean(NamedTuple):
-    """template: (n, 2), from which the momenta to all shapes, (shapes, n, 2), add up to nothing. residual: the V-norm
+    """template: (n, 2), from which the momenta to all shapes, (shapes, n, 2), sum to zero. residual: the V-norm
     of their mean as a share of their root mean square V-norm. converged: whether it is within the tolerance, and all
     matches converged."""
 
@@ -94,10 +94,10 @@ def discrepancy(
         raise ValueError("landmarks: needed True, or curves to match by, got neither; give sigma_w")
     if sigma_w is not None:
         comparable(z=z, y=y)
-        widths(sigma_w, z, "sigma_w")
+        width = widths(sigma_w, z, "sigma_w", y if isinstance(y, Curves) else None)
     terms = currents.landmark_discrepancy(z, y) if landmarks else 0
     if sigma_w is not None:
-        terms = beta * currents.distance2(z, y, sigma_w) + terms
+        terms = beta * currents.between(z, y, width) + terms
     return terms.sum(-1) if isinstance(z, Curves) else terms
 
 
@@ -124,7 +124,7 @@ def loss(
     Paper A, equation 8.
 
     >>> face = Curves(torch.tensor([[0.0, 0.0], [3.0, 4.0], [9.0, 9.0]]), [[0, 1], [2]])
-    >>> moved = face.at(face.points + torch.tensor([0.0, 2.0]))
+    >>> moved = face.with_points(face.points + torch.tensor([0.0, 2.0]))
     >>> round(loss(moved, face, 1e3, normaliser=4.0).item(), 3)  # (2 + 2) / 4: so wide a kernel sees no shift
     1.0
     """
@@ -152,7 +152,7 @@ def objective(
     gamma: float = 0.01,
     landmarks: bool = True,
 ) -> Float[Tensor, "*batch"]:
-    """J = γ ∫_0^1 ||v_t||²_V dt + D(φ_1 · C, S), what a matching makes small.
+    """J = γ ∫_0^1 ||v_t||²_V dt + D(φ_1 · C, S), the objective that `match` minimises.
 
     flow: that of the template C. target: S. The others as in `discrepancy`; gamma from 0 (only the target counts) to
     1. Returns (...,). Paper A, equation 2, with the discrepancy of equation 3, or of Curves the sum of equation 8.
@@ -169,7 +169,7 @@ def objective(
     if landmarks and points_of(target).shape != flow.end.shape:
         got = f"{tuple(flow.end.shape)} and {tuple(points_of(target).shape)}"
         raise ValueError(f"flow.end, target: needed the same points, got {got}; landmarks=False matches curves alone")
-    end = flow.x0.at(flow.end) if isinstance(flow.x0, Curves) else flow.end
+    end = flow.x0.with_points(flow.end) if isinstance(flow.x0, Curves) else flow.end
     return gamma * flows.energy(flow) + discrepancy(end, target, sigma_w, beta, landmarks)
 
 
@@ -399,13 +399,12 @@ def _pair(
 ) -> tuple[PointsLike, PointsLike, Sigma | None, PointsLike | None]:
     """Template and target as Curves where curves are to be matched, with one batch; σ_W by the paper's rule."""
     if isinstance(template, Curves):
-        target = target if isinstance(target, Curves) else template.at(target)
+        target = target if isinstance(target, Curves) else template.with_points(target)
         if sigma_w is None:
             half = widths(sigma_v, template, "sigma_v") / 2
             sigma_w = half.flatten() if several(half) else half
     elif sigma_w is not None:
-        template = Curves(template, [slice(None)])
-        target = target if isinstance(target, Curves) else Curves(target, [slice(None)])
+        template, target = as_curves(template), as_curves(target)
     batch = points_of(target).shape[:-2]
 
     def spread(x: PointsLike | None) -> PointsLike | None:
@@ -423,9 +422,15 @@ def _gram(x0: PointsLike, sigma: Sigma) -> Tensor:
     scale = units_of(x0, sigma).sigma
     if not isinstance(x0, Curves) or x0.coupled:
         return gaussian(x, x, scale)
-    curve = x0.unpad(torch.arange(len(x0.slices), device=x.device)[:, None, None].expand(*x0.mask().shape))
+    curve = _curve_of(x0)
     scale = scale.flatten()[curve] if several(scale) else scale
-    return gaussian(x / scale, x / scale, 1.0) * (curve == curve.mT)
+    return gaussian(x / scale, x / scale, 1.0) * ((curve == curve.mT) & (curve >= 0))
+
+
+def _curve_of(x0: Curves) -> Tensor:
+    """The number of each point's curve, (n, 1); -1 where it is in none."""
+    number = torch.arange(1, len(x0.slices) + 1, device=x0.points.device)
+    return x0.unpad(number[:, None, None].expand(*x0.mask().shape)) - 1
 
 
 @_checks.full_precision
@@ -433,7 +438,7 @@ def whitening(x0: PointsLike, sigma: Sigma) -> Float[Tensor, "*batch n n"]:
     """The matrix L = (K + 0.001 I)^(-1/2), with K the kernel matrix of the points: momenta L z cost about |z|².
 
     Args:
-        x0: (..., n, 2), or Curves; between curves that flow alone K is 0.
+        x0: (..., n, 2), or Curves; between curves that flow alone K is 0, and so is L for points in none of them.
         sigma: σ_V, in the unit of the points; one a curve where curves flow alone.
 
     Returns:
@@ -445,7 +450,11 @@ def whitening(x0: PointsLike, sigma: Sigma) -> Float[Tensor, "*batch n n"]:
     """
     K = _gram(x0, sigma)
     values, vectors = torch.linalg.eigh(K + RIDGE * torch.eye(K.shape[-1], dtype=K.dtype, device=K.device))
-    return (vectors * values.rsqrt()[..., None, :]) @ vectors.mT
+    L = (vectors * values.rsqrt()[..., None, :]) @ vectors.mT
+    if isinstance(x0, Curves) and not x0.coupled and x0.free:  # where nothing flows there is no momentum
+        held = (_curve_of(x0) >= 0).to(L.dtype)
+        L = L * held * held.mT
+    return L
 
 
 def _noise(template: PointsLike, beta: float) -> float:

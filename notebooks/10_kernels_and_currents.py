@@ -650,7 +650,7 @@ plt.show()
 # %%
 widths = torch.tensor([sigma_w(mean[part]) for part in slices])
 sampled = 90 * statistics.sample(statistics.real_300w(), 4, generator)[3]
-apart2 = currents.distance2(template.at(sampled), template, widths)
+apart2 = currents.distance2(template.with_points(sampled), template, widths)
 shares = (apart2 / currents.norm2(template, widths)).sqrt()
 one = as_share(sampled[36:42], mean[36:42], widths[6].item())
 assert torch.allclose(shares[6], one)  # curves are each as if alone
@@ -837,7 +837,7 @@ points98 = geometry.landmarks(face, "wflw-98")[0][:96]  # without the pupils
 ENDS98 = [0, 17, 33, 42, 51, 55, 60, 68, 76, 83, 88, 93, 96]
 slices98 = [slice(a, b) for a, b in pairwise(ENDS98)]
 face98 = Curves(points98, slices98)
-moved = face98.at(points98 + torch.tensor([0.0, 5.0]))
+moved = face98.with_points(points98 + torch.tensor([0.0, 5.0]))
 own = torch.tensor([sigma_w(points98[part]) for part in slices98])
 options = {"own": own, "first": own[:1].expand(12), "112-px": own * 112 / 256}
 sizes = {k: currents.norm2(face98, s) for k, s in options.items()}

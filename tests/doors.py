@@ -23,7 +23,7 @@ from lddmmlib.networks import dan
 MODULES = [kernels, currents, flows, matching, lars, heatmaps, optimal_transport, polyharmonic, statistics, perturb,
            crops, metrics, sparse_shape_regression, heatmap_regression, subpixel, dan]  # fmt: skip
 APART = {
-    "phi", "slope", "check",  # parts that modules share, behind the doors
+    "phi", "slope", "check", "between",  # parts that modules share, behind the doors
     "height", "softmax_width", "real_300w",  # numbers and files alone
     "shoot_by_equations", "sinkhorn_by_iterating", "w1_by_linear_program", "encode_by_loops", "decode_by_loops",
     "norm2_by_loops", "match_by_descending", "fit_by_solving", "evaluate_by_loops", "warp_by_pixels",
@@ -69,10 +69,10 @@ def calls():
         (flows.flow_path, {"x0": x, "alpha_t": torch.stack([p, -p]), "sigma": 60.0, "method": "rk4", "points": y}),
         (flows.shoot, {"x0": x, "p0": p, "sigma": 60.0, "steps": 3, "method": "rk2", "points": y}),
         (flows.hamiltonian, {"x": x, "p": p, "sigma": 60.0}),
-        (flows.hamilton, {"x": x, "p": p, "sigma": 60.0}),
+        (flows.hamilton_equations, {"x": x, "p": p, "sigma": 60.0}),
         (flows.energy, {"flow": ride}),
         (flows.certified, {"flow": flow}),
-        (flows.transport, {"flow": ride, "points": y}),
+        (flows.apply, {"flow": ride, "points": y}),
         (flows.inverse, {"flow": flow, "points": y}),
         (flows.jacobian, {"flow": ride, "points": y}),
         (flows.min_steps, {"x0": x, "alpha": p, "sigma": 60.0, "method": "rk2", "geodesic": False}),
@@ -202,7 +202,7 @@ def map_tensors(f, x):
     if isinstance(x, torch.Tensor):
         return f(x)
     if isinstance(x, Curves):
-        return x.at(f(x.points))
+        return x.with_points(f(x.points))
     if isinstance(x, tuple) and hasattr(x, "_fields"):
         return type(x)(*(map_tensors(f, each) for each in x))
     return x

@@ -88,9 +88,9 @@ def test_side_by_side_by_quadrature(d, p, sigma):
 
 
 @given(seeds)
-def test_hamilton_is_the_gradient_of_the_hamiltonian(seed):
+def test_hamilton_equations_are_the_gradient_of_the_hamiltonian(seed):
     x, p = points(2, 5, seed=seed).requires_grad_(), points(2, 5, seed=seed + 1).requires_grad_()
-    dx, dp = flows.hamilton(x, p, 1.3)
+    dx, dp = flows.hamilton_equations(x, p, 1.3)
     by_x, by_p = torch.autograd.grad(flows.hamiltonian(x, p, 1.3).sum(), (x, p))
     close(by_p, dx)
     close(-by_x, dp)
@@ -256,13 +256,13 @@ def test_faces_of_a_batch_do_not_see_each_other():
 
 @pytest.mark.parametrize("model", [*MODELS, lambda x, p, *a: along(p, x, *a)])
 @pytest.mark.parametrize("method", flows.METHODS)
-def test_passengers_transport_and_inverse(model, method):
+def test_passengers_ride_by_apply_and_come_back_by_inverse(model, method):
     x0, p0, z = points(2, 5), points(2, 5, seed=1, spread=0.3), points(2, 8, seed=2)
     result = model(x0, p0, 1.5, 6, method, torch.cat([x0, z], -2))
     close(result.points[:, :5], result.end)  # a landmark is its own passenger
-    close(flows.transport(result, z), result.points[:, 5:])
+    close(flows.apply(result, z), result.points[:, 5:])
     close(flows.inverse(result, result.points[:, 5:]), z)
-    close(flows.transport(result, flows.inverse(result, z)), z)
+    close(flows.apply(result, flows.inverse(result, z)), z)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -279,9 +279,7 @@ def test_jacobian_by_finite_differences():
     e = 1e-5
     for model in MODELS:
         result = model(x0, p0, 1.5)
-        dx, dy = (
-            (flows.transport(result, z + d) - flows.transport(result, z - d)) / (2 * e) for d in row((e, 0), (0, e))
-        )
+        dx, dy = ((flows.apply(result, z + d) - flows.apply(result, z - d)) / (2 * e) for d in row((e, 0), (0, e)))
         close(flows.jacobian(result, z), dx[..., 0] * dy[..., 1] - dx[..., 1] * dy[..., 0], atol=1e-8)
 
 
@@ -291,7 +289,7 @@ def test_area_under_a_flow_is_the_integral_of_its_jacobian():
     grid = torch.cartesian_prod(t, t)
     angle = torch.linspace(0, 2 * math.pi, 4001, dtype=torch.float64)[:-1]
     result = flows.shoot(x0, p0, 1.5)
-    rim = flows.transport(result, torch.stack([angle.cos(), angle.sin()], -1))
+    rim = flows.apply(result, torch.stack([angle.cos(), angle.sin()], -1))
     area = (rim[:, 0] * rim.roll(-1, 0)[:, 1] - rim[:, 1] * rim.roll(-1, 0)[:, 0]).sum() / 2
     inside = (grid.norm(dim=-1) < 1).double()
     by_jacobian = (flows.jacobian(result, grid) * inside).sum() * math.pi / inside.sum()
@@ -452,7 +450,7 @@ def test_certified_steps_do_not_fold(seed, spread):
         assert flows.certified(result)
         assert not folds(result)
         z = LINE[::80]
-        close(flows.inverse(result, flows.transport(result, z)), z, atol=1e-9)
+        close(flows.inverse(result, flows.apply(result, z)), z, atol=1e-9)
 
 
 def test_the_bounds_are_those_of_theory():
@@ -508,9 +506,124 @@ def test_uncoupled_curves_flow_each_alone(model, sigma):
         close(together.points[:, list(r)], alone.points)
         energy = energy + flows.energy(alone)
     close(flows.energy(together), energy)
-    ends = riders.at(together.points)
+    ends = riders.with_points(together.points)
     close(flows.inverse(together, ends), riders.points)
     assert (flows.jacobian(together, riders) > 0).all()
+
+
+# --- curves that lack, points without a curve, passengers of another scheme ------------
+
+PARTS = [[0, 1, 2], [], [12, 11, 10], [8], range(4, 8)]  # 3, 9 and 13 are in no curve
+WIDE = [1.5, 2.0, 1.0, 3.0, 0.8]
+RIDE = [[2, 0], [5], [], [6, 1, 7], [4]]  # nobody with the third; 3 and 8 with none
+IN_NONE = [3, 9, 13]
+
+
+def lacking(*batch, seed=0, **options):
+    return Curves(points(*batch, 14, seed=seed), PARTS, coupled=False, **options)
+
+
+def held(p):
+    """Momenta, 0 where no curve is."""
+    p = p.clone()
+    p[..., IN_NONE, :] = 0
+    return p
+
+
+@pytest.mark.parametrize("model", [*MODELS, lambda x, p, *a: along(p, x, *a)])
+def test_curves_that_lack_flow_each_alone_and_other_points_stay(model):
+    face, p = lacking(2), held(points(2, 14, seed=1, spread=0.4))
+    z = Curves(points(2, 9, seed=2), RIDE)
+    result = model(face, p, WIDE, 3, "rk2", z)
+    for k, (curve, riders) in enumerate(zip(face.indices, z.indices, strict=True)):
+        if curve:
+            c, r = list(curve), list(riders)
+            alone = model(face.points[:, c], p[:, c], WIDE[k], 3, "rk2", z.points[:, r] if r else None)
+            close(result.end[:, c], alone.end)
+            close(result.path[:, :, c], alone.path)
+            close(result.momenta[:, :, c], alone.momenta)
+            if r:
+                close(result.points[:, r], alone.points)
+    assert torch.equal(result.end[:, IN_NONE], face.points[:, IN_NONE])
+    assert torch.equal(result.path[:, :, IN_NONE], face.points[:, IN_NONE].expand(4, 2, 3, 2))
+    assert not result.momenta[:, :, IN_NONE].any()
+    assert torch.equal(result.points[:, [3, 8]], z.points[:, [3, 8]])  # in no slice
+    close(result.points[:, 5], z.points[:, 5])  # with an empty curve
+    close(flows.apply(result, z), result.points)
+    close(flows.inverse(result, z.with_points(result.points)), z.points)
+    dets = flows.jacobian(result, z)
+    close(dets[:, [3, 5, 8]], torch.ones(2, 3))
+    assert (dets[:, [0, 4, 6]] - 1).abs().min() > 1e-6
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_in_one_field_points_in_no_curve_flow_like_all(model):
+    x0, p = points(2, 14), points(2, 14, seed=1, spread=0.4)
+    close(model(Curves(x0, PARTS), p, 1.5, 3).end, model(x0, p, 1.5, 3).end, atol=0)
+
+
+def test_energy_and_steps_of_curves_that_lack():
+    face, p = lacking(), held(points(14, seed=1))
+    parts = [(face.points[list(c)], p[list(c)], s) for c, s in zip(face.indices, WIDE, strict=True) if c]
+    close(flows.hamiltonian(face, p, WIDE), sum(flows.hamiltonian(*part) for part in parts))
+    for geodesic, model in zip((False, True), MODELS, strict=True):
+        steps = flows.min_steps(face, p, WIDE, geodesic=geodesic)
+        each = [flows.min_steps(*part, geodesic=geodesic) for part in parts]
+        assert geodesic or steps == max(each)  # of geodesics a number is tried, and doubled
+        assert flows.certified(model(face, p, WIDE, steps))
+        assert flows.energy(model(face, p, WIDE, 3)) > 0
+
+
+def test_gradients_of_curves_that_lack_by_finite_differences():
+    x0, p0, z = (points(n, seed=s).requires_grad_() for n, s in ((14, 0), (14, 1), (9, 2)))
+    for model in MODELS:
+
+        def ends(x, p, z, model=model):
+            result = model(lacking().with_points(x), held(p), WIDE, 2, "rk2", Curves(z, RIDE))
+            return result.end, result.points
+
+        assert torch.autograd.gradcheck(ends, (x0, p0, z))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_lone_point_needs_no_width(model):
+    """It moves by its momentum whatever the width, so a rule that gives it 0 does no harm, but to who rides with it."""
+    face, p = lacking(2), held(points(2, 14, seed=1))
+    sigma = [1.5, 0.0, 1.0, 0.0, 0.8]
+    for widths in (sigma, torch.tensor(sigma, dtype=torch.float64)):
+        result = model(face, p, widths, 3)
+        close(result.end[:, 8], face.points[:, 8] + p[:, 8], atol=1e-9)
+        close(result.end, model(face, p, WIDE, 3).end[:, :14], atol=1e-9)
+        close(flows.hamiltonian(face, p, widths), flows.hamiltonian(face, p, WIDE), atol=1e-9)
+        refused(
+            "got passengers .6, 1, 7. with curve 3, one point of sigma 0",
+            model,
+            face,
+            p,
+            widths,
+            3,
+            "rk2",
+            Curves(points(2, 9), RIDE),
+        )
+        only_empty = Curves(points(2, 9), [[0], [5], [], [], [4]])
+        close(model(face, p, widths, 3, "rk2", only_empty).points[:, 5], only_empty.points[:, 5], atol=1e-9)
+    geodesic = model is flows.shoot
+    far = p.clone()
+    far[:, 8] *= 1000  # no width, so no fold
+    assert flows.min_steps(face, far, sigma, geodesic=geodesic) == flows.min_steps(face, p, sigma, geodesic=geodesic)
+    refused("sigma: needed a number > 0, got 0", model, face, p, [0.0, *sigma[1:]])
+    refused("sigma: needed a number > 0, got 0", model, face, p, 0.0)
+
+
+def test_momenta_of_points_in_no_curve_are_refused():
+    face, p = lacking(2), held(points(2, 14, seed=1))
+    p[1, 9, 0] = 0.1
+    wanted = r"0 for point 9, which is in no curve .*; make it a curve, \[9\], or let it ride by points="
+    refused(f"alpha: needed {wanted}", flows.flow, face, p, WIDE)
+    refused(f"p0: needed {wanted}", flows.shoot, face, p, WIDE)
+    refused(f"alpha_t: needed {wanted}", flows.flow_path, face, torch.stack([held(p), p]), WIDE)
+    refused(f"alpha: needed {wanted}", flows.min_steps, face, p, WIDE)
+    refused(f"p: needed {wanted}", flows.hamiltonian, face, p, WIDE)
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -58,7 +58,7 @@ def test_equation_8_by_loops_over_the_curves():
     x0, p, y = points(2, 13), points(2, 13, seed=1, spread=0.3), points(2, 13, seed=2)
     face, sigma_w = Curves(x0, SLICES, closed=[True, False, False, True]), [1.0, 2.0, 1.5, 0.5]
     result, corners = flows.shoot(face, p, 2.0), torch.tensor([2.0, 5.0], dtype=torch.float64)
-    z, target = face.at(result.end), face.at(y)
+    z, target = face.with_points(result.end), face.with_points(y)
     along, apart = torch.zeros(2, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
     for i, sigma, closed in zip(face.indices, sigma_w, face.closed, strict=True):
         a, b = result.end[:, list(i)], y[:, list(i)]
@@ -84,7 +84,7 @@ def test_the_loss_of_equation_8_has_the_gradient_of_finite_differences():
 
     def L(alpha):
         end = flows.flow(face, alpha, [2.0, 1.5, 1.0, 3.0], 2, "euler").end
-        return matching.loss(face.at(end), face.at(points(13, seed=2)), 1.0, normaliser=4.0)
+        return matching.loss(face.with_points(end), face.with_points(points(13, seed=2)), 1.0, normaliser=4.0)
 
     assert torch.autograd.gradcheck(L, points(13, seed=1, spread=0.3).requires_grad_())
 
@@ -234,14 +234,32 @@ SIGMAS = [60.0, 90.0, 30.0, 75.0]
 def test_curves_take_half_of_sigma_v_as_sigma_w():
     for sigma_v, sigma_w in ((60.0, 30.0), (SIGMAS, [s / 2 for s in SIGMAS])):
         one = matching.match(FACE, MOVED, sigma_v, max_iter=5)
-        close(one.value, matching.match(FACE, FACE.at(MOVED), sigma_v, sigma_w, max_iter=5).value, atol=0)
+        close(one.value, matching.match(FACE, FACE.with_points(MOVED), sigma_v, sigma_w, max_iter=5).value, atol=0)
+
+
+def test_curves_that_lack_are_matched_as_if_they_were_not_there():
+    """An empty curve and points in no curve have no terms and no momenta."""
+    x, y, sigma_v = points(9, spread=50), points(2, 9, seed=1, spread=50), [60.0, 0.0, 40.0, 0.0]
+    curves, kept = [[0, 1, 2], [], [7, 6, 4], [5]], [0, 1, 2, 7, 6, 4, 5]  # 3 and 8 are in none
+    how = {"gamma": 0.1, "steps": 3, "max_iter": 30}
+    face = Curves(x, curves, coupled=False)
+    found = matching.match(face, y, sigma_v, **how)
+    small = Curves(x[kept], [range(3), range(3, 6), [6]], coupled=False)
+    same = matching.match(small, y[:, kept], [60.0, 40.0, 9.0], [30.0, 20.0, 4.5], **how)
+    close(found.value, same.value, atol=1e-6)
+    close(found.deformed[:, kept], same.deformed, atol=1e-4)
+    assert not found.momenta[:, [3, 8]].any()
+    assert torch.equal(found.deformed[:, [3, 8]], x[[3, 8]].expand(2, 2, 2))
+    modes = matching.modes(face, found.momenta, sigma_v)
+    close(modes.deviations, matching.modes(small, same.momenta, [60.0, 40.0, 9.0]).deviations, atol=1e-3)
+    assert not modes.momenta[:, [3, 8]].any()
 
 
 @pytest.mark.parametrize("landmarks", [True, False])
 def test_uncoupled_curves_match_each_alone(landmarks):
     options = {"landmarks": landmarks, "gamma": 0.1, "steps": 2, "tol": 1e-6}  # all at the bottom in 200
     together = matching.match(FACE, MOVED, SIGMAS, **options)
-    deformed, alone = FACE.at(together.deformed), 0
+    deformed, alone = FACE.with_points(together.deformed), 0
     for i, s in zip(FACE.indices, SIGMAS, strict=True):
         if len(i) > 1 or landmarks:
             curve = Curves(FACE.points[list(i)], [slice(None)])
@@ -249,7 +267,7 @@ def test_uncoupled_curves_match_each_alone(landmarks):
             alone = alone + one.value
             close(deformed.points[list(i)], one.deformed, atol=0.01)  # of some 5 px that they move
             end = flows.shoot(curve, together.momenta[list(i)], s, 2)
-            of_its_own = matching.objective(end, curve.at(MOVED[list(i)]), s / 2, 0.1, 0.1, landmarks)
+            of_its_own = matching.objective(end, curve.with_points(MOVED[list(i)]), s / 2, 0.1, 0.1, landmarks)
             assert abs(of_its_own / one.value - 1).item() < 1e-6
     assert abs(together.value / alone - 1).item() < 1e-6
     if not landmarks:

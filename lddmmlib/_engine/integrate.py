@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lddmmlib import _checks
 from lddmmlib._engine.pairs import GaussianSum, concatenated, gaussian_block, row_blocks, to_rows, weighted_offsets
-from lddmmlib.curves import Curves, PointsLike, Sigma, points_of, several, widths
+from lddmmlib.curves import Curves, PointsLike, Sigma, checked, several, widths_and_lone
 
 State = tuple[Tensor, ...]  # coordinates, or (coordinates, momenta) in one; then passengers
 METHODS = {  # where each stage starts, as a part of the step along the slope before it; the weights of the slopes
@@ -38,7 +38,7 @@ def _add(state: State, h: float, slope: State) -> State:
 
 
 class GeodesicVelocity(_checks.Derived):
-    """`flows.hamilton` of s = (q, p), (..., 4, n) in rows, for σ = 1: a kernel evaluation each way, and no matrix kept.
+    """`flows.hamilton_equations` of s = (q, p), (..., 4, n) in rows, for σ = 1, without keeping a matrix.
 
     Both equations come from one sum over six rows, Σ_j k_ij (p, p_x q, p_y q)_j = (v, u_x, u_y)_i:
 
@@ -95,42 +95,55 @@ def driven(alpha: Tensor) -> Callable[..., State]:
 
 
 class Units(NamedTuple):
-    """q = (x - centre) / σ and r = p / σ, in rows (..., 2, n); `curves` that flow alone are padded into a batch."""
+    """q = (x - centre) / σ and r = p / σ, in rows (..., 2, n); `curves` that flow alone are padded into a batch.
+
+    lone: the curves of one point that have no width.
+    """
 
     x: Tensor
     curves: Curves | None
     centre: Tensor
     sigma: float | Tensor
+    lone: tuple[int, ...]
 
-    def points(self, x: Tensor) -> Tensor:
+    def coordinates(self, x: Tensor) -> Tensor:
         return to_rows(((x if self.curves is None else self.curves.pad(x)) - self.centre) / self.sigma)
 
     def momenta(self, p: Tensor) -> Tensor:
         return to_rows((p if self.curves is None else self.curves.pad(p) * self.curves.mask()) / self.sigma)
 
     def passengers(self, points: PointsLike, name: str = "x0") -> Tensor:
-        z = points_of(points)
-        _checks.alike(**{name: self.x, "points": z})
+        z = checked(points, "points")
+        _checks.same(**{name: self.x, "points": z})
+        _checks.batch(self.x.shape[:-2], **{name: self.x, "points": z})
         if self.curves is None:
             return to_rows((z - self.centre) / self.sigma)
         if not isinstance(points, Curves) or len(points.slices) != len(self.curves.slices):
-            wanted = f"Curves of {len(self.curves.slices)} curves, like x0: each flows alone, so who rides with which?"
+            wanted = f"Curves of {len(self.curves.slices)} curves, as {name} has"
             got = f"{len(points.slices)} curves" if isinstance(points, Curves) else "a tensor"
-            raise ValueError(f"points: needed {wanted}; got {got}")
+            mend = "each curve flows alone: list in slices[k] the passengers that ride with curve k, [] for none"
+            raise ValueError(f"points: needed {wanted}, got {got}; {mend}")
+        for k in self.lone:
+            if points.indices[k]:
+                got = f"passengers {points.indices[k][:3]} with curve {k}, one point of sigma 0"
+                raise ValueError(
+                    f"points: needed passengers of curves that have a width, got {got}; give it a sigma > 0"
+                )
         return to_rows((points.pad(z) - self.centre) / self.sigma)
 
     def back(self, q: Tensor, like: PointsLike | None) -> Tensor:
+        """Points in no curve stay where they are."""
         x = q.mT * self.sigma + self.centre
-        return x if self.curves is None else like.unpad(x)
+        return x if self.curves is None else like.unpad(x, like.points)
 
 
 def units_of(x0: PointsLike, sigma: Sigma, name: str = "x0", sigma_name: str = "sigma") -> Units:
-    x = points_of(x0)
-    _checks.points(x, name)
+    x = checked(x0, name)
     alone = isinstance(x0, Curves) and not x0.coupled
     if not alone and several(sigma):
         mend = "one a curve goes with coupled=False"
         raise ValueError(f"{sigma_name}: needed one number for one flow, got {_checks.said(sigma)}; {mend}")
     padded = x0.pad(x) if alone else x
     # Any centre does: a flow does not know where it is. Near 0, single precision is at its finest.
-    return Units(x, x0 if alone else None, padded.detach().mean(-2, keepdim=True), widths(sigma, x0, sigma_name))
+    width, lone = widths_and_lone(sigma, x0, sigma_name)
+    return Units(x, x0 if alone else None, padded.detach().mean(-2, keepdim=True), width, lone)

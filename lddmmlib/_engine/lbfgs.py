@@ -59,7 +59,7 @@ def minimise(
 
 
 def _curved(g: Tensor, S: Tensor, Y: Tensor) -> Tensor:
-    """The inverse Hessian that the steps S and the changes Y of gradient tell of, times g: the two-loop recursion."""
+    """The inverse Hessian that steps S and changes Y of the gradient estimate, times g: the two-loop recursion."""
     sy = (S * Y).sum(-1)
     rho = torch.where(sy > 0, 1 / sy, 0.0)
     a = torch.zeros_like(sy)

@@ -96,7 +96,7 @@ def squared_distances(z: Tensor, y: Tensor) -> Tensor:
 def gaussian_block(b: Tensor, a: Tensor) -> Tensor:
     """exp(-|b_j - a_i|²), (..., m, n). From differences, not |b|² - 2 b·a + |a|²: as quick, and nothing cancels.
 
-    As a power of 2, in which torch is up to four times as fast as in one of e.
+    Uses `exp2`, which in torch is up to four times faster than `exp`.
     """
     return squared_distances(b, a).mul_(-LOG2_E).exp2_()
 

@@ -48,7 +48,7 @@ def slid(face: Curves) -> tuple[Curves, Curves]:
     for _, *inner, last in face.indices:
         along[..., inner, :] = (face.points[..., [*inner[1:], last], :] - face.points[..., inner, :]) / 2
     across = along.flip(-1) * along.new_tensor([1.0, -1.0])
-    return face.at(face.points + along), face.at(face.points + across)
+    return face.with_points(face.points + along), face.with_points(face.points + across)
 
 
 def spearman(pairs: Tensor) -> Tensor:
@@ -73,7 +73,7 @@ def curve_norm() -> dict:
 
 def curve_figures(template: Curves, shapes: Tensor) -> dict:
     """`curve_norm` of faces (k, 68, 2) in the template's frame."""
-    faces, means = template.at(shapes), template.at(template.points.expand_as(shapes))
+    faces, means = template.with_points(shapes), template.with_points(template.points.expand_as(shapes))
     width, points = sigma_w(template), torch.tensor([len(i) for i in template.indices])
     own = currents.distance2(faces, means, width)  # (k, 12)
     first = currents.distance2(faces, means, width[0].item())

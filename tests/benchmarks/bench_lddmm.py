@@ -101,7 +101,7 @@ FACE = Curves(torch.zeros(68, 2), SLICES, coupled=False)
 
 def layer(x0, alpha, sigma):
     """All curves at once."""
-    return flows.flow(FACE.at(x0), alpha, sigma, steps=2, method="euler").end
+    return flows.flow(FACE.with_points(x0), alpha, sigma, steps=2, method="euler").end
 
 
 def layer_loop(x0, alpha, sigma):

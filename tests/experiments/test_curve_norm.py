@@ -35,7 +35,7 @@ def test_rank_correlation_is_scipys():
 
 
 def test_terms_by_curve(template):
-    z, y = (template.at(template.points + 3 * normal(2, 68, 2, seed=s)) for s in (1, 2))
+    z, y = (template.with_points(template.points + 3 * normal(2, 68, 2, seed=s)) for s in (1, 2))
     landmark, nearest = currents.landmark_discrepancy(z, y), run.nearest_term(z, y)
     for c, i in enumerate(template.indices):
         a, b = (x.points[1, list(i)].numpy() for x in (z, y))
