@@ -303,7 +303,9 @@ def match(
     z, *report = minimise(J, start, tol, max_iter, _noise(template, beta))
     momenta = L @ z.reshape(shape)
     flow = MODELS[model](template, momenta, sigma_v, steps, points=points)
-    return Match(momenta, flow.end, flow.points, *(x.reshape(shape[:-2]) for x in report))
+    value, n_iter, residual, converged = (x.reshape(shape[:-2]) for x in report)
+    return Match(momenta=momenta, deformed=flow.end, points=flow.points, value=value,
+                 n_iter=n_iter, residual=residual, converged=converged)  # fmt: skip
 
 
 @_checks.full_precision
@@ -407,7 +409,8 @@ def mean(
         residual = (_inner(centre, centre, K) / size2).sqrt().nan_to_num(0).item()
         if residual <= tol:
             break
-    return Mean(template, p, n_iter, residual, residual <= tol and bool(found.converged.all()))
+    converged = residual <= tol and bool(found.converged.all())
+    return Mean(template=template, momenta=p, n_iter=n_iter, residual=residual, converged=converged)
 
 
 @_checks.full_precision
@@ -452,7 +455,8 @@ def modes(template: PointsLike, momenta: Float[Tensor, "shapes n 2"], sigma_v: S
     k = real if k is None else min(k, real)
     size = values[:k].sqrt()
     directions = torch.einsum("bk,bnd->knd", vectors[:, :k] / size, p)
-    return Modes(centre, directions, size / (len(p) - 1) ** 0.5, vectors[:, :k] * size)
+    deviations = size / (len(p) - 1) ** 0.5
+    return Modes(mean=centre, momenta=directions, deviations=deviations, scores=vectors[:, :k] * size)
 
 
 # --- parts ---------------------------------------------------------------------------

@@ -102,8 +102,8 @@ def fit(
     mean = f.mean(-2, keepdim=True)  # subtracted, so that equal values give exactly no bending
     omega, affine = _solve(Phi + sign * smoothing * unit * one, z, f - mean)
     energy = sign * unit[..., 0, 0] * (omega * (Phi @ omega)).sum((-2, -1))
-    b = affine[..., 0, :] + mean[..., 0, :]
-    return Spline(z, omega, affine[..., 1:, :].mT, b, energy, centre[..., 0, :], scale[..., 0, 0], order)
+    return Spline(controls=z, omega=omega, V=affine[..., 1:, :].mT, b=affine[..., 0, :] + mean[..., 0, :],
+                  energy=energy, centre=centre[..., 0, :], scale=scale[..., 0, 0], order=order)  # fmt: skip
 
 
 @_checks.full_precision

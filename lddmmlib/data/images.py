@@ -18,7 +18,8 @@ import numpy as np
 from lddmmlib import _checks
 from lddmmlib.data.records import Malformed, Record, brief
 
-# The formats that OpenCV reads.
+LUMA = (0.299, 0.587, 0.114)  # grey of red, green, blue
+# What OpenCV reads.
 SUFFIXES = frozenset({".avif", ".bmp", ".dib", ".exr", ".gif", ".hdr", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pfm"})
 SUFFIXES |= {".pgm", ".pic", ".png", ".pnm", ".ppm", ".pxm", ".ras", ".sr", ".tif", ".tiff", ".webp"}
 FOLDERS = frozenset({"images", "image", "imgs", "img", "data", "jpegimages", "pictures", "photos", "wflw_images"})

@@ -120,7 +120,7 @@ class Malformed(ValueError):
     def problem(self, path: Path) -> Problem:
         """The `Problem` of the file `path`."""
         needed, got, line, where = self.args
-        return Problem(path, line, needed, got, where)
+        return Problem(path=path, line=line, needed=needed, got=got, where=where)
 
 
 def need(right: object, needed: str, got: object, line: int | None = None) -> None:

@@ -51,7 +51,8 @@ def digest(matrix: Matrix) -> str:
 def tasks(name: str, matrix: Matrix, scale: str, seeds: int | None = None) -> list[Task]:
     """All runs that a scale asks for, the first seeds of all networks first."""
     size = matrix.sizes[scale]
-    return [Task(name, matrix, scale, network, s) for s in range(seeds or size.seeds) for network in size.networks]
+    return [Task(name=name, matrix=matrix, scale=scale, network=network, seed=seed)
+            for seed in range(seeds or size.seeds) for network in size.networks]  # fmt: skip
 
 
 def is_recorded(task: Task, results: Path | None = None) -> bool:
