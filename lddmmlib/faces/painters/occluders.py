@@ -45,7 +45,7 @@ def _rims(sitter: Sitter, rng: np.random.Generator) -> Array:
 
 
 def things(picture: Canvas, sitter: Sitter, look: Look) -> list[Mask]:
-    """Hands and things. Returns where."""
+    """Paint hands and other objects. Returns their masks."""
     rng, unit, hidden = look.rng("occluders"), sitter.unit, []
     light = look.light.ambient + 0.6 * look.light.lamp
     for _ in range(look.occluders):

@@ -60,7 +60,7 @@ def hair(sitter: Sitter, look: Look) -> tuple[Array, Array]:
 
 
 def outlines(sitter: Sitter, look: Look) -> tuple[Array, Array, Array]:
-    """Head, neck and clothes, (h, w) each."""
+    """The shapes (h, w) of head, neck and clothes."""
     parts = sitter.head, [sitter.neck], [body.clothes_outline(sitter, look)]
     head, neck, cloth = (canvas.union([canvas.fill(part, sitter.size) for part in p], sitter.size) for p in parts)
     return head, neck, cloth
