@@ -145,8 +145,8 @@ def evaluate(spline: Spline, points: Float[Tensor, "*batch m 2"]) -> Float[Tenso
     """The values f(y) of a spline at points, equation 1.
 
     Differentiable (once) in the points and in the data of `fit`. At a control, where order 1 has a cone, the gradient
-    is taken as 0. Single precision costs a few 1e-6 Σ_k |ω_k|: little for a face, much where close controls disagree,
-    most of all at order 3; pass double-precision points there, or smooth.
+    of that term is taken as 0. Single precision costs a few 1e-6 Σ_k |ω_k|: little for a face, much where close
+    controls disagree, most of all at order 3; pass double-precision points there, or smooth.
 
     Args:
         spline: from `fit`.

@@ -25,7 +25,7 @@ WITHOUT_EXAMPLE = {
     "a row of a table, or a record that one function fills in": [
         "lddmmlib.data.augment.Photo", "lddmmlib.data.formats.Format"
     ],
-    "`sheet.draw` calls it, and its example shows the result": ["lddmmlib.data.sheet.face"],
+    "`contact_sheet.draw` calls it, and its example shows the result": ["lddmmlib.data.contact_sheet.face"],
     "`painters.STYLES` holds it, and the example of the package paints with one": [
         "lddmmlib.faces.painters.Style", "lddmmlib.faces.painters.drawing.line", "lddmmlib.faces.painters.look.Look",
         "lddmmlib.faces.painters.photograph.Painting", "lddmmlib.faces.painters.photograph.photo",

@@ -1,4 +1,4 @@
-"""Where lines of a face lie across each other, which no face's do: the test of drawn, deformed and exaggerated ones."""
+"""Crossings of lines of a face, of which a real face has none: a test of drawn, deformed and exaggerated faces."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from lddmmlib._shapes import Bool, Float
 
 
 def crossings(p: Float[Tensor, "*batch k 2"], q: Float[Tensor, "*batch m 2"]) -> Bool[Tensor, "*batch k_1 m_1"]:
-    """Find which segments of two polylines cross: each has its ends on both sides of the other.
+    """Find the segments of two polylines that cross: the ends of each are on both sides of the other.
 
     Args:
-        p: (..., k, 2), the points of one polyline; its segment i joins p_i and p_(i+1).
-        q: (..., m, 2), those of the other; q = p finds where a line crosses itself.
+        p: (..., k, 2), the points of one polyline, in any unit; its segment i joins p_i and p_(i+1).
+        q: (..., m, 2), those of the other; with q = p, crossings of a line with itself.
 
     Returns:
-        (..., k - 1, m - 1) booleans. Segments that touch, such as neighbours of one line, do not cross; neither does
-        one with a NaN.
+        (..., k - 1, m - 1) booleans. Segments that touch, such as neighbours in one line, do not cross; neither does
+            a segment with a NaN.
 
     >>> import torch
     >>> crossings(torch.tensor([[0.0, 0.0], [2.0, 2.0], [4.0, 2.0]]), torch.tensor([[0.0, 2.0], [2.0, 0.0]]))
@@ -29,6 +29,6 @@ def crossings(p: Float[Tensor, "*batch k 2"], q: Float[Tensor, "*batch m 2"]) ->
 
 
 def _side(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
-    """On which side of the line from a to b the point c lies: (b - a) x (c - a)."""
+    """The side of the line from a to b on which c lies, as the sign of (b - a) x (c - a)."""
     u, v = b - a, c - a
     return u[..., 0] * v[..., 1] - u[..., 1] * v[..., 0]

@@ -128,7 +128,7 @@ def skin(chart: Tensor, fill: Tensor) -> Points:
 
 
 def controls(chart: Tensor) -> tuple[Points, Tensor]:
-    """What the skin between the curves is pulled by, and how much each of them gives (k,)."""
+    """The points that determine the skin between the curves, and the smoothing (k,) at each of them."""
     drawn, unit = lines(chart), torch.eye(len(chart), dtype=torch.float64)[head.FEATURES]
     features = Points(unit, unit @ chart)
     exact = joined(*(ring(chart, s) for s in FRONT[-2:]), drawn)
