@@ -34,7 +34,7 @@ QUESTION = (
 )
 
 ALT = (
-    "Left, a face with the landmarks that a network found on it. Right, the mean face with the momenta that the network "
+    "Left, a face with the landmarks that a network found on it. Right, the mean face with the momenta that it "
     "read off the picture, as arrows in the colours of their curves, and the face that their flow makes of it."
 )
 
