@@ -34,8 +34,8 @@ QUESTION = (
 )
 
 ALT = (
-    "Left, a face with the landmarks that a network found on it. Right, the mean face with the momenta that the "
-    "network read off the picture, as arrows in the colours of their curves, and the face that their flow makes of it."
+    "Left, a face with the landmarks that a network found on it. Right, the mean face with the momenta that it "
+    "read off the picture, as arrows in the colours of their curves, and the face that their flow makes of it."
 )
 
 
