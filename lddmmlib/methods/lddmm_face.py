@@ -37,7 +37,6 @@ from lddmmlib._shapes import Float
 from lddmmlib.curves import Curves
 from lddmmlib.data.crops import Crop
 from lddmmlib.faces import curve_sets, schemes
-from lddmmlib.faces.placements import SCHEMES
 from lddmmlib.flows import Flow
 from lddmmlib.networks.dan import DAN, similarity
 
@@ -137,10 +136,8 @@ class Deformation(nn.Module):
         """α at all landmarks: those predicted, and zero elsewhere."""
         _checks.points(momenta, "momenta")
         k, n = len(self.controls), len(self.mean)
-        if momenta.ndim != 3 or momenta.shape[1] != k:
-            mend = "is the network's head made for this scheme and subset?"
-            raise ValueError(f"momenta: needed (b, {k}, 2), one for each landmark that is predicted, "
-                             f"got {tuple(momenta.shape)}; {mend}")  # fmt: skip
+        wanted, mend = f"(b, {k}, 2), one for each landmark that is predicted", "is the head of this scheme and subset?"
+        _checks.need(momenta.ndim == 3 and momenta.shape[1] == k, "momenta", wanted, tuple(momenta.shape), mend)
         _checks.same(**{"self.mean": self.mean, "momenta": momenta})
         return momenta if k == n else momenta.new_zeros(len(momenta), n, 2).index_copy(1, self.controls, momenta)
 
@@ -174,19 +171,17 @@ class Deformation(nn.Module):
         torch.Size([1, 1200, 2])
         """
         if not isinstance(to, str):
-            return self._grouped(*_along(self.mean, curve_sets.get(self.scheme), to))
+            return Curves(*_along(self.mean, curve_sets.get(self.scheme), to), coupled=self.coupled)
         groups = curve_sets.riders(self.scheme, to)
         if mean is not None:
             curve_sets.mean_shape(mean, to)
-            return self._grouped(registered(mean.to(self.mean), to, self.mean, self.scheme, register), groups)
+            placed = registered(mean.to(self.mean), to, self.mean, self.scheme, register)
+            return Curves(placed, groups, coupled=self.coupled)
         placed = schemes.convert(self.mean, self.scheme, to)
         if placed.isnan().any():
             lost = schemes.get(to).names[int(placed.isnan().any(-1).nonzero()[0])]
             raise ValueError(f"mean: needed the mean face of {to}, got None; {self.scheme} does not tell its {lost}")
-        return self._grouped(placed, groups)
-
-    def _grouped(self, points: Tensor, groups: Sequence[Sequence[int]]) -> Curves:
-        return Curves(points, groups, coupled=self.coupled)
+        return Curves(placed, groups, coupled=self.coupled)
 
     def _at(self, x0: Tensor) -> Curves:
         if self._face.points.device != x0.device:
@@ -455,8 +450,6 @@ def registered(
     True
     """
     _checks.one_of(register, "register", ("affine", "match"))
-    for name, scheme_name in (("scheme", scheme), ("onto_scheme", onto_scheme)):
-        _checks.one_of(scheme_name, name, SCHEMES)
     curve_sets.mean_shape(mean, scheme)
     curve_sets.mean_shape(onto, onto_scheme, "onto")
     _checks.same(mean=mean, onto=onto)
@@ -501,19 +494,17 @@ def _curves(scheme: str, subset: Sequence[int] | None, coupled: bool) -> tuple[t
 
 def _in_a_row(curves: Sequence[Sequence[int]], like: Tensor) -> tuple[Tensor, list[slice]]:
     """The landmarks of all curves one after the other, and where each curve is in that row."""
-    _checks.need(isinstance(curves, Sequence) and all(isinstance(c, Sequence) for c in curves) and len(curves),
-                 "curves", "the landmarks of each curve", _checks.said(curves))  # fmt: skip
-    row, n = [i for curve in curves for i in curve], like.shape[-2]
+    listed, n = isinstance(curves, Sequence) and all(isinstance(c, Sequence) for c in curves), like.shape[-2]
+    row = [i for curve in curves for i in curve] if listed else []
     right = row and all(isinstance(i, int) and 0 <= i < n for i in row)
-    _checks.need(right, "curves", f"landmarks from 0 to {n - 1}", _checks.said(curves))
+    _checks.need(right, "curves", f"the landmarks of each curve, from 0 to {n - 1}", _checks.said(curves))
     slices = [slice(*ends) for ends in pairwise([0, *accumulate(map(len, curves))])]
     return torch.tensor(row, device=like.device), slices
 
 
 def _riders(riders: object) -> None:
-    mend = "make them by `Deformation.riders`"
-    _checks.need(isinstance(riders, Curves) and riders.points.ndim == 2, "riders", "Curves of points (m, 2)",
-                 _checks.said(riders), mend)  # fmt: skip
+    right, mend = isinstance(riders, Curves) and riders.points.ndim == 2, "make them by `Deformation.riders`"
+    _checks.need(right, "riders", "Curves of points (m, 2)", _checks.said(riders), mend)
 
 
 def _along(

@@ -79,8 +79,6 @@ class GridHead(nn.Module):
 
     def __init__(self, momenta: int, channels: int, hidden: int = 64, cells: int = 4) -> None:
         super().__init__()
-        for name, value in (("momenta", momenta), ("channels", channels), ("hidden", hidden), ("cells", cells)):
-            _checks.whole(value, name)
         self.down = nn.Sequential(conv(channels, 2 * channels, stride=2), conv(2 * channels, hidden, stride=2))
         self.cells, self.last = cells, nn.Linear(hidden * cells**2, 2 * momenta)
         nn.init.zeros_(self.last.weight)
