@@ -139,7 +139,7 @@ from torch import nn
 from torch.nn.functional import adaptive_avg_pool2d
 from torch.utils.data import DataLoader, TensorDataset, default_collate
 
-from lddmmlib import currents, flows, kernels, metrics, polyharmonic, training
+from lddmmlib import currents, flows, kernels, metrics, training
 from lddmmlib.curves import Curves
 from lddmmlib.data import augment
 from lddmmlib.experiments import _completions
@@ -856,8 +856,8 @@ print(
 floor = result("nme_curve_floor")
 bare_floor, with_lines = floor["bare_percent"], floor["interpolated_percent"]
 PARTS = ("overall", "edge", "brows", "nose", "eyes", "mouth")
-HRNET = "4.82 9.34 6.00 3.18 1.86 3.74".split()
-THEIRS = "2.94 4.82 3.47 2.28 1.87 2.25".split()
+HRNET = ["4.82", "9.34", "6.00", "3.18", "1.86", "3.74"]
+THEIRS = ["2.94", "4.82", "3.47", "2.28", "1.87", "2.25"]
 print("NME_curve (%)  perfect: bare  with lines   HRNet  LDDMM-Face   gap")
 for part, h, t in zip(PARTS, HRNET, THEIRS, strict=True):
     print(f"{part:12s} {bare_floor[part]['value']:15.2f}", end="")
