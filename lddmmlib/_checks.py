@@ -1,17 +1,19 @@
-"""What is refused at the door, and what every door does: each message says what was needed, what came, how to mend it.
+"""Input validation: each message says what was needed, what came, and how to mend it.
 
 One rule for precision. Geometry is computed in single or double precision, whatever surrounds the call:
 
-- Half precision (float16, bfloat16) is refused by name, everywhere: between 128 and 256 bfloat16 holds no half pixel,
-  so coordinates have lost what counts before they arrive, and a silent cast would hide it. `x.float()` mends it.
-- `full_precision` switches an autocast around the call off, and on again after it. A backward pass may run under
-  autocast as well, which would halve the products in it: each step of the derivative of such a call does the same.
+- Half precision (float16, bfloat16) is refused by name, everywhere: between 128 and 256 bfloat16 cannot represent half
+  a pixel, so coordinates have lost their precision before they arrive, and a silent cast would hide it. `x.float()`
+  mends it.
+- `full_precision` switches off an autocast around the call, and on again after it. A backward pass may run under
+  autocast as well, which would halve the precision of its products: each step of the derivative of such a call does
+  the same.
 
-What `torch.func` can do: `grad`, `vjp` and `jacrev` (and one inside the other) work on every function that is
+Support of `torch.func`: `grad`, `vjp` and `jacrev` (and one inside the other) work on every function that is
 differentiable, also on those with a derivative written by hand (kernels, flows, splines). `vmap` does not: a function
-that looks at values to refuse what is not finite cannot run where values are hidden. None needs it: leading axes
-are batch axes. `jacfwd`, `jvp` and `hessian` do not work on the derivatives written by hand, which are backward ones:
-take `jacrev(jacrev(f))` for a Hessian.
+that reads values to refuse those that are not finite cannot run where values are hidden. No function needs it: leading
+axes are batch axes. `jacfwd`, `jvp` and `hessian` do not work on the derivatives written by hand, which are in reverse
+mode: use `jacrev(jacrev(f))` for a Hessian.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ Function = TypeVar("Function", bound=Callable)
 
 
 def full_precision(function: Function) -> Function:
-    """The same function, inside which no autocast is on."""
+    """The same function, with autocast off inside."""
 
     @functools.wraps(function)
     def exact(*args, **kwargs):
@@ -56,9 +58,9 @@ def full_precision(function: Function) -> Function:
 
 
 class Derived(torch.autograd.Function):
-    """A function whose derivative is written by hand: `torch.func` takes it, and elsewhere a call costs no more for it.
+    """A function whose derivative is written by hand: `torch.func` supports it, without a cost for other calls.
 
-    Where `setup_context` is defined, torch binds the arguments to the signature of `forward` at every call, which takes
+    If `setup_context` is defined, torch binds the arguments to the signature of `forward` at every call, which takes
     longer than a kernel on a face. Only `torch.func` needs that.
     """
 
@@ -69,12 +71,12 @@ class Derived(torch.autograd.Function):
         return super(torch.autograd.Function, cls).apply(*args)
 
 
-# Torch has no public way to ask; without this one, the way that always works is taken.
+# Torch has no public function for this; without the private one, the way that always works is taken.
 _in_torch_func = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
 
 
 def _between(result: object, given: object) -> set[Node]:
-    """The steps that lead from what was given to the result, as autograd knows them."""
+    """The autograd nodes between the arguments and the result."""
     ends = {x.grad_fn for x in _tensors(given)}
     found, ahead = set(), [x.grad_fn for x in _tensors(result)]
     while ahead:
@@ -102,7 +104,7 @@ def _exact_backward(node: Node) -> None:
 
 
 def _tensors(x: object) -> Iterator[Tensor]:
-    """All tensors in arguments and results, those in records too."""
+    """All tensors in arguments and results, also those in records."""
     if isinstance(x, Tensor):
         yield x
     elif isinstance(x, tuple | list):
@@ -113,7 +115,7 @@ def _tensors(x: object) -> Iterator[Tensor]:
 
 
 def with_gradients(function: Function) -> Function:
-    """The same function, which differentiates inside: also under `torch.inference_mode`, and of tensors made there."""
+    """The same function, for one that differentiates inside: also under `torch.inference_mode`, and for its tensors."""
 
     @functools.wraps(function)
     def outside(*args, **kwargs):
@@ -125,7 +127,7 @@ def with_gradients(function: Function) -> Function:
 
 
 def _ordinary(x: object) -> object:
-    """Tensors, those in records and in Curves too, as copies that may be saved for a derivative."""
+    """Tensors, also those in records and in Curves, as copies that may be saved for a derivative."""
     if isinstance(x, Tensor):
         return x.clone() if x.is_inference() else x
     if isinstance(x, tuple) and hasattr(x, "_fields"):
@@ -134,13 +136,13 @@ def _ordinary(x: object) -> object:
 
 
 def need(right: object, name: str, needed: str, got: object, mend: str = "") -> None:
-    """Refuse, by a ValueError in the grammar of all messages, what is not ``right``."""
+    """Raise a ValueError in the grammar of all messages unless `right`."""
     if not right:
         raise ValueError(f"{name}: needed {needed}, got {got}" + (f"; {mend}" if mend else ""))
 
 
 def tensor(x: object, name: str) -> None:
-    """Refuse what is not a tensor that holds numbers."""
+    """Refuse anything but a tensor that holds numbers."""
     if not isinstance(x, Tensor):
         raise TypeError(f"{name}: needed a torch tensor, got {type(x).__name__}; wrap it with torch.as_tensor(...)")
     if x.is_meta:
@@ -148,7 +150,7 @@ def tensor(x: object, name: str) -> None:
 
 
 def floats(x: object, name: str) -> None:
-    """Refuse what is not a tensor of single or double precision."""
+    """Refuse anything but a tensor of single or double precision."""
     tensor(x, name)
     if x.dtype not in PRECISE:
         raise TypeError(f"{name}: needed a tensor of single or double precision, got {x.dtype}; use {name}.float()")
@@ -156,13 +158,13 @@ def floats(x: object, name: str) -> None:
 
 def finite(x: Tensor, name: str, mend: str = "leave such values out") -> None:
     """Refuse a tensor with NaN or infinity."""
-    if _any(x.detach() - x.detach(), name):  # 0, but NaN where x is not finite: in less time than isfinite
+    if _any(x.detach() - x.detach(), name):  # 0, or NaN where x is not finite: faster than isfinite
         where = tuple((~torch.isfinite(x)).nonzero()[0].tolist())
         raise ValueError(f"{name}: needed finite numbers, got {x[where].item()} at {where}; {mend}")
 
 
 def points(x: Tensor, name: str, n: int | None = None, *, nan: bool = False) -> None:
-    """Refuse ``x`` unless it is (..., n, 2) of finite numbers (``nan``: or NaN, for missing), in full precision."""
+    """Refuse `x` unless it is (..., n, 2) of finite numbers (`nan`: or NaN, for missing), in full precision."""
     tensor(x, name)
     if not x.is_floating_point():
         raise TypeError(f"{name}: needed floating-point coordinates, got {x.dtype}; use {name}.double()")
@@ -179,7 +181,7 @@ def points(x: Tensor, name: str, n: int | None = None, *, nan: bool = False) -> 
 
 
 def alike(**tensors: Tensor) -> None:
-    """Refuse points (..., n, 2) that are not all of one batch, dtype and device."""
+    """Refuse points (..., n, 2) unless all have one batch, dtype and device."""
     (first, x), *others = tensors.items()
     points(x, first)
     for name, y in others:
@@ -189,7 +191,7 @@ def alike(**tensors: Tensor) -> None:
 
 
 def batch(axes: tuple[int, ...], **two: Tensor) -> None:
-    """Refuse a second tensor that does not begin with the batch ``axes`` of the first and have two more."""
+    """Refuse a second tensor unless it has the batch `axes` of the first and two more."""
     (a, x), (b, y) = two.items()
     if y.shape[:-2] != axes:
         got = f"{tuple(axes)} and {tuple(y.shape[:-2])} (shapes {tuple(x.shape)} and {tuple(y.shape)})"
@@ -197,7 +199,7 @@ def batch(axes: tuple[int, ...], **two: Tensor) -> None:
 
 
 def same(**two: Tensor) -> None:
-    """Refuse two tensors that are not of one dtype and device."""
+    """Refuse two tensors unless they have one dtype and device."""
     (a, x), (b, y) = two.items()
     if (x.dtype, x.device) != (y.dtype, y.device):
         got = f"{x.dtype} on {x.device} and {y.dtype} on {y.device}"
@@ -205,20 +207,20 @@ def same(**two: Tensor) -> None:
 
 
 def some(x: Tensor, name: str) -> None:
-    """Refuse a batch of none, of which there is no largest or mean."""
+    """Refuse an empty batch, which has no maximum or mean."""
     if x.numel() == 0:
         raise ValueError(f"{name}: needed at least one in the batch, got shape {tuple(x.shape)}; skip empty batches")
 
 
 def kind(value: object, name: str, *types: type) -> None:
-    """Refuse what is not of one of the ``types``."""
+    """Refuse a value unless it is of one of the `types`."""
     if not isinstance(value, types):
         wanted = " or ".join(f"a {each.__name__}" for each in types)
         raise TypeError(f"{name}: needed {wanted}, got {said(value)}")
 
 
 def number(value: object, name: str, least: float = -math.inf, most: float = math.inf) -> None:
-    """Refuse ``value`` unless it is one finite real number, from ``least`` to ``most``."""
+    """Refuse `value` unless it is one finite real number, from `least` to `most`."""
     interval = f"in [{least:g}, {most:g}]" if most < math.inf else f">= {least:g}" if least > -math.inf else ""
     if not _real(value):
         raise TypeError(f"{name}: needed a number {interval}".rstrip() + f", got {said(value)}")
@@ -235,7 +237,7 @@ def positive(value: object, name: str) -> None:
 
 
 def whole(value: object, name: str, least: int = 1) -> None:
-    """Refuse ``value`` unless it is an integer, ``least`` or more; True is none, and neither is 3.0."""
+    """Refuse `value` unless it is an integer, `least` or more; True and 3.0 are not integers."""
     if not isinstance(value, Integral) or isinstance(value, bool):
         kind = ValueError if _real(value) else TypeError
         raise kind(f"{name}: needed an integer >= {least}, got {said(value)}")
@@ -267,7 +269,7 @@ def _real(value: object) -> bool:
 
 
 def said(value: object) -> str:
-    """A value in a message: as it is where it is short, else what it is."""
+    """A value in a message: itself if it is short, else its type."""
     if isinstance(value, Tensor) and value.ndim == 0 and not value.is_meta:
         return str(value.item()) if value.dtype in PRECISE else f"{value.item()} of {value.dtype}"
     if hasattr(value, "shape"):
@@ -277,7 +279,7 @@ def said(value: object) -> str:
 
 
 def keywords(given: Collection[str], known: Collection[str], name: str) -> None:
-    """Refuse keywords that ``name`` does not take; name the nearest one, and all."""
+    """Refuse keywords that `name` does not accept; the message gives the nearest one, and all."""
     for word in (word for word in given if word not in known):
         near = difflib.get_close_matches(word, known, 1)
         meant = f"; did you mean {near[0]}?" if near else ""
@@ -287,7 +289,7 @@ def keywords(given: Collection[str], known: Collection[str], name: str) -> None:
 
 
 def optional(module: str, otherwise: str = "") -> ModuleType:
-    """Import a package that `pip install lddmmlib` alone does not bring; ImportError says which install does."""
+    """Import a package that `pip install lddmmlib` does not install; the ImportError says which install does."""
     try:
         return importlib.import_module(module)
     except ImportError as error:

@@ -1,8 +1,8 @@
-"""Curves as currents: sums of vector-valued Diracs, compared without asking which point corresponds to which.
+"""Curves as currents: sums of vector-valued Diracs, which can be compared without correspondence of points.
 
 A polyline x_1 ... x_n is the current μ = Σ_i τ_i δ_{c_i} with centres c_i = (x_i + x_{i+1}) / 2 and tangents
-τ_i = x_{i+1} - x_i. The Gaussian kernel of width σ_W makes currents a Hilbert space W*, whose norm sees a curve at
-the scale σ_W: wiggles much finer cancel, and a curve run backwards is the negative.
+τ_i = x_{i+1} - x_i. The Gaussian kernel of width σ_W makes currents a Hilbert space W*, whose norm resolves a curve at
+the scale σ_W: much finer wiggles cancel, and a reversed curve is the negative.
 """
 
 from __future__ import annotations
@@ -18,12 +18,20 @@ from lddmmlib.curves import Curves, PointsLike, Sigma, checked, comparable, poin
 
 @_checks.full_precision
 def norm2(curve: Float[Tensor, "*batch n 2"] | Curves, sigma: Sigma, closed: bool = False) -> Tensor:
-    """||μ||²_W* = Σ_i Σ_j k_W(c_i, c_j) τ_i·τ_j, the squared norm of a curve as a current.
+    """The squared norm of a curve as a current, ||μ||²_W* = Σ_i Σ_j k_W(c_i, c_j) τ_i·τ_j.
 
-    curve: (..., n, 2), or Curves. sigma: σ_W in the unit of the points; of Curves one number or one a curve.
-    closed: whether the last point joins the first; Curves say so themselves. Returns (...,), or (..., curves), in
-    the unit of the points squared: 0 for a curve of one point, length² for one much shorter than σ_W.
-    Raises ValueError for sigma not above 0 or as many as there are no curves, and for points not finite.
+    Args:
+        curve: (..., n, 2), or Curves.
+        sigma: σ_W, in the unit of the points; for Curves one number or one per curve.
+        closed: whether the last point is joined to the first; for Curves they hold it themselves.
+
+    Returns:
+        (...,), or (..., curves), in the unit of the points squared: 0 for a curve of one point, length² for one much
+            shorter than σ_W.
+
+    Raises:
+        ValueError: sigma not above 0 or of another number than the curves, and points that are not finite.
+
     Paper A, equation 1.
 
     >>> norm2(torch.tensor([[0.0, 0.0], [3.0, 4.0]]), 2.0).item()
@@ -59,11 +67,23 @@ def norm2_by_loops(x: Float[Tensor, "n 2"], sigma: float) -> Float[Tensor, ""]:
 
 @_checks.full_precision
 def distance2(a: PointsLike, b: PointsLike, sigma: Sigma, closed: bool = False) -> Tensor:
-    """D_c = ||Σ_i τ_a,i δ_{c_a,i} - Σ_j τ_b,j δ_{c_b,j}||²_W*, the squared distance of two curves as currents.
+    """The squared distance of two curves as currents, D_c = ||Σ_i τ_a,i δ_{c_a,i} - Σ_j τ_b,j δ_{c_b,j}||²_W*.
 
-    a: (..., n, 2), b: (..., m, 2), or both Curves, of as many curves; lengths may differ, direction counts. sigma,
-    closed: as in `norm2`. Returns (...,), or (..., curves), in the unit of the points squared.
-    Raises ValueError for batches, dtypes, devices or numbers of curves that differ, and what `norm2` refuses.
+    An empty curve is the current 0, and so is a curve of one point.
+
+    Args:
+        a: (..., n, 2), or Curves.
+        b: (..., m, 2), or the same number of Curves; lengths may differ, direction matters.
+        sigma: σ_W, as in `norm2`.
+        closed: as in `norm2`.
+
+    Returns:
+        (...,), or (..., curves), in the unit of the points squared.
+
+    Raises:
+        ValueError: batches, dtypes, devices or numbers of curves that differ, and the errors of `norm2`, also for NaN:
+            `Curves.joined_over_gaps` leaves out missing points.
+
     Paper A, equation 4.
 
     >>> a = torch.tensor([[0.0, 0.0], [3.0, 4.0]])
@@ -75,16 +95,27 @@ def distance2(a: PointsLike, b: PointsLike, sigma: Sigma, closed: bool = False) 
 
 
 def between(a: PointsLike, b: PointsLike, width: float | Tensor, closed: bool = False) -> Tensor:
-    """`distance2` of two that are comparable, by widths that are checked."""
+    """The `distance2` of curves and widths that have been checked.
+
+    Args:
+        a: (..., n, 2), or Curves.
+        b: (..., m, 2), or Curves.
+        width: σ_W, a number or (curves, 1, 1).
+        closed: as in `norm2`.
+
+    >>> a = torch.tensor([[0.0, 0.0], [3.0, 4.0]])
+    >>> between(a, a.flip(0), 2.0).item()
+    100.0
+    """
     (c_a, tau_a), (c_b, tau_b) = _diracs(a, width, closed), _diracs(b, width, closed)
     return _norm2(torch.cat([c_a, c_b], -2), torch.cat([tau_a, -tau_b], -2))
 
 
 @_checks.full_precision
 def landmark_discrepancy(z: PointsLike, y: PointsLike) -> Tensor:
-    """D_l = 1/n Σ_i |z_i - y_i|, the mean distance of corresponding points; of Curves, one mean for each curve.
+    """The mean distance of corresponding points, D_l = 1/n Σ_i |z_i - y_i|; for Curves, one mean for each curve.
 
-    The gradient is a unit vector over n, however near, and 0 where z = y.
+    The gradient is a unit vector divided by n at any distance, and 0 where z = y.
 
     Args:
         z: (..., n, 2), or Curves of such points.
@@ -95,9 +126,9 @@ def landmark_discrepancy(z: PointsLike, y: PointsLike) -> Tensor:
         (...,) in the unit of the points; (..., curves) if z is Curves.
 
     Raises:
-        ValueError: for shapes, dtypes, devices or curves that differ, and where z is not finite.
+        ValueError: shapes, dtypes, devices or curves that differ, and z that is not finite.
 
-    Paper A, equation 5; equation 8 takes it of each curve.
+    Paper A, equation 5; equation 8 uses it for each curve.
 
     >>> y = torch.tensor([[0.0, 0.0], [1.0, 1.0]])
     >>> landmark_discrepancy(y + torch.tensor([[3.0, 4.0], [0.0, 0.0]]), y).item()
@@ -121,7 +152,7 @@ def landmark_discrepancy(z: PointsLike, y: PointsLike) -> Tensor:
 
 
 def _same_curves(z: PointsLike, y: Curves) -> None:
-    """Refuse curves other than those of z: which points make up a curve decides what is averaged."""
+    """Refuse curves other than those of z: the points of a curve determine the average."""
     if not isinstance(z, Curves):
         raise TypeError(f"z, y: needed two tensors or two Curves, got {type(z).__name__} and {type(y).__name__}")
     if z.indices != y.indices:
@@ -129,7 +160,7 @@ def _same_curves(z: PointsLike, y: Curves) -> None:
 
 
 def _diracs(curve: PointsLike, width: float | Tensor, closed: bool) -> tuple[Tensor, Tensor]:
-    """Centres, in units of σ, and tangents."""
+    """The centres, in units of σ, and the tangents."""
     _checks.kind(closed, "closed", bool)
     x = curve.lines() if isinstance(curve, Curves) else curve
     if closed and not isinstance(curve, Curves):

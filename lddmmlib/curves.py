@@ -1,4 +1,4 @@
-"""Points grouped into curves: a face as the mathematics of paper A takes it."""
+"""Curves: points grouped into curves, the form in which the mathematics of paper A represents a face."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ __all__ = ["Curves", "as_curves"]
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """Points grouped into curves: a face.
+    """A face as points grouped into curves.
 
-    A curve may be empty (a scheme that lacks it), or one point (a landmark that no current sees). A point may be in no
-    curve (a pupil): the terms of curves leave it out. Where all points flow in one field it flows with them; where each
-    curve flows alone it stays, and its momentum must be 0.
+    A curve may be empty (if a scheme lacks it), or a single point (a landmark, whose current is 0). A point may be in
+    no curve (a pupil): the terms for curves ignore it. If all points flow in one field, it flows with them; if each
+    curve flows separately, it stays, and its momentum must be 0.
 
     Args:
         points: (..., n, 2).
-        slices: one a curve: a `slice`, or the indices of its points in order. A point is in one curve at most.
+        slices: one for each curve: a `slice`, or the indices of its points in order. A point is in at most one curve.
         closed: one boolean for all curves or one each; a closed curve returns to its first point.
-        coupled: True, all points flow in one field, and nothing crosses. False, as in paper A: each curve flows in the
-            field of its own momenta alone, with its own σ, and curves may cross one another.
+        coupled: True: all points flow in one field, and curves cannot cross. False, as in paper A: each curve flows in
+            the field of its own momenta only, with its own σ, and curves may cross one another.
 
     Raises:
-        ValueError: for a point in two curves, indices beyond the points, and as many flags as there are no curves.
+        ValueError: a point in two curves, indices beyond the points, or a number of flags that is not that of the
+            curves.
 
     >>> face = Curves(torch.zeros(5, 2), [slice(0, 3), [3], []], closed=[True, False, False])
     >>> face.indices, face.free, face.lines().shape
@@ -72,42 +73,42 @@ class Curves:
 
     @cached_property
     def indices(self) -> tuple[tuple[int, ...], ...]:
-        """The points of each curve."""
+        """The indices of the points of each curve."""
         every = range(self.points.shape[-2])
         return tuple(tuple(every[s]) if isinstance(s, slice) else tuple(map(int, s)) for s in self.slices)
 
     @cached_property
     def free(self) -> tuple[int, ...]:
-        """The points in no curve."""
+        """The indices of the points in no curve."""
         held = {i for curve in self.indices for i in curve}
         return tuple(i for i in range(self.points.shape[-2]) if i not in held)
 
     def with_points(self, points: Tensor) -> Curves:
-        """The same curves through other points."""
+        """The same curves through other points (..., n, 2)."""
         _checks.tensor(points, "points")
         if points.shape[-2:] != self.points.shape[-2:]:
             raise ValueError(f"points: needed (..., {self.points.shape[-2]}, 2), got {tuple(points.shape)}")
         _checks.points(points, "points")
-        other = copy(self)  # and not a new one: what was worked out about the groups stays
+        other = copy(self)  # a copy instead of a new one, to keep the tables of the groups
         object.__setattr__(other, "points", points)
         if points.device != self.points.device:
             other.__dict__.pop("_padded", None)
         return other
 
     def joined_over_gaps(self, points: Tensor, missing: Tensor | None = None) -> Curves:
-        """The same curves through the points that are there, joined by a straight line over each gap.
+        """The same curves through the points that are present, with a straight line over each gap.
 
-        In a batch the gaps may differ. A missing point repeats the present one before it in its curve, at the start the
-        first: an edge of length 0 adds nothing to a current, so the norm is that of the shorter curve. To compare
-        another face with it, leave out the same points there.
+        In a batch the gaps may differ. A missing point repeats the previous present one of its curve, or at the start
+        the first: an edge of length 0 adds nothing to a current, so the norm is that of the shorter curve. To compare
+        another face with it, remove the same points there.
 
         Args:
             points: (..., n, 2), NaN where a point is missing.
             missing: (..., n), True where a point is missing; None for those that are NaN.
 
         Returns:
-            Curves. A missing point that no present one of its curve can stand for is put at 0: there the whole curve is
-            missing and its current is 0, or the point is in no curve.
+            Curves. A missing point without a present one in its curve is put at 0: then the whole curve is missing and
+                its current is 0, or the point is in no curve.
 
         >>> nan, bent = torch.nan, Curves(torch.tensor([[0.0, 0.0], [1.0, 9.0], [4.0, 0.0]]), [slice(0, 3)])
         >>> bent.joined_over_gaps(torch.tensor([[nan, nan], [1.0, 9.0], [4.0, 0.0]])).points.tolist()
@@ -131,34 +132,39 @@ class Curves:
         padded = padded.gather(-2, source[..., None].expand_as(padded))
         return self.with_points(self.unpad(padded, points))
 
-    # Curves of different lengths make one tensor: short ones repeat their last point, which adds a tangent 0.
-    # `mask` takes its momentum away, and `place` says where each point of the face went.
+    # Curves of different lengths are padded to one tensor: short ones repeat their last point, which adds a tangent 0.
+    # `mask` sets its momentum to 0, and `place` holds the position of each point of the face.
 
     @cached_property
     def _padded(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         longest, device = max(1, *map(len, self.indices)), self.points.device
         flags = [self.closed] * len(self.indices) if isinstance(self.closed, bool) else self.closed
-        some = [i or (0,) for i in self.indices]  # an empty curve is a point that its mask takes away
+        some = [i or (0,) for i in self.indices]  # an empty curve is a masked point
         rows = [(*i, *[i[-1]] * (longest - len(i))) for i in some]
         last = [i[0] if shut else i[-1] for i, shut in zip(some, flags, strict=True)]
         lines = [(*i, *[j] * (longest + 1 - len(i))) for i, j in zip(some, last, strict=True)]
         at = {i: c * longest + k for c, row in enumerate(self.indices) for k, i in enumerate(row)}
         place = [at.get(i, len(rows) * longest + i) for i in range(self.points.shape[-2])]
         mask = [[k < len(i) for k in range(longest)] for i in self.indices]
-        with torch.inference_mode(False):  # the tables stay, and may serve a derivative later
+        with torch.inference_mode(False):  # the tables are kept, and may be used in a derivative later
             table = (torch.tensor(t, device=device) for t in (rows, lines, place))
             return *table, torch.tensor(mask, device=device)[..., None]
 
     def pad(self, values: Tensor) -> Tensor:
-        """(..., n, k) -> (..., curves, longest, k)."""
+        """Convert values (..., n, k) of the points to (..., curves, longest, k)."""
         return _take(values, self._padded[0])
 
     def mask(self) -> Tensor:
-        """(curves, longest, 1): False where a curve is padded."""
+        """The mask (curves, longest, 1) of `pad`: False where a curve is padded."""
         return self._padded[3]
 
     def unpad(self, padded: Tensor, free: Tensor | None = None) -> Tensor:
-        """(..., curves, longest, k) -> (..., n, k); points in no curve get the values of ``free`` (..., n, k), or 0."""
+        """Convert values (..., curves, longest, k) back to (..., n, k), the inverse of `pad`.
+
+        Args:
+            padded: (..., curves, longest, k).
+            free: (..., n, k), the values of points in no curve; None for 0.
+        """
         values = padded.flatten(-3, -2)
         if self.free:
             shape = *values.shape[:-2], len(self._padded[2]), values.shape[-1]
@@ -166,7 +172,8 @@ class Curves:
         return values.index_select(-2, self._padded[2])
 
     def lines(self, points: Tensor | None = None) -> Tensor:
-        """(..., curves, longest + 1, 2): polylines to draw or to integrate over, closed ones returning.
+        """Polylines (..., curves, longest + 1, 2) to draw or to integrate over; closed ones return to their first
+        point.
 
         An empty curve is a line of length 0.
         """
@@ -175,13 +182,17 @@ class Curves:
 
 PointsLike = Tensor | Curves  # one coupled group of points, or several curves
 Sigma = float | Sequence[float] | Tensor  # one width, or one a curve
-# For a lone point, which moves by its momentum whatever its width: so wide that it folds nothing. A power of 2, by
-# which dividing and multiplying is exact.
+# The width of a single point, which moves by its momentum whatever its width: so wide that it folds nothing. A power
+# of 2, so that division and multiplication by it are exact.
 WIDE = 2.0**20
 
 
 def as_curves(x: PointsLike, closed: bool = False) -> Curves:
-    """Points as one curve; Curves as they are.
+    """Points as one curve; Curves unchanged.
+
+    Args:
+        x: (..., n, 2), or Curves.
+        closed: whether the curve of points is closed.
 
     >>> as_curves(torch.zeros(3, 2)).indices
     ((0, 1, 2),)
@@ -190,7 +201,7 @@ def as_curves(x: PointsLike, closed: bool = False) -> Curves:
 
 
 def with_points(like: PointsLike, x: Tensor) -> PointsLike:
-    """Other points in the same curves; a plain tensor has none."""
+    """Other points in the same curves, or a plain tensor for a plain tensor."""
     return like.with_points(x) if isinstance(like, Curves) else x
 
 
@@ -200,7 +211,7 @@ def _integers(indices: object) -> bool:
 
 
 def _take(values: Tensor, table: Tensor) -> Tensor:
-    """values[..., table, :], in less time."""
+    """The rows values[..., table, :], faster than by indexing."""
     return values.index_select(-2, table.flatten()).unflatten(-2, table.shape)
 
 
@@ -209,14 +220,16 @@ def points_of(curve: PointsLike) -> Tensor:
 
 
 def checked(x: PointsLike, name: str) -> Tensor:
-    """The points, looked at: those of Curves have been, where the Curves were made."""
+    """The points, checked unless they are Curves, which were checked when made."""
     if not isinstance(x, Curves):
         _checks.points(x, name)
     return points_of(x)
 
 
 def comparable(**two: PointsLike) -> None:
-    """Refuse two that are not both points or both Curves, of as many curves, one batch, dtype and device."""
+    """Refuse two arguments unless both are points or both Curves with the same number of curves, batch, dtype and
+    device.
+    """
     (first, a), (second, b) = two.items()
     if isinstance(a, Curves) != isinstance(b, Curves):
         got = f"{type(a).__name__} and {type(b).__name__}"
@@ -229,21 +242,21 @@ def comparable(**two: PointsLike) -> None:
 
 
 def several(sigma: Sigma) -> bool:
-    """Whether there is one σ a curve; a tensor without axes is a number."""
+    """True if there is one σ per curve; a tensor without axes is one number."""
     return sigma.ndim > 0 if isinstance(sigma, Tensor) else isinstance(sigma, Sequence) and not isinstance(sigma, str)
 
 
 def widths(sigma: Sigma, like: PointsLike, name: str = "sigma", other: PointsLike | None = None) -> float | Tensor:
-    """σ as a number; of Curves, where it is one a curve, as (curves, 1, 1)."""
+    """The width σ as a number; for one σ per curve, as (curves, 1, 1)."""
     return widths_and_lone(sigma, like, name, other)[0]
 
 
 def widths_and_lone(
     sigma: Sigma, like: PointsLike, name: str = "sigma", other: PointsLike | None = None
 ) -> tuple[float | Tensor, tuple[int, ...]]:
-    """`widths`, all checked by one look at the device, and the curves of one point whose σ is 0.
+    """The `widths`, all checked by one synchronisation with the device, and the curves of one point whose σ is 0.
 
-    A curve of one point or none may have σ = 0, which its extent gives where σ goes by a rule: it gets WIDE for it. Not
+    A curve of at most one point may have σ = 0, which a rule by its extent gives: σ is then replaced by WIDE. Not
     if the same curve of `other` has more points.
     """
     if not several(sigma):

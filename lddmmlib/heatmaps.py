@@ -152,7 +152,7 @@ def encode(
     if not isinstance(size, tuple) or len(size) != 2 or not all(isinstance(k, Integral) and k > 0 for k in size):
         raise ValueError(f"size: needed a tuple (h, w) of whole numbers above 0, got {_checks.said(size)}")
     missing = points.isnan().any(-1, keepdim=True)
-    # exp(NaN) times 0 is NaN, in the gradient too: the missing stand at 0 till their map is zeroed.
+    # exp(NaN) times 0 is NaN, in the gradient too: missing landmarks are set to 0 until their map is zeroed.
     u = quantise(to_cells(points.masked_fill(missing, 0.0), stride, alignment), rounding)
     # The exponential of a sum is a product: h + w exponentials for a map, not h w.
     along_y, along_x = (_gaussian(u[..., k, None], size[i], sigma) for k, i in ((1, 0), (0, 1)))

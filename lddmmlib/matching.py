@@ -1,7 +1,7 @@
-"""Inexact matching: the flow that carries a template near a target at little cost, and statistics of such flows.
+"""Inexact matching: the flow that moves a template close to a target at low energy, and statistics of such flows.
 
-The unknowns are momenta at the template. Close points have momenta that do nearly the same, so the plain problem is
-badly units_of. The search is over z, with p0 = (K + 0.001 I)^(-1/2) z: there the energy is nearly |z|².
+The unknowns are momenta at the template. The momenta of close points have nearly the same effect, so the plain problem
+is ill-conditioned. The search is over z, with p0 = (K + 0.001 I)^(-1/2) z: in z the energy is nearly |z|².
 """
 
 from __future__ import annotations
@@ -20,15 +20,24 @@ from lddmmlib.flows import Flow
 from lddmmlib.kernels import gaussian
 
 MODELS = {"shoot": flows.shoot, "flow": flows.flow}
-RIDGE = 1e-3  # added to K before its inverse root: points that coincide do no harm
+RIDGE = 1e-3  # added to K before its inverse root, which so exists for coincident points
 
 
 class Match(NamedTuple):
-    """A template carried near a target.
+    """A match of a template to a target.
 
-    momenta: (..., n, 2), p0 or the constant α. deformed: (..., n, 2), the template's end. points: the passengers' end,
-    None without. value: (...,), J of equation 2. n_iter: (...,), evaluations of J. residual: (...,), the share of J
-    that the last ten steps took off. converged: (...,), whether that is within the tolerance.
+    Attributes:
+        momenta: (..., n, 2), p0 or the constant α.
+        deformed: (..., n, 2), the end of the template.
+        points: the end of the passengers, or None.
+        value: (...,), J of equation 2.
+        n_iter: (...,), the number of evaluations of J.
+        residual: (...,), the relative decrease of J in the last ten steps.
+        converged: (...,), whether the residual is within the tolerance.
+
+    >>> template = torch.tensor([[0.0, 0.0], [1.0, 0.0]])
+    >>> match(template, template + 0.1, 2.0).momenta.shape
+    torch.Size([2, 2])
     """
 
     momenta: Tensor
@@ -41,9 +50,19 @@ class Match(NamedTuple):
 
 
 class Mean(NamedTuple):
-    """template: (n, 2), from which the momenta to all shapes, (shapes, n, 2), add up to nothing. residual: the V-norm
-    of their mean as a share of their root mean square V-norm. converged: whether it is within the tolerance, and all
-    matches converged."""
+    """The Karcher mean of shapes.
+
+    Attributes:
+        template: (n, 2), from which the momenta to all shapes sum to zero.
+        momenta: (shapes, n, 2), those momenta.
+        n_iter: the number of iterations.
+        residual: the V-norm of the mean momenta, relative to their root mean square V-norm.
+        converged: whether the residual is within the tolerance and all matches converged.
+
+    >>> triangle = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    >>> mean(torch.stack([triangle, triangle]), 2.0).momenta.shape
+    torch.Size([2, 3, 2])
+    """
 
     template: Tensor
     momenta: Tensor
@@ -53,8 +72,18 @@ class Mean(NamedTuple):
 
 
 class Modes(NamedTuple):
-    """Principal geodesics. mean: (n, 2), the mean momenta. momenta: (k, n, 2), of V-norm 1 and orthogonal in V.
-    deviations: (k,), standard deviations along them, largest first. scores: (shapes, k)."""
+    """Principal geodesic modes.
+
+    Attributes:
+        mean: (n, 2), the mean momenta.
+        momenta: (k, n, 2), directions of V-norm 1 that are orthogonal in V.
+        deviations: (k,), standard deviations along them, largest first.
+        scores: (shapes, k).
+
+    >>> p = torch.tensor([[[2.0, 0.0]], [[-2.0, 0.0]]])
+    >>> modes(torch.zeros(1, 2), p, 1.0).scores.shape
+    torch.Size([2, 1])
+    """
 
     mean: Tensor
     momenta: Tensor
@@ -66,21 +95,21 @@ class Modes(NamedTuple):
 def discrepancy(
     z: PointsLike, y: PointsLike, sigma_w: Sigma | None, beta: float = 0.1, landmarks: bool = True
 ) -> Float[Tensor, "*batch"]:
-    """D = β D_c + D_l, how far the deformed z is from the target y; of Curves, D = Σ_p (β D_c^p + D_l^p) over curves p.
+    """The discrepancy D = β D_c + D_l between the deformed z and the target y; for Curves D = Σ_p (β D_c^p + D_l^p).
 
     Args:
         z: (..., n, 2), which is one open curve, or Curves. In the sum over Curves each D_l^p is a mean over the points
             of its own curve, so a curve of few points counts as much as one of many.
         y: as z. Without landmarks the numbers of points may differ.
-        sigma_w: σ_W, a number or one a curve; None leaves D_c away.
-        beta: weight of the curves.
-        landmarks: False leaves D_l away.
+        sigma_w: σ_W, in the unit of the points, a number or one per curve; None for no D_c.
+        beta: β, the weight of the curves.
+        landmarks: False for no D_l.
 
     Returns:
-        (...,), a squared length and a length added up: it depends on the unit.
+        (...,), the sum of a squared length and a length: it depends on the unit.
 
     Raises:
-        ValueError, TypeError: what `currents.distance2` and `currents.landmark_discrepancy` refuse.
+        ValueError, TypeError: the errors of `currents.distance2` and `currents.landmark_discrepancy`.
 
     Paper A, equation 3, and for Curves the sum in equation 8.
 
@@ -105,21 +134,22 @@ def discrepancy(
 def loss(
     z: Curves, y: Curves, sigma_w: Sigma, beta: float = 0.1, normaliser: float | Float[Tensor, "*batch"] = 1.0
 ) -> Float[Tensor, "*batch"]:
-    """L = 1/d Σ_p (β D_c^p + D_l^p), the loss function of paper A: the `discrepancy` of a face by its own size.
+    """The loss function of paper A, L = 1/d Σ_p (β D_c^p + D_l^p): the `discrepancy` of a face, normalised by its size.
 
     Args:
         z: Curves, the deformed face; points (..., n, 2).
         y: Curves, the annotated face, the same points in each curve.
-        sigma_w: σ_W, a number or one a curve, in the unit of the points. The paper's rule is half of each curve's σ_V.
-        beta: weight of the curves.
-        normaliser: d, a length in the unit of the points: a number or one a face, (...,). In the paper's text it is the
-            distance of the pupils, in its released code that of the outer eye corners.
+        sigma_w: σ_W, a number or one per curve, in the unit of the points. The paper's rule is half of each curve's
+            σ_V.
+        beta: β, the weight of the curves.
+        normaliser: d, a length in the unit of the points: a number or one per face, (...,). In the paper's text it is
+            the distance between the pupils, in its released code that between the outer eye corners.
 
     Returns:
-        (...,), one number a face. The energy has no weight in it: γ = 0.
+        (...,), one number per face. The energy is not part of it: γ = 0.
 
     Raises:
-        ValueError, TypeError: for a normaliser not above 0, z that is not Curves, and what `discrepancy` refuses.
+        ValueError, TypeError: a normaliser not above 0, z that is not Curves, and the errors of `discrepancy`.
 
     Paper A, equation 8.
 
@@ -152,10 +182,20 @@ def objective(
     gamma: float = 0.01,
     landmarks: bool = True,
 ) -> Float[Tensor, "*batch"]:
-    """J = γ ∫_0^1 ||v_t||²_V dt + D(φ_1 · C, S), what a matching makes small.
+    """The objective J = γ ∫_0^1 ||v_t||²_V dt + D(φ_1 · C, S) that `match` minimises.
 
-    flow: that of the template C. target: S. The others as in `discrepancy`; gamma from 0 (only the target counts) to
-    1. Returns (...,). Paper A, equation 2, with the discrepancy of equation 3, or of Curves the sum of equation 8.
+    Args:
+        flow: the flow of the template C.
+        target: S, (..., n, 2), or Curves.
+        sigma_w: σ_W, as in `discrepancy`.
+        beta: β, the weight of the curves.
+        gamma: γ, the weight of the energy, from 0 (only the target counts) to 1.
+        landmarks: as in `discrepancy`.
+
+    Returns:
+        (...,).
+
+    Paper A, equation 2, with the discrepancy of equation 3, or for Curves the sum of equation 8.
 
     >>> still = flows.flow(torch.zeros(1, 2), torch.zeros(1, 2), 2.0)
     >>> objective(still, torch.tensor([[3.0, 4.0]]), None).item()
@@ -190,25 +230,39 @@ def match(
     tol: float = 1e-4,
     max_iter: int = 200,
 ) -> Match:
-    """The momenta that minimise J of equation 2: minimise over p0 or α the `objective` of the template's flow.
+    """Match a template to targets: minimise J of equation 2, the `objective` of the template's flow, over p0 or α.
 
-    template: (n, 2), or (..., n, 2) as the target. target: (..., n, 2), the same points in the same order, NaN where
-    unlabelled if no curve is asked for; every target is matched on its own, all at once. Plain points are landmarks,
-    and one open curve too where sigma_w is given; Curves are both, by their groups. sigma_v: σ_V of the flow, in the
-    unit of the points; larger moves more together. sigma_w: σ_W; None is σ_V / 2 for Curves, the paper's rule. beta:
-    weight of the curves, gamma, in [0, 1], of the energy: both weigh squared lengths against the length D_l, so they
-    mean something for a unit, here pixels of a face some hundreds wide; where the face is 1 wide, γ holds the flow
-    back hundreds of times less, and J has kinks where landmarks arrive that make the search slow. model:
-    "shoot" or "flow", what the momenta are. points: passengers. landmarks: False matches curves alone; the target
-    may then have other numbers of points. steps: of the midpoint rule. A match has converged when ten steps of
-    L-BFGS lower J by no more than the share tol, within max_iter evaluations.
+    Plain points are landmarks, and also one open curve if sigma_w is given; Curves are both, by their groups. They are
+    matched by the sum of equation 8: each curve has its own D_l, a mean over its points, so that with a flow per
+    curve each curve is matched separately. Plain points have one D_l.
 
-    Curves are matched by the sum of equation 8: each curve has its own D_l, a mean over its points, so that a flow per
-    curve is each curve matched alone. Plain points have one D_l.
-    Landmarks alone stop short of the target where n is large: a lone one of n, or of the n of its curve, moves by no
-    more than 1/(2γn), so lower γ.
-    Returns a `Match`. One that has not converged says so and is the best found: raise max_iter, gamma or sigma_v.
-    Raises ValueError for gamma outside [0, 1], beta below 0, nothing to match by, and what the terms refuse.
+    The weights β and γ weigh squared lengths against the length D_l, so their values belong to a unit, here pixels of a
+    face some hundreds wide. For a face of width 1, γ restricts the flow hundreds of times less, and J has kinks where
+    landmarks reach their targets, which make the search slow. Matching by landmarks only stops short of the target if n
+    is large: a single landmark out of n, or of the n of its curve, moves by at most 1/(2γn), so lower γ.
+
+    Args:
+        template: (n, 2), or (..., n, 2) as the target; or Curves.
+        target: (..., n, 2), the same points in the same order, NaN where unlabelled if no curve is matched; all targets
+            are matched at once, each on its own.
+        sigma_v: σ_V of the flow, in the unit of the points; a larger one moves points more as a whole.
+        sigma_w: σ_W; None is σ_V / 2 for Curves, the paper's rule, and no matching of curves for plain points.
+        beta: β, the weight of the curves.
+        gamma: γ, the weight of the energy, in [0, 1].
+        model: "shoot" for momenta p0, or "flow" for constant momenta α.
+        points: passengers, as in `flows.flow`.
+        landmarks: False matches curves only; the target may then have another number of points.
+        steps: the number of steps of the midpoint rule.
+        tol: a match has converged when ten steps of L-BFGS reduce J by at most this fraction.
+        max_iter: the largest number of evaluations of J.
+
+    Returns:
+        A `Match`. If `converged` is False it is the best one found: raise max_iter, gamma or sigma_v.
+
+    Raises:
+        ValueError: gamma outside [0, 1], beta below 0, neither landmarks nor curves to match, and the errors of the
+            terms.
+
     Paper A, equations 2 to 5 and the sum in 8.
 
     >>> template = torch.tensor([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0]], dtype=torch.float64)
@@ -249,7 +303,9 @@ def match(
     z, *report = minimise(J, start, tol, max_iter, _noise(template, beta))
     momenta = L @ z.reshape(shape)
     flow = MODELS[model](template, momenta, sigma_v, steps, points=points)
-    return Match(momenta, flow.end, flow.points, *(x.reshape(shape[:-2]) for x in report))
+    value, n_iter, residual, converged = (x.reshape(shape[:-2]) for x in report)
+    return Match(momenta=momenta, deformed=flow.end, points=flow.points, value=value,
+                 n_iter=n_iter, residual=residual, converged=converged)  # fmt: skip
 
 
 @_checks.full_precision
@@ -309,12 +365,26 @@ def mean(
     shapes: PointsLike, sigma_v: Sigma, sigma_w: Sigma | None = None, beta: float = 0.1, gamma: float = 0.01,
     *, steps: int = 10, tol: float = 0.05, max_iter: int = 10,
 ) -> Mean:  # fmt: skip
-    """The Karcher mean: the template from which Σ_b p0_b = 0, with p0_b the geodesic's momenta to shape b.
+    """The Karcher mean: the template from which Σ_b p0_b = 0, with p0_b the momenta of the geodesic to shape b.
 
-    shapes: (shapes, n, 2), or Curves of such points. From their arithmetic mean on, match all and shoot the template
-    along the mean momenta, until these are at most the share tol of the momenta's size. The others as in `match`;
-    a gamma so large that no match arrives makes the way to the mean long.
-    Returns a `Mean`. Raises what `match` does, and ValueError for other axes.
+    Starting from the arithmetic mean, match the template to all shapes and shoot it along the mean momenta, until these
+    are small. With a gamma so large that the matches stay far from the shapes, many iterations are needed.
+
+    Args:
+        shapes: (shapes, n, 2), or Curves of such points.
+        sigma_v: σ_V, as in `match`.
+        sigma_w: σ_W, as in `match`.
+        beta: β, as in `match`.
+        gamma: γ, as in `match`.
+        steps: as in `match`.
+        tol: the iteration stops when the mean momenta are at most this fraction of the momenta, in V-norm.
+        max_iter: the largest number of iterations.
+
+    Returns:
+        A `Mean`.
+
+    Raises:
+        ValueError: other axes, and the errors of `match`.
 
     >>> square = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]], dtype=torch.float64)
     >>> two = mean(torch.stack([square, square + 0.2]), 2.0)
@@ -339,16 +409,28 @@ def mean(
         residual = (_inner(centre, centre, K) / size2).sqrt().nan_to_num(0).item()
         if residual <= tol:
             break
-    return Mean(template, p, n_iter, residual, residual <= tol and bool(found.converged.all()))
+    converged = residual <= tol and bool(found.converged.all())
+    return Mean(template=template, momenta=p, n_iter=n_iter, residual=residual, converged=converged)
 
 
 @_checks.full_precision
 def modes(template: PointsLike, momenta: Float[Tensor, "shapes n 2"], sigma_v: Sigma, k: int | None = None) -> Modes:
-    """Principal geodesic modes: the eigenvectors of the covariance, by <p, p'>_V = Σ_ij k_ij p_i·p'_j.
+    """Principal geodesic modes: the eigenvectors of the covariance of momenta, by <p, p'>_V = Σ_ij k_ij p_i·p'_j.
 
-    template: (n, 2), or Curves. momenta: (shapes, n, 2), of matches from it. k: how many, None for all that are.
-    Returns `Modes`; `shoot(template, mean + deviations[0] * momenta[0], sigma_v)` shows the first. Raises ValueError
-    for fewer than two shapes. Statistics on geodesics, beyond paper A.
+    `shoot(template, mean + deviations[0] * momenta[0], sigma_v)` shows the first. Statistics on geodesics go beyond
+    paper A.
+
+    Args:
+        template: (n, 2), or Curves.
+        momenta: (shapes, n, 2), of matches from it.
+        sigma_v: σ_V of these matches.
+        k: the number of modes; None for all with variance.
+
+    Returns:
+        `Modes`.
+
+    Raises:
+        ValueError: fewer than two shapes, or momenta of other points.
 
     >>> template = torch.tensor([[0.0, 0.0], [9.0, 0.0]])
     >>> p = torch.tensor([[[2.0, 0.0], [0.0, 1.0]], [[-2.0, 0.0], [0.0, 1.0]]])
@@ -373,7 +455,8 @@ def modes(template: PointsLike, momenta: Float[Tensor, "shapes n 2"], sigma_v: S
     k = real if k is None else min(k, real)
     size = values[:k].sqrt()
     directions = torch.einsum("bk,bnd->knd", vectors[:, :k] / size, p)
-    return Modes(centre, directions, size / (len(p) - 1) ** 0.5, vectors[:, :k] * size)
+    deviations = size / (len(p) - 1) ** 0.5
+    return Modes(mean=centre, momenta=directions, deviations=deviations, scores=vectors[:, :k] * size)
 
 
 # --- parts ---------------------------------------------------------------------------
@@ -393,7 +476,7 @@ def _targets(name: str, target: PointsLike, sigma_w: Sigma | None, nan: bool) ->
 def _pair(
     template: PointsLike, target: PointsLike, sigma_v: Sigma, sigma_w: Sigma | None, points: PointsLike | None
 ) -> tuple[PointsLike, PointsLike, Sigma | None, PointsLike | None]:
-    """Template and target as Curves where curves are to be matched, with one batch; σ_W by the paper's rule."""
+    """Template and target as Curves if curves are matched, with one batch; σ_W by the paper's rule."""
     if isinstance(template, Curves):
         target = target if isinstance(target, Curves) else template.with_points(target)
         if sigma_w is None:
@@ -413,7 +496,7 @@ def _pair(
 
 
 def _gram(x0: PointsLike, sigma: Sigma) -> Tensor:
-    """k_V between the points, (..., n, n); 0 between curves that flow alone."""
+    """The kernel matrix k_V of the points, (..., n, n); 0 between curves that flow separately."""
     x = points_of(x0)
     scale = units_of(x0, sigma).sigma
     if not isinstance(x0, Curves) or x0.coupled:
@@ -424,18 +507,19 @@ def _gram(x0: PointsLike, sigma: Sigma) -> Tensor:
 
 
 def _curve_of(x0: Curves) -> Tensor:
-    """The number of each point's curve, (n, 1); -1 where it is in none."""
+    """The number of each point's curve, (n, 1); -1 if it is in none."""
     number = torch.arange(1, len(x0.slices) + 1, device=x0.points.device)
     return x0.unpad(number[:, None, None].expand(*x0.mask().shape)) - 1
 
 
 @_checks.full_precision
 def whitening(x0: PointsLike, sigma: Sigma) -> Float[Tensor, "*batch n n"]:
-    """The matrix L = (K + 0.001 I)^(-1/2), with K the kernel matrix of the points: momenta L z cost about |z|².
+    """The matrix L = (K + 0.001 I)^(-1/2), with K the kernel matrix of the points: momenta L z have the energy |z|²,
+    nearly.
 
     Args:
-        x0: (..., n, 2), or Curves; between curves that flow alone K is 0, and so is L for points in none of them.
-        sigma: σ_V, in the unit of the points; one a curve where curves flow alone.
+        x0: (..., n, 2), or Curves; between curves that flow separately K is 0, and so is L for points in none of them.
+        sigma: σ_V, in the unit of the points; one per curve if curves flow separately.
 
     Returns:
         (..., n, n), symmetric.
@@ -447,19 +531,19 @@ def whitening(x0: PointsLike, sigma: Sigma) -> Float[Tensor, "*batch n n"]:
     K = _gram(x0, sigma)
     values, vectors = torch.linalg.eigh(K + RIDGE * torch.eye(K.shape[-1], dtype=K.dtype, device=K.device))
     L = (vectors * values.rsqrt()[..., None, :]) @ vectors.mT
-    if isinstance(x0, Curves) and not x0.coupled and x0.free:  # where nothing flows there is no momentum
+    if isinstance(x0, Curves) and not x0.coupled and x0.free:  # points that do not flow have no momentum
         held = (_curve_of(x0) >= 0).to(L.dtype)
         L = L * held * held.mT
     return L
 
 
 def _noise(template: PointsLike, beta: float) -> float:
-    """What rounding does to J: its terms are of the order of a length, one a curve, and of β times its square."""
+    """The rounding error of J: its terms are of the order of a length, one per curve, and of β times its square."""
     x, curves = points_of(template), len(template.slices) if isinstance(template, Curves) else 1
     extent = (x - x.mean(-2, keepdim=True)).abs().max().item() if x.numel() else 0.0
     return 4 * torch.finfo(x.dtype).eps * (curves * extent + beta * extent**2)
 
 
 def _inner(p: Tensor, q: Tensor, K: Tensor) -> Tensor:
-    """<p_b, q_c>_V for all b, c."""
+    """The inner products <p_b, q_c>_V for all b, c."""
     return p.flatten(1) @ (K @ q).flatten(1).mT

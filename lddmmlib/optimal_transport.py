@@ -278,7 +278,8 @@ def w1(
     value, gap, flow, phi, converged, n_iter = (
         _spread(x.to(u.dtype) if x.is_floating_point() else x, present) for x in parts
     )
-    return W1(value, gap, converged, n_iter, flow, torch.stack([network.start, network.end], 1), phi)
+    edges = torch.stack([network.start, network.end], 1)
+    return W1(value=value, gap=gap, converged=converged, n_iter=n_iter, flow=flow, edges=edges, potential=phi)
 
 
 def w1_by_linear_program(u: Float[Tensor, "h w"], v: Float[Tensor, "h w"]) -> float:

@@ -102,8 +102,8 @@ def fit(
     mean = f.mean(-2, keepdim=True)  # subtracted, so that equal values give exactly no bending
     omega, affine = _solve(Phi + sign * smoothing * unit * one, z, f - mean)
     energy = sign * unit[..., 0, 0] * (omega * (Phi @ omega)).sum((-2, -1))
-    b = affine[..., 0, :] + mean[..., 0, :]
-    return Spline(z, omega, affine[..., 1:, :].mT, b, energy, centre[..., 0, :], scale[..., 0, 0], order)
+    return Spline(controls=z, omega=omega, V=affine[..., 1:, :].mT, b=affine[..., 0, :] + mean[..., 0, :],
+                  energy=energy, centre=centre[..., 0, :], scale=scale[..., 0, 0], order=order)  # fmt: skip
 
 
 @_checks.full_precision
@@ -145,8 +145,8 @@ def evaluate(spline: Spline, points: Float[Tensor, "*batch m 2"]) -> Float[Tenso
     """The values f(y) of a spline at points, equation 1.
 
     Differentiable (once) in the points and in the data of `fit`. At a control, where order 1 has a cone, the gradient
-    is taken as 0. Single precision costs a few 1e-6 Σ_k |ω_k|: little for a face, much where close controls disagree,
-    most of all at order 3; pass double-precision points there, or smooth.
+    of that term is taken as 0. Single precision costs a few 1e-6 Σ_k |ω_k|: little for a face, much where close
+    controls disagree, most of all at order 3; pass double-precision points there, or smooth.
 
     Args:
         spline: from `fit`.

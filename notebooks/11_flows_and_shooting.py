@@ -250,7 +250,7 @@ def transport(a, x, alpha, sigma, steps):
 
 seats = torch.randn(7, 2, generator=generator, dtype=torch.float64)
 ridden = transport(seats, x, alpha, sigma, 10)
-assert torch.allclose(flows.transport(library, seats), ridden)
+assert torch.allclose(flows.apply(library, seats), ridden)
 same = flows.flow(x, alpha, sigma, 10, "euler", points=seats)
 assert torch.allclose(same.points, ridden)
 
@@ -258,7 +258,7 @@ assert torch.allclose(same.points, ridden)
 # A passenger that starts on a landmark stays on it, so landmarks are nothing but passengers with a push:
 
 # %%
-assert torch.allclose(flows.transport(library, x), library.end)
+assert torch.allclose(flows.apply(library, x), library.end)
 
 # %% [markdown]
 # ## What moves the momenta?
@@ -333,7 +333,7 @@ def hamilton(x, p, sigma):
 x_, p_ = x.clone().requires_grad_(), alpha.clone().requires_grad_()
 H = flows.hamiltonian(x_, p_, sigma)
 dH_dx, dH_dp = torch.autograd.grad(H, [x_, p_])
-for one in (hamilton_by_hand, hamilton, flows.hamilton):
+for one in (hamilton_by_hand, hamilton, flows.hamilton_equations):
     assert torch.allclose(one(x, alpha, sigma)[0], dH_dp)
     assert torch.allclose(one(x, alpha, sigma)[1], -dH_dx)
 
@@ -661,10 +661,8 @@ assert torch.allclose(flows.inverse(out, out.points), there)
 # %%
 def jacobian_by_hand(flow, a, h=1e-5):
     dx, dy = torch.eye(2, dtype=a.dtype) * h
-    right = (flows.transport(flow, a + dx) - flows.transport(flow, a - dx)) / (
-        2 * h
-    )
-    down = (flows.transport(flow, a + dy) - flows.transport(flow, a - dy)) / (2 * h)
+    right = (flows.apply(flow, a + dx) - flows.apply(flow, a - dx)) / (2 * h)
+    down = (flows.apply(flow, a + dy) - flows.apply(flow, a - dy)) / (2 * h)
     return right[:, 0] * down[:, 1] - right[:, 1] * down[:, 0]
 
 
@@ -838,7 +836,7 @@ t = torch.linspace(0, 1, 200, dtype=torch.float64)
 for name in ("jaw", "outer_lip_upper", "outer_lip_lower", "inner_lip_upper",
              "inner_lip_lower", "nose_outline"):  # fmt: skip
     line = geometry.curve(resting, name, t)[:, :2]
-    ax.plot(*flows.transport(expression, line).T, color="#AAAAAA", lw=1)
+    ax.plot(*flows.apply(expression, line).T, color="#AAAAAA", lw=1)
 ax.scatter(*expression.end.T, s=42, color=plots.PALETTE[0], label="68 push")
 ax.scatter(
     *expression.points.T, s=9, color=plots.PALETTE[4], label="98 ride", zorder=3
@@ -1249,9 +1247,9 @@ assert b / c > (a / b) ** 1.5 > 10
 # |---|---|---|
 # | {eq}`eq-field` | `flows.velocity` | `tests/test_flows.py::test_velocity_is_the_sum_of_equation_6` |
 # | {eq}`eq-flow` | `flows.flow` | `tests/test_flows.py::test_the_layer_of_the_paper_is_two_sums` |
-# | {eq}`eq-transport` | `flows.transport` | `tests/test_flows.py::test_passengers_transport_and_inverse` |
+# | {eq}`eq-transport` | `flows.apply` | `tests/test_flows.py::test_passengers_ride_by_apply_and_come_back_by_inverse` |
 # | {eq}`eq-path` | `flows.flow_path` | `tests/test_flows.py::test_a_constant_path_is_constant_momenta` |
-# | {eq}`eq-hamilton` | `flows.hamilton`, `flows.shoot` | `tests/test_flows.py::test_hamilton_is_the_gradient_of_the_hamiltonian` |
+# | {eq}`eq-hamilton` | `flows.hamilton_equations`, `flows.shoot` | `tests/test_flows.py::test_hamilton_equations_are_the_gradient_of_the_hamiltonian` |
 # | {eq}`eq-kept` | `flows.hamiltonian` | `tests/test_flows.py::test_a_geodesic_keeps_energy_and_momenta` |
 # | {eq}`eq-head-on` | `flows.shoot` | `tests/test_flows.py::test_head_on_by_quadrature` |
 # | {eq}`eq-steps` | `flows.flow`, `flows.shoot` | `tests/test_flows.py::test_orders` |

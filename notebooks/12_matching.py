@@ -658,7 +658,7 @@ flow = flows.shoot(mouth, ways["both", 0.01].momenta, 20.0, 40, "euler")
 riders = square[::20, ::20].reshape(-1, 2)
 arrived = ride(riders, flow)
 assert torch.allclose(ride_by_hand(riders[7].tolist(), flow), arrived[7])
-assert torch.allclose(arrived, flows.transport(flow, riders))
+assert torch.allclose(arrived, flows.apply(flow, riders))
 
 # %% [markdown]
 # **Dense from sparse.** The brows of the beginning again, all twelve pairs, and several widths. Five points are matched,
@@ -1269,5 +1269,5 @@ assert off[10.0, "forwards"] < 0.3 * off[10.0, "reversed"]
 # | {eq}`eq-match-sum` | `matching.loss`, `matching.discrepancy` | `tests/test_matching.py::test_equation_8_by_loops_over_the_curves` |
 # | {eq}`eq-match-objective` | `matching.objective`, `matching.match`, `matching.match_by_descending` | `tests/test_matching.py::test_no_worse_than_scipy_from_the_same_start`, `tests/test_matching.py::test_match_agrees_with_the_version_to_read` |
 # | {eq}`eq-match-whiten` | `matching.match` | `tests/test_matching.py::test_whitened_momenta_have_their_norm_as_energy` |
-# | {eq}`eq-match-passengers` | `flows.transport` | `tests/test_matching.py::test_passengers_ride_along` |
+# | {eq}`eq-match-passengers` | `flows.apply` | `tests/test_matching.py::test_passengers_ride_along` |
 # | {eq}`eq-match-modes` | `matching.mean`, `matching.modes` | `tests/test_matching.py::test_modes_are_the_principal_components_of_whitened_momenta` |

@@ -175,7 +175,7 @@ def pages(browser):
         page.on("pageerror", lambda error: page.trouble.append(f"error: {error}"))
         page.on("console", lambda m: page.trouble.append(f"console: {m.text}") if m.type == "error" else None)
         page.on("request", lambda r: None if r.url.startswith(LOCAL) else page.trouble.append(f"request: {r.url}"))
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(120_000)  # against hanging alone: a busy machine may take its time
         opened.append(page)
         return page
 

@@ -93,7 +93,7 @@ def chance():
 
 
 def ridden(flow):
-    return [flow.end, flows.transport(flow, flow.x0), flows.jacobian(flow, flow.x0), flows.energy(flow)]
+    return [flow.end, flows.apply(flow, flow.x0), flows.jacobian(flow, flow.x0), flows.energy(flow)]
 
 
 def ridden_apart(x, p, z):
@@ -127,9 +127,9 @@ CASES = {
     "flows.flow_path": (lambda a, p: flows.flow_path(a, torch.stack([p, -p]), 2.0, "rk4").path, A, P),
     "flows.shoot": (lambda a, p: flows.shoot(a, p, 2.0, 4).momenta, A, P),
     "flows.hamiltonian": (lambda a, p: flows.hamiltonian(a, p, 2.0), A, P),
-    "flows.hamilton": (lambda a, p: flows.hamilton(a, p, 2.0), A, P),
+    "flows.hamilton_equations": (lambda a, p: flows.hamilton_equations(a, p, 2.0), A, P),
     "flows.energy": (lambda a, p: flows.energy(flows.flow(a, p, 2.0, 3)), A, P),
-    "flows.transport": (lambda a, p, b: flows.transport(flows.shoot(a, p, 2.0, 3), b), A, P, B),
+    "flows.apply": (lambda a, p, b: flows.apply(flows.shoot(a, p, 2.0, 3), b), A, P, B),
     "flows.inverse": (lambda a, p, b: flows.inverse(flows.flow(a, p, 2.0), b), A, P, B),
     "flows.jacobian": (lambda a, p, b: flows.jacobian(flows.flow(a, p, 2.0, 3), b), A, P, B),
     "flows.min_steps": (lambda a, p: flows.min_steps(faces_of(a), p, [1.0, 2.0, 3.0]), A, P),
@@ -356,7 +356,7 @@ LOSSES = {
     "methods.subpixel.correction_loss": (
         lambda: subpixel.Corrected(hourglass()), lambda net, x: subpixel.correction_loss(net, x, dynamic=True), False,
         5, 0),
-    "methods.lddmm_face.train_loss": (momenta, lddmm_face.train_loss, False, 21, 14),
+    "methods.lddmm_face.train_loss": (momenta, lddmm_face.train_loss, False, 14, 16),
     "transport": (hourglass, transport_loss, False, 60, 1),
     "warp": (NETWORKS["HRNetV2 with points"], warp_loss, False, 8, 0),
 }  # fmt: skip

@@ -123,7 +123,7 @@ def test_a_batch_of_another_size_is_not_broadcast():
     x, p = points(3, 4), points(3, 4)
     for a, b in ((x[:1], p), (x, p[0]), (x, p[:1])):
         with pytest.raises(ValueError, match="needed one for each point"):
-            inspect.unwrap(flows.hamilton)(a, b, 1.0)
+            inspect.unwrap(flows.hamilton_equations)(a, b, 1.0)
     maps = torch.rand(2, 3, 4, 5)
     for target in (maps[:1], maps[0], maps[..., :1]):
         for loss in (heatmap_regression.squared_error, heatmap_regression.cross_entropy):
@@ -157,7 +157,7 @@ def test_maps_whose_sum_overflows_are_decoded():
 def test_batches_of_none():
     x = points(0, 5)
     for flow in (flows.flow(x, x, 1.0), flows.shoot(x, x, 1.0)):
-        assert flows.transport(flow, x).shape == flows.inverse(flow, x).shape == x.shape
+        assert flows.apply(flow, x).shape == flows.inverse(flow, x).shape == x.shape
         assert flows.jacobian(flow, x).shape == (0, 5)
     assert flows.min_steps(x, x, 1.0) == 1
     assert matching.match(x, x, 1.0).momenta.shape == x.shape

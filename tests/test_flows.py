@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from lddmmlib import flows, kernels
 from lddmmlib._engine.integrate import units_of
 from lddmmlib.curves import Curves
+from tests.helpers import refused
 from tests.oracles import lddmm as oracle
 
 seeds = st.integers(0, 10_000)
@@ -34,11 +35,6 @@ def face(*batch, seed=0, **options):
 
 def close(a, b, atol=1e-12):
     torch.testing.assert_close(a, torch.as_tensor(b, dtype=a.dtype), rtol=0, atol=atol)
-
-
-def refused(match, function, *args, error=ValueError, **kwargs):
-    with pytest.raises(error, match=match):
-        unwrap(function)(*args, **kwargs)
 
 
 def along(alpha, x0, sigma, steps=10, method="rk2", points=None):
@@ -88,9 +84,9 @@ def test_side_by_side_by_quadrature(d, p, sigma):
 
 
 @given(seeds)
-def test_hamilton_is_the_gradient_of_the_hamiltonian(seed):
+def test_hamilton_equations_are_the_gradient_of_the_hamiltonian(seed):
     x, p = points(2, 5, seed=seed).requires_grad_(), points(2, 5, seed=seed + 1).requires_grad_()
-    dx, dp = flows.hamilton(x, p, 1.3)
+    dx, dp = flows.hamilton_equations(x, p, 1.3)
     by_x, by_p = torch.autograd.grad(flows.hamiltonian(x, p, 1.3).sum(), (x, p))
     close(by_p, dx)
     close(-by_x, dp)
@@ -256,13 +252,13 @@ def test_faces_of_a_batch_do_not_see_each_other():
 
 @pytest.mark.parametrize("model", [*MODELS, lambda x, p, *a: along(p, x, *a)])
 @pytest.mark.parametrize("method", flows.METHODS)
-def test_passengers_transport_and_inverse(model, method):
+def test_passengers_ride_by_apply_and_come_back_by_inverse(model, method):
     x0, p0, z = points(2, 5), points(2, 5, seed=1, spread=0.3), points(2, 8, seed=2)
     result = model(x0, p0, 1.5, 6, method, torch.cat([x0, z], -2))
     close(result.points[:, :5], result.end)  # a landmark is its own passenger
-    close(flows.transport(result, z), result.points[:, 5:])
+    close(flows.apply(result, z), result.points[:, 5:])
     close(flows.inverse(result, result.points[:, 5:]), z)
-    close(flows.transport(result, flows.inverse(result, z)), z)
+    close(flows.apply(result, flows.inverse(result, z)), z)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -279,9 +275,7 @@ def test_jacobian_by_finite_differences():
     e = 1e-5
     for model in MODELS:
         result = model(x0, p0, 1.5)
-        dx, dy = (
-            (flows.transport(result, z + d) - flows.transport(result, z - d)) / (2 * e) for d in row((e, 0), (0, e))
-        )
+        dx, dy = ((flows.apply(result, z + d) - flows.apply(result, z - d)) / (2 * e) for d in row((e, 0), (0, e)))
         close(flows.jacobian(result, z), dx[..., 0] * dy[..., 1] - dx[..., 1] * dy[..., 0], atol=1e-8)
 
 
@@ -291,7 +285,7 @@ def test_area_under_a_flow_is_the_integral_of_its_jacobian():
     grid = torch.cartesian_prod(t, t)
     angle = torch.linspace(0, 2 * math.pi, 4001, dtype=torch.float64)[:-1]
     result = flows.shoot(x0, p0, 1.5)
-    rim = flows.transport(result, torch.stack([angle.cos(), angle.sin()], -1))
+    rim = flows.apply(result, torch.stack([angle.cos(), angle.sin()], -1))
     area = (rim[:, 0] * rim.roll(-1, 0)[:, 1] - rim[:, 1] * rim.roll(-1, 0)[:, 0]).sum() / 2
     inside = (grid.norm(dim=-1) < 1).double()
     by_jacobian = (flows.jacobian(result, grid) * inside).sum() * math.pi / inside.sum()
@@ -452,7 +446,7 @@ def test_certified_steps_do_not_fold(seed, spread):
         assert flows.certified(result)
         assert not folds(result)
         z = LINE[::80]
-        close(flows.inverse(result, flows.transport(result, z)), z, atol=1e-9)
+        close(flows.inverse(result, flows.apply(result, z)), z, atol=1e-9)
 
 
 def test_the_bounds_are_those_of_theory():
@@ -551,7 +545,7 @@ def test_curves_that_lack_flow_each_alone_and_other_points_stay(model):
     assert not result.momenta[:, :, IN_NONE].any()
     assert torch.equal(result.points[:, [3, 8]], z.points[:, [3, 8]])  # in no slice
     close(result.points[:, 5], z.points[:, 5])  # with an empty curve
-    close(flows.transport(result, z), result.points)
+    close(flows.apply(result, z), result.points)
     close(flows.inverse(result, z.with_points(result.points)), z.points)
     dets = flows.jacobian(result, z)
     close(dets[:, [3, 5, 8]], torch.ones(2, 3))

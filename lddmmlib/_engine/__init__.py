@@ -1,4 +1,4 @@
-"""What only makes the mathematics fast: trusted, not taught.
+"""Engines that make the mathematics fast: trusted, not taught.
 
 Nothing here is needed to understand a paper. Each engine computes what a function on the floor above
 defines, and a test says that the two agree.

@@ -14,17 +14,17 @@ from lddmmlib._engine.pairs import GaussianSum, concatenated, gaussian_block, ro
 from lddmmlib.curves import Curves, PointsLike, Sigma, checked, several, widths_and_lone
 
 State = tuple[Tensor, ...]  # coordinates, or (coordinates, momenta) in one; then passengers
-METHODS = {  # where each stage starts, as a part of the step along the slope before it; the weights of the slopes
+METHODS = {  # start of each stage, as a fraction of the step along the previous slope; weights of the slopes
     "euler": ((0.0,), (1.0,)),
     "rk2": ((0.0, 1 / 2), (0.0, 1.0)),  # the midpoint rule
     "rk4": ((0.0, 1 / 2, 1 / 2, 1.0), (1 / 6, 1 / 3, 1 / 3, 1 / 6)),
 }
-# The u > 0 with u + ... + u^order / order! = 1: below it a step's increment is a contraction.
+# The u > 0 with u + ... + u^order / order! = 1: below it the increment of a step is a contraction.
 REACH = {"euler": 1.0, "rk2": math.sqrt(3) - 1, "rk4": 0.6939}
 
 
 def step(method: str, velocity: Callable[..., State], state: State, h: float) -> State:
-    """One step of length h along a field."""
+    """One step of length h along a field, with a table of METHODS."""
     slopes: list[State] = []
     for start in METHODS[method][0]:
         slopes.append(velocity(*(_add(state, h * start, slopes[-1]) if slopes else state)))
@@ -38,7 +38,7 @@ def _add(state: State, h: float, slope: State) -> State:
 
 
 class GeodesicVelocity(_checks.Derived):
-    """`flows.hamilton` of s = (q, p), (..., 4, n) in rows, for σ = 1: a kernel evaluation each way, and no matrix kept.
+    """`flows.hamilton_equations` of s = (q, p), (..., 4, n) in rows, for σ = 1, without keeping a matrix.
 
     Both equations come from one sum over six rows, Σ_j k_ij (p, p_x q, p_y q)_j = (v, u_x, u_y)_i:
 
@@ -95,9 +95,9 @@ def driven(alpha: Tensor) -> Callable[..., State]:
 
 
 class Units(NamedTuple):
-    """q = (x - centre) / σ and r = p / σ, in rows (..., 2, n); `curves` that flow alone are padded into a batch.
+    """The units in which σ = 1: q = (x - centre) / σ and r = p / σ, in rows (..., 2, n).
 
-    lone: the curves of one point that have no width.
+    curves: those that flow separately, padded into a batch. lone: the curves of one point that have no width.
     """
 
     x: Tensor
@@ -106,7 +106,7 @@ class Units(NamedTuple):
     sigma: float | Tensor
     lone: tuple[int, ...]
 
-    def points(self, x: Tensor) -> Tensor:
+    def coordinates(self, x: Tensor) -> Tensor:
         return to_rows(((x if self.curves is None else self.curves.pad(x)) - self.centre) / self.sigma)
 
     def momenta(self, p: Tensor) -> Tensor:
@@ -132,7 +132,7 @@ class Units(NamedTuple):
         return to_rows((points.pad(z) - self.centre) / self.sigma)
 
     def back(self, q: Tensor, like: PointsLike | None) -> Tensor:
-        """Points in no curve stay where they are."""
+        """Convert coordinates back to points; points in no curve keep their position."""
         x = q.mT * self.sigma + self.centre
         return x if self.curves is None else like.unpad(x, like.points)
 
@@ -144,6 +144,6 @@ def units_of(x0: PointsLike, sigma: Sigma, name: str = "x0", sigma_name: str = "
         mend = "one a curve goes with coupled=False"
         raise ValueError(f"{sigma_name}: needed one number for one flow, got {_checks.said(sigma)}; {mend}")
     padded = x0.pad(x) if alone else x
-    # Any centre does: a flow does not know where it is. Near 0, single precision is at its finest.
+    # Any centre will do, since a flow is translation-invariant. Near 0 single precision is most accurate.
     width, lone = widths_and_lone(sigma, x0, sigma_name)
     return Units(x, x0 if alone else None, padded.detach().mean(-2, keepdim=True), width, lone)

@@ -7,17 +7,20 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-WINDOW = 10  # the steps over which a fall of J is measured
-MEMORY = 10  # the steps whose curvature L-BFGS remembers
+WINDOW = 10  # the number of steps over which the decrease of J is measured
+MEMORY = 10  # the number of steps whose curvature L-BFGS stores
 
 
 def minimise(
     J: Callable[[Tensor], Tensor], z: Tensor, tol: float, max_iter: int, noise: float = 0.0
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Minimise each J_b, known up to noise, over row b of z (B, D): z, J, evaluations, residual, converged.
+    """Minimise each J_b, which has rounding errors up to `noise`, over row b of z (B, D).
 
-    A bisection between steps too long (Armijo fails) and too short (Wolfe fails) suits the kinks of |z_i - y_i|: see
-    Lewis and Overton, Mathematical Programming 141 (2013).
+    A bisection between steps that are too long (Armijo fails) and too short (Wolfe fails) suits the kinks of |z_i -
+    y_i|: see Lewis and Overton, Mathematical Programming 141 (2013).
+
+    Returns:
+        z, J, evaluations, residual, converged.
     """
 
     def evaluate(z: Tensor) -> tuple[Tensor, Tensor]:
@@ -59,7 +62,9 @@ def minimise(
 
 
 def _curved(g: Tensor, S: Tensor, Y: Tensor) -> Tensor:
-    """The inverse Hessian that the steps S and the changes Y of gradient tell of, times g: the two-loop recursion."""
+    """The product of the inverse Hessian, estimated from the steps S and the changes Y of gradient, and g: two-loop
+    recursion.
+    """
     sy = (S * Y).sum(-1)
     rho = torch.where(sy > 0, 1 / sy, 0.0)
     a = torch.zeros_like(sy)

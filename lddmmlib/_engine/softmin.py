@@ -1,4 +1,4 @@
-"""Φ(s)(x) = log Σ_y exp(s(y) - λ |x - y|^p) for all cells x of a grid, and where each way of computing it is exact."""
+"""The function Φ(s)(x) = log Σ_y exp(s(y) - λ |x - y|^p) for all cells x of a grid, and where each method is exact."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from torch.fft import fft, ifft, irfft, rfft, rfft2
 
-Phi = Callable[[Tensor], tuple[Tensor, Tensor]]  # s (k, h, w) to Φ(s) and where it is exact
+Phi = Callable[[Tensor], tuple[Tensor, Tensor]]  # from s (k, h, w) to Φ(s) and a mask of exact cells
 RANGE = 25.0  # e^-25 is 6e4 times the rounding error of an FFT
-AT_ONCE = 2**22  # numbers that are held at a time
+AT_ONCE = 2**22  # numbers in memory at a time
 
 
 def softmin(name: str, like: Tensor, lam: Tensor, p: int, moment: bool = False) -> Phi:
-    """Φ of the module's text for maps (k, h, w), λ = 1/ε; `moment`: Φ_C, with each term of the sum times C."""
+    """The function Φ for maps (k, h, w), λ = 1/ε; `moment`: Φ_C, with each term of the sum multiplied by C."""
     h, w = like.shape[-2:]
     if name in ("fft", "tilted"):
         return _by_fft(h, w, lam, name == "tilted", moment)
@@ -25,7 +25,9 @@ def softmin(name: str, like: Tensor, lam: Tensor, p: int, moment: bool = False) 
 
 
 def by_definition(pixels: Tensor, lam: Tensor, p: int, moment: bool, at: Tensor | None = None) -> Phi:
-    """The definition: log Σ_y exp(s(y) - λ |x - y|^p), for some x at a time; for the x of `at` alone, (k, len(at))."""
+    """The definition: log Σ_y exp(s(y) - λ |x - y|^p), for some x at a time; with `at` only for those x,
+    (k, len(at)).
+    """
 
     def phi(s: Tensor) -> tuple[Tensor, Tensor]:
         parts = []
@@ -53,7 +55,7 @@ def _by_matrix(pixels: Tensor, lam: Tensor, p: int, moment: bool) -> Phi:
 
 
 def _by_axes(h: int, w: int, lam: Tensor, moment: bool) -> Phi:
-    """|x - y|² is a sum over the axes, so the kernel is a product: sum along x, then along y."""
+    """Sum along x, then along y: |x - y|² is a sum over the axes, so the kernel is a product."""
     rows, columns = (torch.arange(k, dtype=lam.dtype, device=lam.device) for k in (h, w))
     dy, dx = ((k[:, None] - k) ** 2 for k in (rows, columns))
 
@@ -73,10 +75,10 @@ def _by_axes(h: int, w: int, lam: Tensor, moment: bool) -> Phi:
 
 
 def _by_fft(h: int, w: int, lam: Tensor, tilted: bool, moment: bool) -> Phi:
-    """|x - y| depends on x - y alone: a convolution, zero-padded to 2h x 2w.
+    """A convolution, zero-padded to 2h x 2w, because |x - y| depends on x - y only.
 
     Tilted by a slope t, e^(t·x) Σ_y e^s(y) K(x - y) = Σ_y e^(s(y) + t·y) K(x - y) e^(t·(x - y)): again a convolution,
-    whose largest values lie elsewhere. With |t| = λ the kernel falls off behind x, but not ahead of it.
+    whose largest values are elsewhere. With |t| = λ the kernel decreases behind x, but not ahead of it.
     """
     rows, columns = (torch.arange(k, dtype=lam.dtype, device=lam.device)[:, None] for k in (h, w))
     dy, dx = ((k + m) % (2 * m) - m for k, m in ((torch.arange(2 * h), h), (torch.arange(2 * w), w)))
@@ -87,7 +89,7 @@ def _by_fft(h: int, w: int, lam: Tensor, tilted: bool, moment: bool) -> Phi:
     spectra = [rfft2(torch.exp(-lam * r + a * dy + b * dx) * (r if moment else 1)) for a, b in slopes]
 
     def convolve(s: Tensor, spectrum: Tensor) -> Tensor:
-        # rfft2 and irfft2, but for rows that are padding or will be cropped.
+        # rfft2 and irfft2, without the rows that are padding or will be cropped.
         image = ifft(fft(rfft(s, 2 * w), 2 * h, -2) * spectrum, dim=-2)[..., :h, :]
         return irfft(image, 2 * w)[..., :w]
 
@@ -98,7 +100,7 @@ def _by_fft(h: int, w: int, lam: Tensor, tilted: bool, moment: bool) -> Phi:
             top = (s + ramp).amax((-2, -1), keepdim=True)
             image = convolve((s + ramp - top).exp(), spectrum)
             peak = image.amax((-2, -1), keepdim=True).clamp(min=torch.finfo(image.dtype).tiny)
-            # Below the machine's ε it is rounding error, of either sign.
+            # Values below the machine's ε are rounding errors, of either sign.
             share = (image / peak).clamp(min=torch.finfo(image.dtype).eps)
             there = share.log() + peak.log() + top - ramp
             best, out = share.maximum(best), there.where(share > best, out)
@@ -106,8 +108,8 @@ def _by_fft(h: int, w: int, lam: Tensor, tilted: bool, moment: bool) -> Phi:
 
     def phi(s: Tensor) -> tuple[Tensor, Tensor]:
         if not len(s):
-            return s, s == 0  # an FFT of nothing is an error
-        at_once = 8 if s.device.type == "cpu" else len(s)  # 8 maps stay in the processor's cache
+            return s, s == 0  # an FFT of an empty tensor is an error
+        at_once = 8 if s.device.type == "cpu" else len(s)  # 8 maps fit in the processor's cache
         out, exact = zip(*map(few, s.split(at_once)), strict=True)
         return torch.cat(out), torch.cat(exact)
 
@@ -115,7 +117,7 @@ def _by_fft(h: int, w: int, lam: Tensor, tilted: bool, moment: bool) -> Phi:
 
 
 def pixels_of(like: Tensor) -> Tensor:
-    """The places (h w, 2) of the pixels of (..., h, w), row by row, x first."""
+    """The coordinates (h w, 2) of the pixels of (..., h, w), row by row, x first."""
     y, x = torch.meshgrid(*(torch.arange(k, dtype=like.dtype, device=like.device) for k in like.shape[-2:]),
                           indexing="ij")  # fmt: skip
     return torch.stack([x.flatten(), y.flatten()], -1)

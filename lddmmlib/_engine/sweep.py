@@ -1,4 +1,4 @@
-"""All knots of many lasso paths in lock-step: `lars.path_by_solving` with the inverse carried from knot to knot."""
+"""All knots of many lasso paths at once: `lars.path_by_solving` with the inverse updated from knot to knot."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-STOP = 1e-12  # the path ends where λ falls below this share of its first value
-DELICATE = 1e-5  # a join below this share costs six digits: from then on each knot is refined,
-RENEW = 16  # and the tableau renewed once in so many knots
+STOP = 1e-12  # the path ends where λ falls below this fraction of its first value
+DELICATE = 1e-5  # a join below this fraction costs six digits: from then on each knot is refined,
+RENEW = 16  # and the tableau computed anew after this number of knots
 PIVOT = 1e-10  # a column joins only if the others explain less than 1 - PIVOT of its square
 
 
 def follow(gram: Tensor, xy: Tensor, tau: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
     """All knots of all targets (p, t), each until |h|₁ ≥ tau: lambdas (k, t), coefs (k, p, t), n_knots (t,)."""
-    pivot = PIVOT if gram.dtype == torch.float64 else 1e-5  # a Gram in single precision is not known better
+    pivot = PIVOT if gram.dtype == torch.float64 else 1e-5  # the accuracy of a Gram matrix in single precision
     sweep = _Sweep(gram.detach().double(), xy.detach().double().T, pivot)
     running, knots, most = torch.arange(xy.shape[1], device=xy.device), [], 50 * len(xy) + 50
     limit = None if tau is None else tau.double()
@@ -35,7 +35,7 @@ def follow(gram: Tensor, xy: Tensor, tau: Tensor | None = None) -> tuple[Tensor,
 
 
 def _padded(knots: list[tuple[Tensor, Tensor, Tensor]], xy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Per step (which targets, λ, h) as tensors, NaN where a target has ended."""
+    """The steps (targets, λ, h) as tensors, NaN after the end of a target."""
     (p, t), (targets, lam, h) = xy.shape, zip(*knots, strict=True)
     lambdas, coefs = torch.cat(lam).to(xy), torch.cat(h).to(xy)
     if targets[-1] is not targets[0]:
@@ -47,10 +47,10 @@ def _padded(knots: list[tuple[Tensor, Tensor, Tensor]], xy: Tensor) -> tuple[Ten
 
 
 class _Known(NamedTuple):
-    """What is known of each of p variables, for t targets: views of one tensor, so that a join or a drop is one write.
+    """Data on each of p variables, for t targets: views of one tensor, so that a join or a drop is one write.
 
     Off the active set A, `sides` σ = 1 and -1 give the λ at which c_j = σ λ, (σ r_j) / (1 - σ a_j). On A, with -s for
-    σ and nothing else, the same line reads s u / (s d), the λ at which h_j is 0.
+    σ and 0 for the other terms, the same line gives s u / (s d), the λ at which h_j is 0.
     """
 
     right: Tensor  # (t, 2, p): s, Xᵀy on A; 0 off A
@@ -65,19 +65,19 @@ class _Known(NamedTuple):
 
 
 class _Sweep:
-    """Where t targets stand on their paths. Each has a symmetric tableau, the Gram swept on its active set A:
+    """The state of t targets on their paths. Each has a symmetric tableau, the Gram matrix swept on its active set A:
 
         on A  -G_AA⁻¹,   between A and the others  G_AA⁻¹ G_A·,   on the others the Schur complement,
 
     so that one product with s and Xᵀy, both 0 off A, gives -d and -u on A, a and G_·A u off A, while its diagonal
-    says which columns are left to join. A join or a drop of k is one update of rank 1 (Beaton's sweep operator).
+    shows which columns can still join. A join or a drop of k is one update of rank 1 (Beaton's sweep operator).
     """
 
     def __init__(self, gram: Tensor, xy: Tensor, pivot: float):
         one, zero, least = torch.ones_like(xy), torch.zeros_like(xy), pivot * gram.diagonal().expand_as(xy)
         off = torch.stack([zero, zero, one, xy, one, -one, least], 1)
         joined = [torch.stack([s * one, xy, zero, zero, -s * one, zero, zero - torch.inf], 1) for s in (1, -1)]
-        self.kinds = torch.stack([*joined, off])  # of every variable on A with s = 1, with s = -1; off A
+        self.kinds = torch.stack([*joined, off])  # for every variable on A with s = 1, with s = -1; off A
         self.state = off.clone()
         self.known = _Known.rows(self.state)
         self.gram, self.size = gram, gram.diagonal()
@@ -98,11 +98,11 @@ class _Sweep:
         goes_on = highest > self.stop
         self.lam = torch.minimum(highest, self.lam).masked_fill_(~goes_on, 0.0)
         edge = highest.masked_fill(~goes_on, torch.inf)[:, None]
-        leaves = (known.right[:, 0] == 0) | (at[:, :p] >= edge)  # who drops is exactly 0
+        leaves = (known.right[:, 0] == 0) | (at[:, :p] >= edge)  # a variable that drops is exactly 0
         return self.lam, (self.lam[:, None] * a[:, 0] - b[:, 0]).masked_fill_(leaves, 0.0)
 
     def _refined(self, product: Tensor, rounds: int = 2) -> Tensor:
-        """(a, b) by the Gram itself, the tableau only correcting what is left of (s, Xᵀy) on A."""
+        """The products (a, b) by the Gram matrix itself; the tableau only corrects the residual of (s, Xᵀy) on A."""
         right = self.known.right
         on = right[:, :1] != 0
         v = -product * on
@@ -111,10 +111,12 @@ class _Sweep:
         return torch.where(on, -v, v @ self.gram)
 
     def pivot(self) -> None:
-        """Sweep each tableau on its variable of the last knot, which so joins or drops."""
+        """Sweep each tableau on its variable of the last knot, which thereby joins or drops."""
         i, p = self.each, self.table.shape[-1]
         k, side = self.event % p, self.event // p  # 0 where c_k = λ, 1 where c_k = -λ
-        row = self.table[i, k]
+        if len(i) == 1:  # one target is indexed in a fraction of the time of several
+            i, k = slice(0, 1), int(k)
+        row = self.table[i, k].clone()
         pivot = row[i, k]
         new = row / pivot[:, None]
         self.table.addcmul_(row[:, :, None], new[:, None, :], value=-1)
@@ -123,13 +125,16 @@ class _Sweep:
         new[i, k] = -1 / pivot
         self.table[i, k] = new
         self.table[i, :, k] = new
-        self.state[i, :, k] = self.kinds[side.masked_fill_(~joins, 2), i, :, k]
+        kind = side.masked_fill_(~joins, 2)
+        self.state[i, :, k] = self.kinds[int(kind) if len(kind) == 1 else kind, i, :, k]
         self.delicate += int(self.delicate > 0 or (joins & (pivot < DELICATE * self.size[k])).any())
         if self.delicate % RENEW == 1:
             self._renew()
 
     def _renew(self) -> None:
-        """The tableaus anew from the Gram and the active sets, without the rounding of all updates before."""
+        """Compute the tableaus anew from the Gram matrix and the active sets, without the rounding of all previous
+        updates.
+        """
         gram, on = self.gram, self.known.right[:, 0] != 0
         rows, columns = on[:, :, None], on[:, None, :]
         one = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
@@ -141,7 +146,7 @@ class _Sweep:
         self.table.copy_(torch.where(rows & columns, -inverse, off))
 
     def keep(self, some: Tensor) -> None:
-        """Go on with some of the targets."""
+        """Continue with a subset of the targets."""
         self.table, self.state, self.kinds = self.table[some], self.state[some], self.kinds[:, some]
         self.known = _Known.rows(self.state)
         self.lam, self.stop, self.event = self.lam[some], self.stop[some], self.event[some]

@@ -7,7 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from lddmmlib.data import check, images, sheet
+from lddmmlib.data import check, contact_sheet, images
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,11 +34,11 @@ def main(arguments: list[str] | None = None) -> int:
     report = check.inspect(given.path, given.sheet.absolute(), given.images)
     print(check.summary(report))
     records = [record for some in report.faces.values() for record in some]
-    if chosen := sheet.spread(records, given.count):
+    if chosen := contact_sheet.spread(records, given.count):
         notes = [problem for found in report.problems.values() for problem in found]
         title = f"{given.path.resolve().name}: {len(chosen):,} of {len(records):,} faces, {len(notes):,} problems"
         try:
-            images.save(sheet.draw(chosen, title, notes), given.sheet)
+            images.save(contact_sheet.draw(chosen, title, notes), given.sheet)
         except OSError as error:
             command.error(f"--sheet: {error}")
         print(f"\ncontact sheet: {given.sheet} ({len(chosen):,} of {len(records):,} faces)")

@@ -49,8 +49,10 @@ class Recipe(NamedTuple):
     noise: float = 0.03  #: the largest standard deviation, a fraction of the full range
 
 
-RECIPE, STILL = Recipe(), Recipe(0, 0, (1, 1), 0, 0, 0, (0.1, 0.4), 0, 0, 0, 0, 0, 0, 0)
-LUMA = np.float32([0.299, 0.587, 0.114])  # of red, green, blue
+RECIPE = Recipe()
+STILL = Recipe(turn=0, turned=0, scale=(1, 1), shift=0, flipped=0, hidden=0, blurred=0, blur=0,
+               contrast=0, brightness=0, colour=0, gray=0, noise=0)  # fmt: skip
+LUMA = np.float32(images.LUMA)
 
 
 class Photo(NamedTuple):

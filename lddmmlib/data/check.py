@@ -77,7 +77,8 @@ def inspect(path: Path, ignore: Path | None = None, root: Path | None = None) ->
     heads = {head: [said for _, said in some] for head, some in _grouped(found, lambda each: each[0]).items()}
     problems = {head: some for head, some in heads.items() if not head.startswith(NOTE)}
     notes = {head.removeprefix(NOTE): some for head, some in heads.items() if head.startswith(NOTE)}
-    return Report(path, files, pictures, faces, outside, problems, notes)
+    return Report(path=path, files=files, pictures=pictures, faces=faces, outside=outside,
+                  problems=problems, notes=notes)  # fmt: skip
 
 
 def _by_images(records: list[Record], sizes: dict[Path, tuple[int, int]]) -> Iterator[Finding]:

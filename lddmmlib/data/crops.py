@@ -299,4 +299,5 @@ def crop(
     right, got = visible.dtype == torch.bool and visible.shape == landmarks.shape[:1], tuple(visible.shape)
     need(right, "visible", f"bool ({len(landmarks)},), one for each landmark", f"{visible.dtype} of {got}")
     moved = apply(affine, landmarks)
-    return Crop(cut(image, affine, size), moved, visible, ((moved >= -0.5) & (moved <= size - 0.5)).all(-1), affine)
+    inside = ((moved >= -0.5) & (moved <= size - 0.5)).all(-1)
+    return Crop(image=cut(image, affine, size), landmarks=moved, visible=visible, inside=inside, affine=affine)

@@ -18,6 +18,7 @@ import numpy as np
 from lddmmlib import _checks
 from lddmmlib.data.records import Malformed, Record, brief
 
+LUMA = (0.299, 0.587, 0.114)  # grey of red, green, blue
 # The formats that OpenCV reads.
 SUFFIXES = frozenset({".avif", ".bmp", ".dib", ".exr", ".gif", ".hdr", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pfm"})
 SUFFIXES |= {".pgm", ".pic", ".png", ".pnm", ".ppm", ".pxm", ".ras", ".sr", ".tif", ".tiff", ".webp"}

@@ -84,6 +84,10 @@ class Problem(NamedTuple):
 class FormatError(ValueError):
     """Some faces could not be read: `problems` holds which and why, `records` all faces that were read.
 
+    Args:
+        problems: the faces or files that could not be read.
+        records: the faces that were read.
+
     >>> error = FormatError([Problem(Path("a.pts"), 5, "a finite number", "'x'")], [])
     >>> print(error)
     1 malformed, 0 faces read (in .records)
@@ -100,6 +104,12 @@ class FormatError(ValueError):
 class Malformed(ValueError):
     """A `Problem` of the file that is being read. A reader raises it to stop, and yields it to continue.
 
+    Args:
+        needed: a description of what was needed.
+        got: a description of what was found.
+        line: its line in the file, from 1; None for the file as a whole.
+        where: its position within the line or the file.
+
     >>> Malformed("a finite number", "'x'", 5).problem(Path("a.pts")).line
     5
     """
@@ -110,7 +120,7 @@ class Malformed(ValueError):
     def problem(self, path: Path) -> Problem:
         """The `Problem` of the file `path`."""
         needed, got, line, where = self.args
-        return Problem(path, line, needed, got, where)
+        return Problem(path=path, line=line, needed=needed, got=got, where=where)
 
 
 def need(right: object, needed: str, got: object, line: int | None = None) -> None:

@@ -74,24 +74,30 @@ def faces(
         how: the augmentation of the views.
     """
     pool = synthetic.Faces(max(indices) + 1, split, drawn, pool=_record.RUNS / "pool")
+    marks = [_marks(synthetic.sitting(i, split).framed(drawn), names) for i in indices]
     made: list[tuple[Tensor, dict[str, Tensor]]] = []
     for view in range(max(views, 1)):
-        for i in indices:
-            face, head = pool[i], synthetic.sitting(i, split).framed(drawn)
+        for i, points in zip(indices, marks, strict=True):
+            face = pool[i]
             affine = crops.frame(crops.box(face.landmarks), side)
             if views:
                 rng = np.random.default_rng([view, i])
                 crop = augment(face.image, face.landmarks, face.visible, affine, side, FRAME, rng, how)
             else:
                 crop = crops.crop(face.image, face.landmarks, face.visible, side, affine)
-            made.append((crop.image, {name: _moved(head, name, crop.affine) for name in names}))
+            made.append((crop.image, {name: _moved(points[name], name, crop.affine) for name in names}))
     points = {name: torch.stack([p[name] for _, p in made]) for name in names}
     return Marked(torch.stack([image for image, _ in made]), points)
 
 
-def _moved(head: geometry.Face3D, name: str, affine: Tensor) -> Tensor:
-    """The landmarks of a scheme in a crop, float32."""
-    points = crops.apply(affine, geometry.landmarks(head, name)[0])
+def _marks(head: geometry.Face3D, names: Sequence[str]) -> dict[str, Tensor]:
+    """The landmarks of each scheme, px of the picture."""
+    return {name: geometry.landmarks(head, name)[0] for name in names}
+
+
+def _moved(points: Tensor, name: str, affine: Tensor) -> Tensor:
+    """The landmarks of a scheme in a crop, float32; in a flipped one they keep their names."""
+    points = crops.apply(affine, points)
     flipped = affine[:, :2].det() < 0
     return (points[list(schemes.get(name).flip)] if flipped else points).float()
 

@@ -53,11 +53,11 @@ def tasks(name: str, matrix: Matrix, scale: str, seeds: int | None = None) -> li
     size = matrix.sizes[scale]
     groups = (dict.fromkeys(size.networks, size.seeds), dict(size.later))
     return [
-        Task(name, matrix, scale, network, s)
+        Task(name=name, matrix=matrix, scale=scale, network=network, seed=seed)
         for group in groups
-        for s in range(seeds or max(group.values(), default=0))
+        for seed in range(seeds or max(group.values(), default=0))
         for network, count in group.items()
-        if s < (seeds or count)
+        if seed < (seeds or count)
     ]
 
 

@@ -198,8 +198,10 @@ def _holm(family: Mapping[str, Estimate], within: Mapping[str, float]) -> dict[s
         q = e.quantile(level)
         side = e.value < 0 if name not in within else abs(e.value) < bound
         verdict = "inconclusive" if not open_still else "holds" if side else "contradicted"
-        told[name] = Comparison(e.value, e.value - q, e.value + q, p[name], verdict)
-    return told | {k: Comparison(e.value, None, None, None, "reported") for k, e in family.items() if k not in p}
+        told[name] = Comparison(difference=e.value, low=e.value - q, high=e.value + q, p=p[name], verdict=verdict)
+    reported = {k: Comparison(difference=e.value, low=None, high=None, p=None, verdict="reported")
+                for k, e in family.items() if k not in p}  # fmt: skip
+    return told | reported
 
 
 def estimate(ours: Tensor, rival: Tensor, statistic: Statistic = mean, share: bool = False) -> Estimate:
@@ -223,11 +225,12 @@ def estimate(ours: Tensor, rival: Tensor, statistic: Statistic = mean, share: bo
     table = (a - (1 + value) * b) / other if share else a - b
     s, n = table.shape
     if not trained:
-        return Estimate(value, 0.0, (table.var() / n).item(), n - 1, n - 1)
+        v_image = (table.var() / n).item()
+        return Estimate(value=value, v_seed=0.0, v_image=v_image, of_seeds=n - 1, of_images=n - 1)
     if s == 1:
-        return Estimate(value, math.inf, math.inf, 1, n - 1)
+        return Estimate(value=value, v_seed=math.inf, v_image=math.inf, of_seeds=1, of_images=n - 1)
     v_seed, v_image = (v.item() for v in components(table))
-    return Estimate(value, v_seed, v_image, s - 1, n - 1)
+    return Estimate(value=value, v_seed=v_seed, v_image=v_image, of_seeds=s - 1, of_images=n - 1)
 
 
 def _values(errors: Tensor, statistic: Statistic) -> Tensor:

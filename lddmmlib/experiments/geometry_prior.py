@@ -11,6 +11,7 @@ from torch import Tensor
 from lddmmlib.experiments import Experiment
 from lddmmlib.experiments._real import SHAPES, real_shapes
 from lddmmlib.faces import geometry, schemes, statistics
+from lddmmlib.faces.crossings import crossings as crossing_segments
 
 LEADING = 10
 DRAWS, CROSSED = 3000, 1000
@@ -80,26 +81,14 @@ def crossed(face: geometry.Face3D, n: int = 33) -> tuple[bool, bool]:
     t = np.linspace(0, 1, n)
     names = {"jaw", "nose_bridge", "nose_outline"} | {edge for pair in BANDS for edge in pair}
     lines = {name: visible_line(face, name, t) for name in names}
-    next_to = np.abs(np.subtract.outer(np.arange(n - 1), np.arange(n - 1))) <= 1
-    itself = any((meet(x, x) & ~next_to).any() for x in lines.values())
-    return itself, any(meet(lines[a][1:-1], lines[b][1:-1]).any() for a, b in BANDS)
+    itself = any(crossing_segments(x, x).any() for x in lines.values())
+    return itself, any(crossing_segments(lines[a][1:-1], lines[b][1:-1]).any() for a, b in BANDS)
 
 
-def visible_line(face: geometry.Face3D, name: str, t: np.ndarray) -> np.ndarray:
+def visible_line(face: geometry.Face3D, name: str, t: np.ndarray) -> Tensor:
     """Points (k, 2) of a curve, NaN where hidden."""
-    points = geometry.curve(face, name, t)[:, :2].numpy()
-    return np.where(geometry.visible(face, name, t).numpy()[:, None], points, np.nan)
-
-
-def meet(p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """Which segments of two polylines (k, 2), (m, 2) cross: (k - 1, m - 1)."""
-    a, b, c, d = p[:-1, None], p[1:, None], q[None, :-1], q[None, 1:]
-
-    def side(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
-        u, v = b - a, c - a
-        return u[..., 0] * v[..., 1] - u[..., 1] * v[..., 0]
-
-    return (side(a, b, c) * side(a, b, d) < 0) & (side(c, d, a) * side(c, d, b) < 0)
+    points = geometry.curve(face, name, t)[:, :2]
+    return points.where(geometry.visible(face, name, t)[:, None], torch.nan)
 
 
 EXPERIMENTS = {

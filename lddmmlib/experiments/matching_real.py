@@ -17,6 +17,7 @@ from lddmmlib.experiments import Experiment
 from lddmmlib.experiments._real import SHAPES, real_shapes
 from lddmmlib.experiments.labels import with_interval
 from lddmmlib.faces import schemes, statistics
+from lddmmlib.faces.crossings import crossings as crossing_segments
 
 UNIT = 100.0  # px between the outer eye corners of the mean
 FACES, FEW = 100, 10  # matched; of these, searched twice to compare the searches
@@ -95,15 +96,8 @@ def folded(x: Float[Tensor, "68 2"], p0: Float[Tensor, "k 68 2"], steps: int, si
 
 def crosses(loop: Float[Tensor, "*batch n 2"]) -> Tensor:
     """Whether a closed polygon crosses itself: two of its edges that share no end do. (...,) booleans."""
-    a, b = loop, loop.roll(-1, -2)
-
-    def side(c: Tensor) -> Tensor:
-        """On which side of edge i the point c_j lies."""
-        u, v = (b - a)[..., :, None, :], c[..., None, :, :] - a[..., :, None, :]
-        return u[..., 0] * v[..., 1] - u[..., 1] * v[..., 0]
-
-    parted = side(a) * side(b) < 0  # (..., i, j): the ends of edge j lie on both sides of line i
-    return (parted & parted.mT).flatten(-2).any(-1)
+    edges = torch.cat([loop, loop[..., :1, :]], -2)
+    return crossing_segments(edges, edges).flatten(-2).any(-1)
 
 
 def area(loop: Float[Tensor, "*batch n 2"]) -> Tensor:

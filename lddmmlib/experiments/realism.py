@@ -41,11 +41,14 @@ class Training(NamedTuple):
 
 
 SIZES = {
-    "smoke": Training(16, 2, 8, 64, 80, {"width": 8, "modules": (1, 1, 1), "blocks": 1}),
-    "full": Training(50_000, 16, 64, 128, 160, {"width": 18}, precision="bfloat16", workers=14),
-}
+    "smoke": Training(faces=16, epochs=2, batch=8, side=64, drawn=80,
+                      network={"width": 8, "modules": (1, 1, 1), "blocks": 1}),
+    "full": Training(faces=50_000, epochs=16, batch=64, side=128, drawn=160,
+                     network={"width": 18}, precision="bfloat16", workers=14),
+}  # fmt: skip
 _LEAN = {"width": 8, "modules": (1, 1, 1), "blocks": 2}  # three quarters of a million parameters
-SMALL = {"smoke": SIZES["smoke"], "notebook": Training(12_000, 8, 32, 96, 128, _LEAN)}
+SMALL = {"smoke": SIZES["smoke"]}
+SMALL["notebook"] = Training(faces=12_000, epochs=8, batch=32, side=96, drawn=128, network=_LEAN)
 SMALL["full"] = SIZES["full"]._replace(network={"width": 8})
 
 

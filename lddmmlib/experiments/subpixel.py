@@ -93,12 +93,14 @@ def small(channels: int, depth: int) -> Callable[[], nn.Module]:
 
 
 SIZES = {
-    "smoke": Training(8, 8, 2, 4, 64, 64, small(8, 2)),
-    "notebook": Training(2000, 1000, 6, 16, 64, 96, small(64, 3)),
-    "workstation": Training(4000, 1000, 10, 16, 64, 96, small(64, 3)),
+    "smoke": Training(faces=8, held_out=8, epochs=2, batch=4, side=64, drawn=64, network=small(8, 2)),
+    "notebook": Training(faces=2000, held_out=1000, epochs=6, batch=16, side=64, drawn=96, network=small(64, 3)),
+    "workstation": Training(faces=4000, held_out=1000, epochs=10, batch=16, side=64, drawn=96, network=small(64, 3)),
     # The paper's network, side and maps. Not its 50 epochs: the rate is higher and falls sooner.
-    "full": Training(5000, 1000, 6, 32, 256, 320, partial(StackedHourglass, SCHEME.n, blocks=1), 1e-3, "bfloat16", 14),
-}
+    "full": Training(faces=5000, held_out=1000, epochs=6, batch=32, side=256, drawn=320,
+                     network=partial(StackedHourglass, SCHEME.n, blocks=1), rate=1e-3,
+                     precision="bfloat16", workers=14),
+}  # fmt: skip
 HRNET = {"full": SIZES["full"]._replace(network=partial(HRNetV2, SCHEME.n))}
 
 

@@ -132,7 +132,8 @@ def _picture(out: Path, index: int) -> Path:
 
 def _record(out: Path, scheme: str, index: int, entry: dict) -> Record:
     landmarks, visible = torch.tensor(entry["landmarks"], dtype=torch.float64), torch.tensor(entry["visible"])
-    return Record(_picture(out, index), landmarks, visible, None, scheme, entry["attributes"], f"face {index}")
+    return Record(image=_picture(out, index), landmarks=landmarks, visible=visible, box=None, scheme=scheme,
+                  attributes=entry["attributes"], source=f"face {index}")  # fmt: skip
 
 
 def _progress(faces: Iterator, count: int, done: int) -> Iterator:

@@ -34,6 +34,8 @@ class Scheme:
     """An annotation scheme. Indices are 0-based; left and right are those of the image.
 
     Attributes:
+        name: a key of `placements.SCHEMES`.
+        n: the number of landmarks.
         placements: (curve, t) of each landmark.
         curves: from a curve's name to its landmarks, in order along the curve.
         closed: names of the closed curves, which run along the upper edge and back along the lower one.

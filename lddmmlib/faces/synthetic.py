@@ -312,7 +312,8 @@ class Pool:
         with np.load(path) as file:
             image, landmarks, visible = (torch.from_numpy(file[k]) for k in ("image", "landmarks", "visible"))
             numbers = dict(zip(file["names"].tolist(), file["values"].tolist(), strict=True))
-        return Face(image, landmarks, visible, _flags(numbers), numbers)
+        return Face(image=image, landmarks=landmarks, visible=visible,
+                    attributes=_flags(numbers), numbers=numbers)  # fmt: skip
 
 
 def _keep(face: Face, path: Path) -> None:

@@ -1,12 +1,12 @@
-"""Heatmap regression: what papers C, D and E share on the way from images to landmarks.
+"""Heatmap regression: the steps from images to landmarks that papers C, D and E share.
 
 A network turns an image into one map for each landmark. It is trained against a target, a Gaussian around the landmark
 (`target`), by a loss on maps (`squared_error`, `cross_entropy`) or on decoded points (`soft_argmax_loss`), and its
-maps are decoded to landmarks (`landmarks_from`). Networks of several stacks give a list of maps: each stack is trained,
-the last one is read.
+maps are decoded to landmarks (`landmarks_from`). Networks of several stacks give a list of maps: every stack is
+trained, the last one is used for prediction.
 
 Images of a batch are uint8 and crops are square; the stride of a map is the side of its image over its own. Maps are
-computed with in single precision at least, whatever precision the network runs in.
+converted to single precision at least, whatever precision the network runs in.
 """
 
 from __future__ import annotations
@@ -38,7 +38,14 @@ def stacks(output: Tensor | list[Tensor]) -> list[Tensor]:
 
 
 def heatmaps_of(model: nn.Module, images: Tensor) -> list[Tensor]:
-    """Run a network on images (b, 3, h, w), uint8; the `stacks` of its output.
+    """Run a network on images and return the `stacks` of its output.
+
+    Args:
+        model: from images in [0, 1] to maps or a list of maps.
+        images: (b, 3, h, w), uint8.
+
+    Returns:
+        A list of maps (b, n, h', w'), one a stack.
 
     >>> images = torch.full((1, 3, 2, 2), 255, dtype=torch.uint8)
     >>> [maps.amax().item() for maps in heatmaps_of(nn.Identity(), images)]
@@ -48,7 +55,11 @@ def heatmaps_of(model: nn.Module, images: Tensor) -> list[Tensor]:
 
 
 def stride(maps: Tensor, images: Tensor) -> float:
-    """The stride of maps of these images, px a cell.
+    """The stride of maps of given images, px a cell.
+
+    Args:
+        maps: (b, n, h, w).
+        images: (b, 3, ., .).
 
     >>> stride(torch.zeros(1, 68, 16, 16), torch.zeros(1, 3, 64, 64))
     4.0
@@ -82,12 +93,14 @@ def target(landmarks: Tensor, maps: Tensor, images: Tensor, sigma: float, roundi
 def squared_error(
     maps: Float[Tensor, "b n h w"], target: Float[Tensor, "b n h w"], seen: Bool[Tensor, "b h w"] | None = None
 ) -> Float[Tensor, ""]:
-    """Pixel-wise L2: Σ_ij (ĥ_ij - h_ij)², the mean over landmarks; a sum over cells, so of one scale for any size.
+    """The pixel-wise L2 loss Σ_ij (ĥ_ij - h_ij)², summed over cells and averaged over landmarks.
+
+    As a sum over cells it has one scale for maps of any size.
 
     Args:
         maps: ĥ, (b, n, h, w).
-        target: h, of the same shape; a landmark whose target is zeros alone, a missing one, is left out.
-        seen: which cells count, (b, h, w); None: all.
+        target: h, of the same shape; a landmark whose target is all zeros is missing and is ignored.
+        seen: (b, h, w), True for the cells that count; None for all.
 
     Raises:
         TypeError, ValueError: tensors that do not fit each other.
@@ -114,11 +127,14 @@ def squared_error(
 
 @_checks.full_precision
 def cross_entropy(maps: Float[Tensor, "b n h w"], target: Float[Tensor, "b n h w"]) -> Float[Tensor, "b n"]:
-    """-Σ_ij q_ij log softmax(ĥ)_ij of each landmark, q the target divided by its sum; 0 for a target of zeros alone.
+    """The cross-entropy -Σ_ij q_ij log softmax(ĥ)_ij of each landmark, q the target divided by its sum.
 
     Args:
         maps: ĥ, (b, n, h, w), the scores of all cells.
         target: h >= 0, of the same shape.
+
+    Returns:
+        (b, n); 0 for a target of zeros.
 
     Raises:
         TypeError, ValueError: tensors that do not fit each other.
@@ -142,7 +158,13 @@ def _comparable(maps: Tensor, target: Tensor) -> None:
 
 
 def l2_loss(model: nn.Module, batch: Crop, sigma: float = 2.0, rounding: str = "none") -> Float[Tensor, ""]:
-    """The `squared_error` of a network on a batch of crops, summed over stacks; ``sigma`` in cells.
+    """The `squared_error` of a network on a batch of crops, summed over stacks.
+
+    Args:
+        model: from images to maps or a list of maps.
+        batch: the crops.
+        sigma: width of the targets, cells.
+        rounding: as in `heatmaps.encode`.
 
     >>> faces = Crop(torch.zeros(1, 3, 8, 8).byte(), torch.tensor([[[3.5, 3.5]] * 3]), *[torch.ones(1, 3).bool()] * 2,
     ...              torch.eye(2, 3)[None])
@@ -153,12 +175,35 @@ def l2_loss(model: nn.Module, batch: Crop, sigma: float = 2.0, rounding: str = "
 
 
 def l2_of_stacks(stacks: list[Tensor], batch: Crop, sigma: float = 2.0, rounding: str = "none") -> Float[Tensor, ""]:
-    """`l2_loss` of maps that are there already, for losses that read more from a network than its maps."""
+    """The `l2_loss` of given maps, for losses that need more of a network's output than its maps.
+
+    Args:
+        stacks: maps (b, n, h, w) of every stack.
+        batch: the crops.
+        sigma: width of the targets, cells.
+        rounding: as in `heatmaps.encode`.
+
+    >>> faces = Crop(torch.zeros(1, 3, 8, 8).byte(), torch.tensor([[[3.5, 3.5]] * 3]), *[torch.ones(1, 3).bool()] * 2,
+    ...              torch.eye(2, 3)[None])
+    >>> round(l2_of_stacks([torch.zeros(1, 3, 8, 8)], faces, sigma=1.0).item(), 4)
+    3.1409
+    """
     return sum(squared_error(maps, target(batch.landmarks, maps, batch.image, sigma, rounding)) for maps in stacks)
 
 
 def cross_entropy_loss(model: nn.Module, batch: Crop, sigma: float = 1.5) -> Float[Tensor, ""]:
-    """The `cross_entropy` of a network, the mean over landmarks on the crop, summed over stacks; ``sigma`` in cells."""
+    """The `cross_entropy` of a network, averaged over the landmarks on the crop, summed over stacks.
+
+    Args:
+        model: from images to maps or a list of maps.
+        batch: the crops.
+        sigma: width of the targets, cells.
+
+    >>> faces = Crop(torch.zeros(1, 3, 8, 8).byte(), torch.tensor([[[3.5, 3.5]] * 3]), *[torch.ones(1, 3).bool()] * 2,
+    ...              torch.eye(2, 3)[None])
+    >>> round(cross_entropy_loss(nn.Identity(), faces).item(), 4)  # log 64
+    4.1589
+    """
     value = 0.0
     for maps in heatmaps_of(model, batch.image):
         entropy = cross_entropy(maps, target(batch.landmarks, maps, batch.image, sigma))
@@ -167,9 +212,22 @@ def cross_entropy_loss(model: nn.Module, batch: Crop, sigma: float = 1.5) -> Flo
 
 
 def soft_argmax_loss(model: nn.Module, batch: Crop) -> Float[Tensor, ""]:
-    """Global soft-argmax: the distance, in cells, of the mean under softmax(maps) from the landmark; no Gaussian.
+    """The loss of the global soft-argmax: the distance, in cells, between the mean under softmax(maps) and the
+    landmark.
 
-    Landmarks beyond the crop are left out: no mean reaches them. Paper C, section 4.1, after Luvizon et al., 2019.
+    It uses no Gaussian target. Landmarks outside the crop are ignored, because no mean reaches them.
+
+    Args:
+        model: from images to maps or a list of maps.
+        batch: the crops.
+
+    Paper C, section 4.1, after Luvizon et al., 2019.
+
+    >>> faces = Crop(torch.zeros(1, 3, 8, 8).byte(), torch.tensor([[[3.5, 3.5]] * 3]), *[torch.ones(1, 3).bool()] * 2,
+    ...              torch.eye(2, 3)[None])
+    >>> faces = faces._replace(image=faces.image + 255)  # uniform maps, whose mean is the middle
+    >>> round(soft_argmax_loss(nn.Identity(), faces).item(), 4)
+    0.0
     """
     value = 0.0
     for maps in heatmaps_of(model, batch.image):
@@ -182,13 +240,16 @@ def soft_argmax_loss(model: nn.Module, batch: Crop) -> Float[Tensor, ""]:
 def landmarks_from(
     output: Tensor | list[Tensor], images: Tensor, method: str = "local_soft", **how: float
 ) -> Float[Tensor, "b n 2"]:
-    """Decode the last stack of a network's output for these images to landmarks, px of the images.
+    """Decode the last stack of a network's output to landmarks.
 
     Args:
         output: maps (b, n, h, w), or a list of them, one a stack.
-        images: (b, 3, ...), of which the size is taken.
-        method: of `heatmaps.decode`.
-        how: what else `heatmaps.decode` takes: window, tau, alignment.
+        images: (b, 3, ., .), which give the stride.
+        method: as in `heatmaps.decode`.
+        how: other arguments of `heatmaps.decode`: window, tau, alignment.
+
+    Returns:
+        (b, n, 2), px of the images.
 
     >>> maps = heatmaps.encode(torch.tensor([[[9.3, 7.8]]]), (16, 16), sigma=2.0)
     >>> landmarks_from([maps], torch.zeros(1, 3, 64, 64))
@@ -200,5 +261,19 @@ def landmarks_from(
 
 
 def predict(model: nn.Module, batch: Crop, **how: object) -> Float[Tensor, "b n 2"]:
-    """`landmarks_from` a network's maps of a batch of crops, px, as `training.evaluate` asks for them."""
+    """Landmarks of a batch of crops, in the form that `training.evaluate` requires.
+
+    Args:
+        model: from images to maps or a list of maps.
+        batch: the crops.
+        how: arguments of `landmarks_from`.
+
+    Returns:
+        (b, n, 2), px of the crops.
+
+    >>> faces = Crop(torch.zeros(1, 3, 8, 8).byte(), torch.tensor([[[3.5, 3.5]] * 3]), *[torch.ones(1, 3).bool()] * 2,
+    ...              torch.eye(2, 3)[None])
+    >>> predict(nn.Identity(), faces, method="argmax").shape
+    torch.Size([1, 3, 2])
+    """
     return landmarks_from(model(network_input(batch.image)), batch.image, **how)

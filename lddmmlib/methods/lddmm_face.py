@@ -286,11 +286,12 @@ def loss(
     )
     for s in (numbers := sigma_w.tolist()):
         _checks.positive(s, "sigma_w")
-    D_c = currents.distance2(*_joined(z, y), numbers)  # (b, curves), px²
+    gone = y.isnan().any(-1)
+    joined = (z.joined_over_gaps(x, gone) for x in (z.points, y)) if gone.any() else (z, z.with_points(y))
+    D_c = currents.distance2(*joined, numbers)  # (b, curves), px²
     D_l = currents.landmark_discrepancy(z, y)  # (b, curves), px
     if by_points:
-        labelled = (~y.isnan().any(-1, keepdim=True)).to(y)
-        D_c = D_c / (z.pad(labelled) * z.mask()).sum((-2, -1)).clamp(min=1)
+        D_c = D_c / (z.pad(~gone[..., None]) & z.mask()).sum((-2, -1)).clamp(min=1)
     return ((beta * D_c + D_l).sum(-1) / d.nan_to_num(nan=1.0)).masked_fill(d.isnan(), torch.nan)
 
 
@@ -398,10 +399,10 @@ class DANFace(DAN):
         z = riders.points.expand(len(images), -1, -1)
         for k, flow in enumerate(moved):
             if k == 0:
-                z = flows.transport(flow, riders.with_points(z))
+                z = flows.apply(flow, riders.with_points(z))
             else:
                 T = similarity(found[k - 1], self.mean_shape)
-                z = T.undo(flows.transport(flow, riders.with_points(T.apply(z))))
+                z = T.undo(flows.apply(flow, riders.with_points(T.apply(z))))
         return z
 
 
@@ -531,17 +532,3 @@ def _along(
         points.append(line[i] if i == len(steps) else line[i].lerp(line[i + 1], along[i] / steps[i]))
     _checks.need(points, "to", "one place or more", "none")
     return torch.stack(points), list(map(tuple, groups.values()))
-
-
-def _joined(z: Curves, y: Tensor) -> tuple[Curves, Curves]:
-    """Both without the landmarks that y lacks: these repeat the labelled one before, which adds a tangent 0."""
-    labelled = ~y.isnan().any(-1)
-    if labelled.all():
-        return z, z.with_points(y)
-    n, at = y.shape[-2], torch.arange(y.shape[-2], device=y.device)
-    first, last = (torch.tensor([e[k] for e in z.indices for _ in e], device=y.device) for k in (0, -1))
-    before = at.where(labelled, -1).cummax(-1).values
-    after = at.where(labelled, n).flip(-1).cummin(-1).values.flip(-1)
-    use = before.where(before >= first, after)  # at the start of a curve the first that follows
-    use = use.where(use <= last, first)[..., None].expand(y.shape)  # none of the curve: all one point
-    return z.with_points(z.points.gather(-2, use)), z.with_points(y.nan_to_num(nan=0.0).gather(-2, use))

@@ -92,7 +92,8 @@ def fit_h(
     found = lars.budget(gram, xy, tau)
     h = defined.new_zeros(y.shape[1], p)
     h[:, chosen] = found.coefs.T.to(h)
-    return SparseMap(h, found.lambdas.to(h), found.n_iter, found.residual, found.converged)
+    return SparseMap(H=h, lambdas=found.lambdas.to(h), n_iter=found.n_iter,
+                     residual=found.residual, converged=found.converged)  # fmt: skip
 
 
 @_checks.full_precision

@@ -15,9 +15,9 @@ where none does, the cell is ignored.
 **Frame.** h has the width σ in the face's own frame. In a view enlarged by k the network must draw Gaussians of
 width k σ.
 
-Rivals of the paper's Table 1: `Corrected`, a learned correction of whole cells, and a global soft-argmax. That one, the
-plain loss and the decoding are not paper C's alone: they are in `heatmap_regression`. Of ``both(pair)``, `l2_loss` is
-the control of `siamese_loss`: as many views, as much computation, and no agreement asked for.
+Rivals of the paper's Table 1: `Corrected`, a learned correction of whole cells, and a global soft-argmax. The latter,
+the plain loss and the decoding are not specific to paper C: they are in `heatmap_regression`. With `both(pair)` as its
+batch, `l2_loss` is the control of `siamese_loss`: as many views and as much computation, without the consistency.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ RECIPE = STILL._replace(turn=30.0, turned=1.0, scale=(0.85, 1.15), flipped=0.5, 
 class Pair(NamedTuple):
     """Two views of one face. A `DataLoader` stacks pairs without a collate function.
 
-    >>> from lddmmlib.faces import synthetic
-    >>> views = Views(Crops(synthetic.Faces(1, "studio", size=64), "300w-68", size=32, how=RECIPE))
+    >>> face = torch.zeros(3, 64, 64).byte(), 64 * torch.rand(68, 2).double(), torch.ones(68).bool()
+    >>> views = Views(Crops([face], "300w-68", size=32, how=RECIPE))
     >>> views.draw(0, np.random.default_rng(0)).landmarks.shape
     torch.Size([68, 2])
     """
@@ -103,8 +103,8 @@ class Views(Dataset):
 def both(pair: Pair) -> Crop:
     """The views of a batch of pairs as one batch of crops, all first views first.
 
-    >>> from lddmmlib.faces import synthetic
-    >>> views = Views(Crops(synthetic.Faces(1, "studio", size=64), "300w-68", size=32, how=RECIPE))
+    >>> face = torch.zeros(3, 64, 64).byte(), 64 * torch.rand(68, 2).double(), torch.ones(68).bool()
+    >>> views = Views(Crops([face], "300w-68", size=32, how=RECIPE))
     >>> pair = torch.utils.data.default_collate([views.draw(0, np.random.default_rng(0))])
     >>> both(pair).image.shape
     torch.Size([2, 3, 32, 32])
@@ -160,7 +160,7 @@ def to_canonical(
     if len(flip) != maps.shape[1]:
         raise ValueError(f"flip: needed the scheme of the {maps.shape[1]} maps, got one of {len(flip)} landmarks")
     h, w = maps.shape[-2:]
-    # Cells of the frame -> its pixels -> pixels of the view -> the view's cells.
+    # Cells of the frame -> pixels of the frame -> pixels of the view -> cells of the view.
     origin = heatmaps.to_pixels(moves.new_zeros(2, 1), stride, alignment)
     pixels = torch.cat([stride * torch.eye(2, dtype=moves.dtype, device=moves.device), origin], 1).expand_as(moves)
     A = crops.then(crops.then(pixels, moves), crops.inverse(pixels))
@@ -209,11 +209,11 @@ def siamese_loss(model: nn.Module, pair: Pair, flip: Sequence[int], sigma: float
 
     Paper C, equation 6, divided by 4: see the module on scale.
 
-    >>> from lddmmlib.faces import schemes, synthetic
-    >>> views = Views(Crops(synthetic.Faces(1, "studio", size=64), "300w-68", size=64, how=RECIPE))
+    >>> from lddmmlib.faces import schemes
+    >>> face = torch.zeros(3, 64, 64).byte(), 64 * torch.rand(68, 2).double(), torch.ones(68).bool()
+    >>> views = Views(Crops([face], "300w-68", size=32, how=RECIPE))
     >>> pair = torch.utils.data.default_collate([views.draw(0, np.random.default_rng(0))])
-    >>> model = StackedHourglass(blocks=1, channels=16, depth=2)
-    >>> siamese_loss(model, pair, schemes.get("300w-68").flip).item() > 0
+    >>> siamese_loss(nn.Conv2d(3, 68, 1), pair, schemes.get("300w-68").flip).item() > 0
     True
     """
     images, value = torch.cat([pair.first.image, pair.second.image]), 0.0
@@ -264,11 +264,10 @@ def correction_loss(model: nn.Module, batch: Crop, sigma: float = 2.0, dynamic: 
 
     Paper C, section 4.1 and Table 1.
 
-    >>> from lddmmlib.faces import synthetic
-    >>> faces = Crops(synthetic.Faces(1, "studio", size=64), "300w-68", size=64)
-    >>> batch = torch.utils.data.default_collate([faces[0]])
-    >>> model = StackedHourglass(blocks=1, channels=16, depth=2)
-    >>> correction_loss(Corrected(model), batch).item() > 0
+    >>> face = torch.zeros(3, 64, 64).byte(), 64 * torch.rand(68, 2).double(), torch.ones(68).bool()
+    >>> batch = torch.utils.data.default_collate([Crops([face], "300w-68", size=16)[0]])
+    >>> model = Corrected(StackedHourglass(blocks=1, channels=8, depth=1))
+    >>> correction_loss(model, batch).item() > 0
     True
     """
     output, delta = model(network_input(batch.image))
@@ -280,7 +279,14 @@ def correction_loss(model: nn.Module, batch: Crop, sigma: float = 2.0, dynamic: 
 
 
 def corrected_landmarks(output: tuple[Any, Tensor], images: Tensor) -> Float[Tensor, "b n 2"]:
-    """Landmarks, px, from the output of a `Corrected` network for these images: the cell of the largest value, and Δ.
+    """Landmarks from the output of a `Corrected` network: the cell of the largest value, plus Δ.
+
+    Args:
+        output: maps of every stack, and Δ (b, n, 2).
+        images: (b, 3, ., .), which give the stride.
+
+    Returns:
+        (b, n, 2), px of the images.
 
     >>> maps = heatmaps.encode(torch.tensor([[[9.3, 7.8]]]), (16, 16), sigma=2.0)
     >>> corrected_landmarks(([maps], torch.tensor([[[0.3, -0.2]]])), torch.zeros(1, 3, 64, 64))

@@ -22,10 +22,10 @@ from torch import Tensor, nn
 
 from lddmmlib import _checks
 from lddmmlib._shapes import Float
+from lddmmlib.data.images import LUMA
 from lddmmlib.networks.heads import Standardise, precise
 
 PATCH = 16  # px: the side of the square in which a landmark is drawn
-LUMA = (0.299, 0.587, 0.114)  # grey of red, green, blue
 
 
 class Similarity(NamedTuple):

@@ -15,7 +15,7 @@ class StackedHourglass(nn.Module):
     """A stack of hourglasses, from images (b, 3, h, w) to a list of maps (b, n, h/4, w/4), one a stack.
 
     The loss is applied to every stack (intermediate supervision); the prediction is the last. The features and maps
-    of a stack are added to its input, which is the input of the next stack.
+    of a stack are added to its input; the sum is the input of the next stack.
 
     Sides must be multiples of `multiple` = 4 · 2^depth px (64 as published). `stride` = 4 px a cell.
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lddmmlib import flows
 from lddmmlib._shapes import Float
+from lddmmlib.matching import MODELS
 from lddmmlib.widgets.base import Number, StaticWidget
 
 QUESTION = (
@@ -25,7 +26,6 @@ ALT = (
 )
 
 HALF = 60.0  # px from the middle to where each starts
-MODELS = {"shoot": flows.shoot, "flow": flows.flow}
 
 
 class CollisionExplorer(StaticWidget):

@@ -192,27 +192,14 @@ def _arrays() -> dict[str, np.ndarray]:
     skin is the thin-plate spline of its controls, which are sparse too (`faces.geometry.surface`)."""
     (mean, bases, moves), m, fill = head.facts(), surface.mesh(), _fill()
     direct = torch.cat([m.weights[: _before()], m.weights[_before() + len(fill) :]])
-    pull, give = _controls()
+    with np.load(head.FACTS) as file:
+        pull, give = surface.controls(torch.from_numpy(file["chart"]).double())
     return {
         "mean": _flat(mean), "bases": _flat(bases), "moves": _flat(moves), "slip": _flat(head.slip()),
         "fill": _flat(fill), "controls": _flat(pull.chart), "give": _flat(give),
         "constant": _flat(m.constant), "triangles": _flat(m.triangles), "region": _flat(m.region),
         **_sparse("direct", direct), **_sparse("pull", pull.weights),
     }  # fmt: skip
-
-
-def _controls() -> tuple[surface.Points, Tensor]:
-    """What the skin between the curves is pulled by, and how much each of them gives: as `surface.skin` has it."""
-    with np.load(head.FACTS) as file:
-        chart = torch.from_numpy(file["chart"]).double()
-    drawn, unit = surface.lines(chart), torch.eye(len(chart), dtype=torch.float64)[head.FEATURES]
-    features = surface.Points(unit, unit @ chart)
-    exact = surface.joined(*(surface.ring(chart, s) for s in surface.FRONT[-2:]), drawn)
-    taken = surface.joined(drawn, features)
-    near = surface.joined(*(surface.apart(surface.ring(chart, s), taken) for s in surface.FARTHER), features)
-    give = torch.zeros(len(exact.chart) + len(near.chart), dtype=torch.float64)
-    give[len(exact.chart) :] = surface.GIVE
-    return surface.joined(exact, near), give
 
 
 def _flat(x: Tensor) -> np.ndarray:

@@ -13,6 +13,7 @@ from torch import Tensor
 from lddmmlib import _checks, flows
 from lddmmlib._shapes import Float
 from lddmmlib.faces import schemes, statistics
+from lddmmlib.matching import MODELS
 from lddmmlib.widgets.base import Number, Numbers, StaticWidget
 
 QUESTION = (
@@ -28,7 +29,6 @@ ALT = (
     "with them, blue where its cells shrink, orange where they grow."
 )
 
-MODELS = {"shoot": flows.shoot, "flow": flows.flow}
 NODES = 25  # of the grid along a side
 
 

@@ -188,11 +188,11 @@ class Ui {
     Object.assign(this, { model, signal, updates: [], plots: [], age: 0 });
     const frame = () => { this.frame = null; if (!signal.aborted) this.update(); };
     this.refresh = () => { this.frame ??= requestAnimationFrame(frame); };
-    const changed = () => { this.age++; this.refresh(); };
-    model.on("change", changed);
+    this.changed = () => { this.age++; this.refresh(); }; // call it where what changed is in no trait: a photograph
+    model.on("change", this.changed);
     this.resized = new ResizeObserver(this.refresh);
     onTheme(this.refresh, signal);
-    signal.addEventListener("abort", () => { model.off("change", changed); this.resized.disconnect(); });
+    signal.addEventListener("abort", () => { model.off("change", this.changed); this.resized.disconnect(); });
   }
   get(name) { return this.model.get(name); }
   /** Changes of the state: { name: value }. A list must be a new list; the same one altered in place is no change. */
@@ -305,6 +305,26 @@ class Ui {
   button(words, press) {
     return h("button", { type: "button", class: "sw-button", onclick: () => { press(); this.refresh(); } }, words);
   }
+  /** Lets the trait `name` run from 0 to 1, in so many seconds. A press in between stops it. */
+  play({ name = "time", seconds = 2 } = {}) {
+    let from = null;
+    const frame = now => {
+      if (from === null || this.signal.aborted) return;
+      from ||= now;
+      const t = Math.min((now - from) / (1000 * seconds), 1);
+      this.set({ [name]: t });
+      if (t < 1) requestAnimationFrame(frame);
+      else stop();
+    };
+    const stop = () => { from = null; button.textContent = "Play"; };
+    const button = this.button("Play", () => {
+      if (from !== null) return stop();
+      from = 0; // the first frame says when that was
+      button.textContent = "Stop";
+      requestAnimationFrame(frame);
+    });
+    return button;
+  }
   /** Puts these traits back to what they were when the widget was shown. */
   reset(...names) {
     const start = names.map(name => [name, structuredClone(this.get(name))]);
@@ -337,20 +357,21 @@ class Ui {
 export const part = (ui, get, write) =>
   Object.assign(Object.create(ui), { get, set: change => ui.set(write(Object.values(change)[0])) });
 
-/** The anywidget that `build` describes: build(ui) returns its plots, controls and other nodes, top to bottom. */
-export function widget(build) {
-  return {
-    render({ model, el }) {
-      const stop = new AbortController(), ui = new Ui(model, stop.signal);
-      try {
-        const nodes = build(ui).map(part => part.node ?? part), caption = ui.caption();
-        ui.update(); // an error in the drawing shows here, while the fallback picture is still there
-        el.append(h("figure", { class: "sw" }, caption, ...nodes));
-      } catch (error) {
-        stop.abort();
-        throw error;
-      }
-      return () => stop.abort();
-    },
+/** The anywidget that `build` describes: build(ui) returns its plots, controls and other nodes, top to bottom. Where a
+    widget must wait for something, a picture that is decoded, prepare(model) does, and build(ui, prepared) has it. */
+export function widget(build, prepare) {
+  const show = (model, el, prepared) => {
+    const stop = new AbortController(), ui = new Ui(model, stop.signal);
+    try {
+      const nodes = build(ui, prepared).map(part => part.node ?? part), caption = ui.caption();
+      ui.update(); // an error in the drawing shows here, while the fallback picture is still there
+      el.append(h("figure", { class: "sw" }, caption, ...nodes));
+    } catch (error) {
+      stop.abort();
+      throw error;
+    }
+    return () => stop.abort();
   };
+  return { render: ({ model, el }) =>
+    (prepare ? prepare(model).then(prepared => show(model, el, prepared)) : show(model, el)) };
 }

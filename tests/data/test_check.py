@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from lddmmlib.data import check, formats, images, sheet
+from lddmmlib.data import check, contact_sheet, formats, images
 from lddmmlib.data.__main__ import main
 from lddmmlib.faces import schemes
 
@@ -302,20 +302,23 @@ def record(points: list, image: Path | None = None, **changes) -> formats.Record
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 7, 24])
 def test_sheets_of_any_number(n):
-    paper = sheet.draw([record(SQUARE)] * n, "title")
+    paper = contact_sheet.draw([record(SQUARE)] * n, "title")
     tiles = (paper == 0xE1).all(axis=2).sum()  # the ground of a face without an image
     assert tiles > 0.8 * n * (150 * 150)
-    assert paper.shape[1] <= sheet.WIDTH
+    assert paper.shape[1] <= contact_sheet.WIDTH
     wide = max(paper.shape[1] / paper.shape[0], paper.shape[0] / paper.shape[1])
     assert wide < 4
-    noted = sheet.draw([record(SQUARE)] * n, "title", ["a note"] * 40)
-    assert abs(noted.shape[0] - paper.shape[0] - (sheet.NOTES + 1) * sheet.LINE - sheet.MARGIN) <= 1
+    noted = contact_sheet.draw([record(SQUARE)] * n, "title", ["a note"] * 40)
+    assert (
+        abs(noted.shape[0] - paper.shape[0] - (contact_sheet.NOTES + 1) * contact_sheet.LINE - contact_sheet.MARGIN)
+        <= 1
+    )
 
 
 def test_spread_evenly():
     faces = [record(SQUARE, source=str(i)) for i in range(10)]
     for n, count, expected in ((10, 3, "036"), (3, 24, "012"), (0, 24, "")):
-        assert "".join(face.source for face in sheet.spread(faces[:n], count)) == expected
+        assert "".join(face.source for face in contact_sheet.spread(faces[:n], count)) == expected
 
 
 def drawn(face: formats.Record):
@@ -323,7 +326,7 @@ def drawn(face: formats.Record):
     from matplotlib.figure import Figure
 
     axes = Figure(figsize=(4, 4)).add_axes((0, 0, 1, 1))
-    sheet.face(axes, face)
+    contact_sheet.face(axes, face)
     return axes
 
 
@@ -377,12 +380,12 @@ NAN = float("nan")
     ],
 )
 def test_odd_faces_are_drawn_too(picture, points):
-    paper = sheet.draw([record(points, picture("a.png"))], "title " * 99, ["note " * 99])
+    paper = contact_sheet.draw([record(points, picture("a.png"))], "title " * 99, ["note " * 99])
     assert paper.dtype == np.uint8
 
 
 def test_no_letter_is_too_foreign():
-    paper = sheet.draw([record(SQUARE, Path("\udcff☃$x" * 200 + ".png"))], "é $a$ \udcff")
+    paper = contact_sheet.draw([record(SQUARE, Path("\udcff☃$x" * 200 + ".png"))], "é $a$ \udcff")
     assert paper.dtype == np.uint8
 
 

@@ -49,7 +49,7 @@ def test_below_its_reach_a_step_is_a_contraction(method, order):
 
 def test_the_version_that_shoots_is_the_version_to_read(monkeypatch):
     s = torch.cat([points(2, 9), points(2, 9, seed=1)], -1).requires_grad_()
-    read = torch.cat(flows.hamilton(s[..., :2], s[..., 2:], 1.0), -1)
+    read = torch.cat(flows.hamilton_equations(s[..., :2], s[..., 2:], 1.0), -1)
     weight = torch.randn(2, 9, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     for at_once in (pairs.AT_ONCE, 50):
         monkeypatch.setattr(pairs, "AT_ONCE", at_once)
@@ -68,11 +68,11 @@ def test_derivatives_of_the_right_hand_side_by_finite_differences():
 def test_there_and_back_in_units_of_sigma():
     x, p = points(2, 5), points(2, 5, seed=1)
     units = units_of(x, 1.7)
-    close(units.back(units.points(x), x), x)
+    close(units.back(units.coordinates(x), x), x)
     close(units.momenta(p).mT * 1.7, p)
     curves = Curves(x, [[0, 3], [4, 1, 2]], coupled=False)
     units = units_of(curves, [1.7, 0.4])
-    close(units.back(units.points(x), curves), x)
-    q = units.points(x).mT
+    close(units.back(units.coordinates(x), curves), x)
+    q = units.coordinates(x).mT
     close(q[:, 1, 0] - q[:, 1, 2], (x[:, 4] - x[:, 2]) / 0.4)
     assert not units.momenta(p)[:, 0, :, 2].any()  # padding has no momentum

@@ -93,7 +93,7 @@ def seen(page, path, wanted):
 @pytest.mark.browser
 def test_two_views_and_a_kernel_in_step(pages, lab, tmp_path):
     page = pages()
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(120_000)
     page.goto(lab)
     page.get_by_text(re.compile(r"Python 3.*\| Idle")).wait_for()
     page.locator(".jp-Cell .cm-content").first.click()

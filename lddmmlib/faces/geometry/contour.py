@@ -12,7 +12,7 @@ in the image:
 
 As n depends on the outline itself, both are updated in turn, and a few rounds converge (`angles`). Annotators put the
 far part of the jaw there, with s clipped to [0, LIMIT]; on the near side the jaw stays at its place, s = 0. Annotators
-do not follow anatomy along the outline either: they space their points evenly over the visible part. The landmark t of
+do not follow anatomy along the outline either: they spread their points over the visible part. The landmark t of
 a rotated head is the slice at
 
     t + sin(yaw) cos(pitch) h(t),

@@ -74,8 +74,8 @@ def hidden_jaw(face: Face3D, t: Where) -> Float[Tensor, "k 3"]:
 def edge(face: Face3D, outline: str, t: Tensor) -> Float[Tensor, "k 3"]:
     """Points of an outline of `SLICED`: for the slices at t those that are seen edge-on.
 
-    Their angles are computed on a grid and interpolated. An error in the angle hardly moves the point in the image,
-    because the slice is tangent to the line of sight there.
+    Their angles are computed on a grid and interpolated. An error in the angle hardly changes the outline, to which the
+    slice is tangent there.
     """
     along, low, high = SLICED[outline]
     parts, turn = _slices(face, along, contour.GRID), torch.from_numpy(face.rotation)

@@ -154,6 +154,22 @@ def rows(name: str, t: Tensor, count: int) -> Float[Tensor, "k rows"]:
     return weights
 
 
+def edge(name: str, t: Tensor, count: int) -> Float[Tensor, "k rows"]:
+    """The `rows` of a curve, or of an edge of a brow, whose knots are its middle and half its thickness.
+
+    >>> t = torch.tensor([0.5], dtype=torch.float64)
+    >>> count = len(facts()[0])
+    >>> upper, lower = (edge(f"left_brow_{side}", t, count) for side in ("upper", "lower"))
+    >>> torch.equal((upper + lower) / 2, rows("left_brow", t, count))
+    True
+    """
+    brow, _, side = name.rpartition("_")
+    if not brow.endswith("brow"):
+        return rows(name, t, count)
+    half = rows(f"{brow}_half", t, count)
+    return rows(brow, t, count) + (half if side == "upper" else -half)
+
+
 @cache
 def facts() -> tuple[Tensor, Tensor, Tensor]:
     """The mean m (rows, 3), identity basis B (k, rows, 3) and expression basis E (10, rows, 3) of the data file."""

@@ -38,7 +38,10 @@ class Setting(NamedTuple):
     roll: float
 
 
-SETTINGS = {"studio": Setting(0.35, 0.5, 0.0, 0.04), "wild": Setting(1.0, 1.0, 0.05, 0.17)}
+SETTINGS = {
+    "studio": Setting(pose=0.35, expression=0.5, far=0.0, roll=0.04),
+    "wild": Setting(pose=1.0, expression=1.0, far=0.05, roll=0.17),
+}
 
 
 class Parameters(NamedTuple):
@@ -77,7 +80,7 @@ def draw(rng: np.random.Generator, setting: str = "wild") -> Parameters:
     drawn |= {"eyes_wide": max(lids, 0.0), "eyes_closed": max(-lids, 0.0)} | gaze(rng, yaw, pitch)
     expression = [float(np.clip(drawn[name], *bounds)) for name, bounds in head.EXPRESSIONS.items()]
     yaw, pitch, roll = (float(v) for v in np.clip([yaw, pitch, roll], -SPREAD, SPREAD))
-    return Parameters(identity, np.array(expression), yaw, pitch, roll)
+    return Parameters(identity=identity, expression=np.array(expression), yaw=yaw, pitch=pitch, roll=roll)
 
 
 def gaze(rng: np.random.Generator, yaw: float, pitch: float) -> dict[str, float]:

@@ -122,15 +122,19 @@ def lines(chart: Tensor) -> Points:
 def skin(chart: Tensor, fill: Tensor) -> Points:
     """All vertices of the skin: the ring from back to front, the curves, and `fill` (k, 2) between them."""
     around = [ring(chart, s) for s in (*BACK, *FRONT)]
-    drawn = lines(chart)
-    weights = torch.eye(len(chart), dtype=torch.float64)[head.FEATURES]
-    features = Points(weights, weights @ chart)
-    exact = joined(*around[-2:], drawn)
+    pull, give = controls(chart)
+    between = Points(thin_plate(pull.chart, fill, give) @ pull.weights, fill)
+    return joined(*around, lines(chart), between)
+
+
+def controls(chart: Tensor) -> tuple[Points, Tensor]:
+    """The points that determine the skin between the curves, and the smoothing (k,) at each of them."""
+    drawn, unit = lines(chart), torch.eye(len(chart), dtype=torch.float64)[head.FEATURES]
+    features = Points(unit, unit @ chart)
+    exact = joined(*(ring(chart, s) for s in FRONT[-2:]), drawn)
     near = joined(*(apart(ring(chart, s), joined(drawn, features)) for s in FARTHER), features)
-    inner = joined(exact, near)
     give = torch.cat([torch.zeros(len(exact.chart)), torch.full((len(near.chart),), GIVE)])
-    between = Points(thin_plate(inner.chart, fill, give) @ inner.weights, fill)
-    return joined(*around, drawn, between)
+    return joined(exact, near), give
 
 
 def apart(points: Points, others: Points) -> Points:

@@ -31,7 +31,13 @@ WIDTHS = {
 
 
 def line(face: geometry.Face3D, look: Look, size: int) -> Painting:
-    """Paint a face in ink or chalk on paper."""
+    """Paint a sketch of a face, in ink or chalk on paper.
+
+    Args:
+        face: the geometry, framed in an image of `size` px a side.
+        look: the appearance.
+        size: px a side.
+    """
     sitter, rng = Sitter(face, (size, size)), look.rng("line")
     light_on_dark = rng.random() < 0.45
     ink = linear(0.05 + 0.3 * rng.random(3) * (rng.random() < 0.5))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lddmmlib.faces import geometry
-from lddmmlib.faces.painters import before, camera, canvas, eyes, figure, light, mouth, skin, worn
+from lddmmlib.faces.painters import body, camera, canvas, eyes, headwear, light, mouth, occluders, skin
 from lddmmlib.faces.painters.background import background
 from lddmmlib.faces.painters.canvas import Array, Canvas, Mask
 from lddmmlib.faces.painters.hair import Hair
@@ -29,7 +29,13 @@ LOWERED = {"brow": 0.035, "eye": 0.027, "iris": 0.027, "pupil": 0.027, "lip": 0.
 
 
 def photo(face: geometry.Face3D, look: Look, size: int) -> Painting:
-    """Paint the background, the face, the light on it and the occluders; then develop the picture."""
+    """Paint a photograph: the background, the face, the light on it and the occluders; then develop the picture.
+
+    Args:
+        face: the geometry, framed in an image of `size` px a side.
+        look: the appearance.
+        size: px a side.
+    """
     sitter = Sitter(face, (size, size), LOWERED)
     picture = background(sitter.size, look)
     if look.neighbour == "behind":
@@ -37,7 +43,7 @@ def photo(face: geometry.Face3D, look: Look, size: int) -> Painting:
     head, masks = person(picture, sitter, look)
     if look.neighbour == "before":
         masks.append(neighbour(picture, sitter, look))
-    masks += before.occluders(picture, sitter, look)
+    masks += occluders.things(picture, sitter, look)
     image, hidden = camera.develop(picture.image, head, sitter.unit, look), canvas.union(masks, sitter.size)
     return Painting(image, hidden, occluded(sitter, hidden))
 
@@ -49,15 +55,15 @@ def person(picture: Canvas, sitter: Sitter, look: Look) -> tuple[Mask, list[Mask
     hair, (on_face, on_body) = Hair(sitter, look), light.on_sitter(sitter, look)
     hair.behind(picture)
     bare = skin.skin(sitter, look)
-    figure.paint(picture, bare.image * on_body, on_body, sitter, look)
+    body.paint(picture, bare.image * on_body, on_body, sitter, look)
     portrait = colours(bare, sitter, look)
     portrait.image = portrait.image * on_face.light + on_face.gloss
     eyes.highlights(portrait, sitter, look)
     head = canvas.joined([canvas.fill(part, sitter.size, 0.006 * sitter.unit) for part in sitter.head])
     picture.paint(head, portrait.image)
-    masks = worn.mask(picture, sitter, look, on_face.light)
-    masks += [*hair.before(picture), *worn.hat(picture, sitter, look, on_face.light)]
-    return head, [*masks, *before.glasses(picture, sitter, look)]
+    masks = headwear.mask(picture, sitter, look, on_face.light)
+    masks += [*hair.before(picture), *headwear.hat(picture, sitter, look, on_face.light)]
+    return head, [*masks, *occluders.glasses(picture, sitter, look)]
 
 
 def neighbour(picture: Canvas, sitter: Sitter, look: Look) -> Mask:
@@ -92,5 +98,5 @@ def colours(bare: Canvas, sitter: Sitter, look: Look) -> Canvas:
     mouth.mouth(paper, sitter, look)
     skin.beard(paper, sitter, look)
     eyes.brows(paper, sitter, look)
-    figure.ears(paper, sitter, look)
+    body.ears(paper, sitter, look)
     return paper

@@ -14,7 +14,8 @@ import numpy as np
 
 from lddmmlib.faces import geometry
 from lddmmlib.faces.geometry import surface
-from lddmmlib.faces.painters import canvas, figure
+from lddmmlib.faces.painters import canvas
+from lddmmlib.faces.painters.body import clothes_outline
 from lddmmlib.faces.painters.canvas import Array
 from lddmmlib.faces.painters.look import Look
 from lddmmlib.faces.painters.sitter import Sitter
@@ -105,7 +106,7 @@ def body(sitter: Sitter, lattice: Lattice, look: Look, above: Relief) -> Array:
     """The relief of neck and clothes, and of the head before them, which casts a shadow on them."""
     (fine, near), (beyond, _) = (lattice.spread(*lattice.depth("neck"), sigma) for sigma in (0.04, 0.25))
     height = near * fine + (1 - near) * (beyond - 0.5)
-    outline = lattice.cells(figure.clothes_outline(sitter, look))
+    outline = lattice.cells(clothes_outline(sitter, look))
     cut, soft = (canvas.fill(outline, height.shape, sigma * lattice.unit) for sigma in (0.03, 0.15))
     shoulder = (sitter.solid("left_neck")[-1, 2] + sitter.solid("right_neck")[-1, 2]) / 2 / sitter.unit
     cloth = np.full_like(height, shoulder - 0.5)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lddmmlib import _checks
 from lddmmlib.faces import geometry
-from lddmmlib.faces.geometry import surface
+from lddmmlib.faces.geometry import head, surface
 from lddmmlib.faces.painters.canvas import Array
 from lddmmlib.faces.placements import BANDS
 
@@ -122,13 +122,9 @@ def _linear() -> tuple[Tensor, dict[str, slice]]:
 
 def _weights(name: str, t: Tensor) -> Tensor:
     count = len(geometry.Face3D().knots)
-    band, _, edge = name.rpartition("_")
-    if band.endswith("brow"):  # its knots are the middle and half the thickness
-        half = surface.rows(band + "_half", t, count)
-        return surface.rows(band, t, count) + (half if edge == "upper" else -half)
     if name in BANDS and not name.endswith("brow"):
         return (_weights(name + "_upper", t) + _weights(name + "_lower", t)) / 2
-    return surface.rows(name, t, count)
+    return head.edge(name, t, count)
 
 
 @cache

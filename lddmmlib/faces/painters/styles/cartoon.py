@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lddmmlib.faces import geometry
-from lddmmlib.faces.painters import before, canvas
+from lddmmlib.faces.painters import canvas, occluders
 from lddmmlib.faces.painters.canvas import Array, Canvas
 from lddmmlib.faces.painters.look import Look, linear
 from lddmmlib.faces.painters.photograph import Painting
@@ -42,7 +42,7 @@ def cartoon(face: geometry.Face3D, look: Look, size: int) -> Painting:
     _features(paper, sitter, skin, tone, iris, look.makeup > 0)
     ink.flat(paper, front, tone, INK, width)
     ink.lay(paper, ink.aside(front, -0.1 * toward), 0.55 * tone + 0.3, 0.45)
-    dark = before.glasses(paper, sitter, look)
+    dark = occluders.glasses(paper, sitter, look)
     return ink.finished(paper, sitter, np.maximum(front, canvas.union(dark, sitter.size)))
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 
 from lddmmlib import _checks
-from lddmmlib.faces.painters import canvas, figure
+from lddmmlib.faces.painters import body, canvas
 from lddmmlib.faces.painters.canvas import Array, Canvas, Mask
 from lddmmlib.faces.painters.drawing import WIDTHS
 from lddmmlib.faces.painters.hair import Hair
@@ -61,7 +61,7 @@ def hair(sitter: Sitter, look: Look) -> tuple[Array, Array]:
 
 def outlines(sitter: Sitter, look: Look) -> tuple[Array, Array, Array]:
     """The shapes (h, w) of head, neck and clothes."""
-    parts = sitter.head, [sitter.neck], [figure.clothes_outline(sitter, look)]
+    parts = sitter.head, [sitter.neck], [body.clothes_outline(sitter, look)]
     head, neck, cloth = (canvas.union([canvas.fill(part, sitter.size) for part in p], sitter.size) for p in parts)
     return head, neck, cloth
 

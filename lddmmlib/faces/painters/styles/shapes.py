@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lddmmlib.faces.crossings import crossings
 from lddmmlib.faces.geometry import head
 from lddmmlib.faces.geometry.face3d import FARTHEST, Face3D
 
@@ -97,15 +98,7 @@ def folded(knots: Tensor) -> bool:
     """True if in knots (rows, 3), seen from the front, one of `LINES` crosses itself or another of its group."""
     first, second, apart = _pairs()
     lines = (_weights(len(knots)) @ knots)[..., :2]
-    a, b = lines[first, :-1, None], lines[first, 1:, None]
-    c, d = lines[second, None, :-1], lines[second, None, 1:]
-
-    def side(p: Tensor, q: Tensor, r: Tensor) -> Tensor:
-        u, v = q - p, r - p
-        return u[..., 0] * v[..., 1] - u[..., 1] * v[..., 0]
-
-    met = (side(a, b, c) * side(a, b, d) < 0) & (side(c, d, a) * side(c, d, b) < 0)
-    return bool((met & apart).any())
+    return bool((crossings(lines[first], lines[second]) & apart).any())
 
 
 @cache
@@ -124,11 +117,4 @@ def _pairs() -> tuple[Tensor, Tensor, Tensor]:
 def _weights(count: int) -> Tensor:
     """Points of the lines as sums of knots: (lines, PIECES + 1, rows)."""
     t = torch.linspace(0, 1, PIECES + 1, dtype=torch.float64)
-
-    def line(name: str) -> Tensor:
-        brow, _, edge = name.rpartition("_")
-        if not brow.endswith("brow"):
-            return head.rows(name, t, count)
-        return head.rows(brow, t, count) + (1 if edge == "upper" else -1) * head.rows(f"{brow}_half", t, count)
-
-    return torch.stack([line(name) for name in LINES])
+    return torch.stack([head.edge(name, t, count) for name in LINES])

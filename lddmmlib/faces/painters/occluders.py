@@ -44,7 +44,7 @@ def _rims(sitter: Sitter, rng: np.random.Generator) -> Array:
     )
 
 
-def occluders(picture: Canvas, sitter: Sitter, look: Look) -> list[Mask]:
+def things(picture: Canvas, sitter: Sitter, look: Look) -> list[Mask]:
     """Paint hands and other objects. Returns their masks."""
     rng, unit, hidden = look.rng("occluders"), sitter.unit, []
     light = look.light.ambient + 0.6 * look.light.lamp
