@@ -1048,7 +1048,7 @@ assert torch.allclose(ends, layer(some)[:, [9, 16]], atol=1e-3)  # the landmarks
 # :::{exercise} Explore
 # :label: ex-layer-explore
 # Does the curve term help landmarks that nobody taught? Fit `partial` to `people[:12]` with $\beta$ of 0, `BETA` and 10 `BETA`, by
-# `fitted(partial, ..., beta=...)`, and take the mean distance, in px, of the 22 landmarks of `left_out` from their places. Predict first:
+# `fitted(partial, ..., beta=..., steps=100)`, and take the mean distance, in px, of the 22 landmarks of `left_out` from their places. Predict first:
 # which is best? Fill `tried` with the three, in this order.
 # :::
 
@@ -1058,7 +1058,7 @@ tried = ...  # [px, px, px]
 
 # %% tags=["self-check"]
 def missed_by(beta, who=12):
-    ends = partial(fitted(partial, people[:who], beta=beta))
+    ends = partial(fitted(partial, people[:who], beta=beta, steps=100))
     return (ends - people[:who])[:, left_out].norm(dim=-1).mean().item()
 
 
