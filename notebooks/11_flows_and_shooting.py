@@ -416,7 +416,7 @@ for size in (0.125, 0.25, 0.5, 1, 2, 4):
 # For small arrows shooting, constant momenta and two steps agree: what parts them is of second order, a quarter as large
 # for momenta half as large. (The turning path parts at first order: it was never the same flow.) For a large expression
 # they are different faces. **A network trained to predict momenta for one of the flows predicts the wrong thing for the
-# others.**
+# others.** ({doc}`13_deformation_layer` trains one, for the released flow.)
 #
 # ## What is kept
 #

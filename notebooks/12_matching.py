@@ -977,7 +977,8 @@ for gone, least in ((0.0, 30), (0.9, 5)):
 # ## Paper versus code
 #
 # :::{admonition} Paper versus code
-# - **No matching is run.** Equation 2 is the motivation. At training time a network predicts momenta, and the loss is the
+# - **No matching is run.** Equation 2 is the motivation. At training time a network predicts momenta
+#   ({doc}`13_deformation_layer`), and the loss is the
 #   $D$ of eq. {eq}`eq-match-sum` with $\gamma = 0$, divided by the size of the face: `matching.loss`. The $\beta$ is $0.1$.
 # - **Divided by what.** The text divides the loss by the distance of the pupils; the code by that of the outer eye corners.
 #   The curve term of each curve is also divided by its number of points.

@@ -1,0 +1,122 @@
+"""Self-checks of exercises tell right answers from typical wrong ones: a table of answers, tried one by one.
+
+A self-check is run with the cells of its chapter that it needs and no others, so that nothing is trained here.
+"""
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "book"))
+import chapters  # noqa: E402
+
+# chapter -> exercise -> wrong answers, each in the place of the stub, and why somebody gives it
+WRONG = {
+    "13_deformation_layer": {
+        "Check": {
+            "one step, not two": "my_first, my_second = 4.0, 4 * math.exp(-1)",
+            "zero momentum stays": "my_first, my_second = 4.0, 0.0",
+            "a kernel with the half": "my_first, my_second = 4.0, 4 * math.exp(-0.5)",
+            "the first's share only": "my_first, my_second = 2.0, 2 * math.exp(-1)",
+        },
+        "Extend": {
+            "places that do not flow": """
+def boundary(layer, alpha, name, count):
+    places = [(name, k / (count - 1)) for k in range(count)]
+    return layer.riders(places).points.expand(len(alpha), -1, -1)""",
+            "the last landmark is not reached": """
+def boundary(layer, alpha, name, count):
+    return layer.carry(alpha, layer.riders([(name, k / count) for k in range(count)]))""",
+            "one face of the batch": """
+def boundary(layer, alpha, name, count):
+    places = [(name, k / (count - 1)) for k in range(count)]
+    return layer.carry(alpha, layer.riders(places))[0]""",
+            "the other half of the jaw": """
+def boundary(layer, alpha, name, count):
+    places = [("left jaw", k / (count - 1)) for k in range(count)]
+    return layer.carry(alpha, layer.riders(places))""",
+        },
+        "Explore": {
+            "invented": "tried = [1.0, 0.5, 0.2]",
+            "the landmarks that were taught": """
+tried = []
+for beta in (0.0, BETA, 10 * BETA):
+    ends = partial(fitted(partial, people[:12], beta=beta, steps=100))
+    tried.append((ends - people[:12])[:, list(subset)].norm(dim=-1).mean())""",
+            "one number": "tried = 0.5",
+        },
+    },
+}
+CASES = [
+    (c, e, why, answer) for c, some in WRONG.items() for e, all_of in some.items() for why, answer in all_of.items()
+]
+
+
+def names(source):
+    """The names that a cell sets, and those that it takes from outside."""
+    tree = ast.parse(source)
+    nodes = list(ast.walk(tree))
+    kinds = {kind: {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, kind)}
+             for kind in (ast.Store, ast.Load)}  # fmt: skip
+    aliases = {(a.asname or a.name).split(".")[0] for n in nodes if isinstance(n, ast.Import | ast.ImportFrom)
+               for a in n.names}  # fmt: skip
+    defined = {n.name for n in nodes if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+    sets = kinds[ast.Store] | aliases | defined
+    return sets, kinds[ast.Load] - sets - {n.arg for n in nodes if isinstance(n, ast.arg)}
+
+
+def needed(cells, *sources):
+    """The cells, in order, on which the sources depend."""
+    wanted, chosen = set().union(*(names(s)[1] for s in sources)), []
+    for source in reversed(cells):
+        sets, takes = names(source)
+        if sets & wanted:
+            chosen.insert(0, source)
+            wanted = (wanted - sets) | takes
+    return chosen
+
+
+def exercise(chapter, title):
+    """The code before an exercise that is nobody's answer, and its stub, self-check and solution."""
+    notebook = chapters.read((ROOT / "notebooks" / f"{chapter}.py").read_text(encoding="utf-8"))
+    heading = re.compile(rf"^:{{3,}}\{{exercise\}} {title}$", re.M)
+    at = next(i for i, c in enumerate(notebook.cells) if heading.search(c.source))
+    kinds, before, after = ("stub", "self-check", "solution"), [], {}
+    for i, cell in enumerate(notebook.cells):
+        tags = set(cell.metadata.get("tags", []))
+        if i > at and tags & set(kinds):
+            after.setdefault(*tags, cell.source)
+        elif cell.cell_type == "code" and i < at and not tags & set(kinds) and "plt.show" not in cell.source:
+            before.append(cell.source)
+    return before, *(after[kind] for kind in kinds)
+
+
+def said(chapter, title, answer, capsys):
+    """What the self-check prints on an answer, after it has been run on the stub; None: on the solution."""
+    before, stub, check, solution = exercise(chapter, title)
+    answer = answer or solution
+    state = {}
+    for source in (*needed(before, check, answer), stub, check, answer):
+        exec(compile(source, chapter, "exec"), state)
+    capsys.readouterr()
+    exec(compile(check, chapter, "exec"), state)
+    return capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("chapter", "title", "why", "answer"), CASES, ids=[f"{c[:2]} {e}: {w}" for c, e, w, _ in CASES]
+)
+def test_a_wrong_answer_is_called_wrong(chapter, title, why, answer, capsys):
+    lines = said(chapter, title, answer, capsys)
+    assert any(line.startswith("Not quite") for line in lines)
+
+
+@pytest.mark.parametrize(("chapter", "title"), [(c, e) for c in WRONG for e in WRONG[c]])
+def test_the_solution_is_called_right(chapter, title, capsys):
+    lines = said(chapter, title, None, capsys)
+    assert lines
+    assert set(lines) == {"Right."}
