@@ -71,7 +71,7 @@ class GridHead(nn.Module):
         hidden: channels of a cell.
         cells: cells of the grid along each side.
 
-    Features (b, c, h, w) -> (b, k, 2), px.
+    Features (b, c, h, w), sides multiples of 4 cells, -> (b, k, 2), px.
 
     >>> GridHead(5, channels=8, hidden=16)([torch.rand(2, 8, 16, 16)]).tolist() == torch.zeros(2, 5, 2).tolist()
     True
@@ -85,7 +85,8 @@ class GridHead(nn.Module):
         nn.init.zeros_(self.last.bias)
 
     def forward(self, branches: Sequence[Tensor]) -> Tensor:
-        x = F.adaptive_avg_pool2d(self.down(torch.cat(list(branches), 1)), self.cells).flatten(1)
+        x = self.down(torch.cat(list(branches), 1))
+        x = F.avg_pool2d(x, [side // self.cells for side in x.shape[2:]]).flatten(1)
         return precise(self.last, x).unflatten(1, (-1, 2))  # (b, hidden cells²) -> (b, 2k) -> (b, k, 2)
 
 
