@@ -100,7 +100,6 @@ class Deformation(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         _checks.one_of(preset, "preset", PRESETS)
-        _checks.kind(coupled, "coupled", bool)
         if steps is not None:
             _checks.whole(steps, "steps")
         own = curve_sets.widths(mean, scheme)

@@ -110,11 +110,8 @@ class HourglassMomenta(nn.Module):
         super().__init__()
         self.net = net
         net.scores[-1].requires_grad_(False)
-        channels = [score.in_channels for score in net.scores]
-        if cells == 1:
-            self.head: nn.Module = MomentaHead(momenta, channels, pyramid=False, hidden=hidden)
-        else:
-            self.head = GridHead(momenta, sum(channels), hidden, cells)
+        c, grid = [score.in_channels for score in net.scores], cells > 1
+        self.head = GridHead(momenta, sum(c), hidden, cells) if grid else MomentaHead(momenta, c, False, hidden=hidden)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head([features for features, _ in self.net.features(images)])
