@@ -287,6 +287,8 @@ OPERATIONS = {
     ),
     "types": lambda x: [x.double().float(), (x > 0.5).sum(1), (x > 0.5).float() * x, x.argmax(1) + 1, x.argmax(1) / 2],
     "layout": lambda x: [
+        (x.mT * 2)[..., 1],
+        (x.permute(1, 0, 2, 3) + 1)[2],
         (x.mT + x.mT).reshape(2, 6, 25),
         x.to(memory_format=torch.channels_last).exp().flatten(),
         (x.permute(3, 2, 1, 0) * 2).reshape(-1),
