@@ -33,12 +33,7 @@ STYLE = {
 
 
 def face(
-    ax: Axes,
-    points: Float[Tensor, "n 2"],
-    scheme: str,
-    colour: str | None = None,
-    label: str = "",
-    size: float = 9.0,
+    ax: Axes, points: Float[Tensor, "n 2"], scheme: str, colour: str | None = None, label: str = "", size: float = 9.0
 ) -> None:
     """Draw one face: its curves as lines, its landmarks as dots, y downwards as in an image.
 
@@ -98,10 +93,5 @@ def ced(ax: Axes, errors: Mapping[str, Float[Tensor, " m"]], threshold: float, n
     for name, e in errors.items():
         auc = 100 * metrics.auc(e, threshold).item()
         ax.plot(100 * thresholds, 100 * metrics.ced(e, thresholds), label=f"{name}: AUC {auc:.1f} %")
-    ax.set(
-        xlim=(0, 100 * threshold),
-        ylim=(0, 100),
-        xlabel=f"NME by {normaliser} (%)",
-        ylabel="images at or below (%)",
-    )
+    ax.set(xlim=(0, 100 * threshold), ylim=(0, 100), xlabel=f"NME by {normaliser} (%)", ylabel="images at or below (%)")
     ax.legend(loc="lower right")

@@ -111,5 +111,5 @@ EXPERIMENTS = {
         measure=curve_norm,
         question="What does the width of the curve norm do on real faces, and what does the norm forgive?",
         data=SHAPES,
-    ),
+    )
 }

@@ -121,5 +121,5 @@ EXPERIMENTS = {
         measure=euler_folds,
         question="How often would two Euler steps move a landmark of a real face beyond the safe range of a lone one?",
         data=SHAPES,
-    ),
+    )
 }

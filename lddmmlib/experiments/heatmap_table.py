@@ -172,5 +172,5 @@ EXPERIMENTS = {
         data=f"{POINTS:,} random points; {SHAPES}, scaled into 256-px crops",
         claims=("C1",),
         judge=judge,
-    ),
+    )
 }

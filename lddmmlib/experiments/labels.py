@@ -145,9 +145,7 @@ EXPERIMENTS = {
         claims=("A4", "B5"),
     ),
     "shape_spread": Experiment(
-        measure=shape_spread,
-        question="How wrong is the mean face, by which normaliser?",
-        data=SHAPES,
+        measure=shape_spread, question="How wrong is the mean face, by which normaliser?", data=SHAPES
     ),
     "nme_curve_floor": Experiment(
         measure=nme_curve_floor,

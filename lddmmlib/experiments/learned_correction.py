@@ -226,5 +226,5 @@ EXPERIMENTS = {
         data="drawn faces held out from training, moved as in training",
         claims=("C2",),
         untouched=paper_c.EXPERIMENTS["subpixel"].untouched,
-    ),
+    )
 }

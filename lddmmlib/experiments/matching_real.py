@@ -205,5 +205,5 @@ EXPERIMENTS = {
         measure=matching_real,
         question="How near does a flow of the mean face come to real ones, at which cost, and does it fill gaps?",
         data=f"100 of {SHAPES}",
-    ),
+    )
 }

@@ -142,5 +142,5 @@ EXPERIMENTS = {
         data=f"Gaussian maps on 64 x 64 cells, {PAIRS} pairs at random places and directions for each distance",
         claims=("E8",),
         judge=judge,
-    ),
+    )
 }

@@ -130,5 +130,5 @@ EXPERIMENTS = {
         measure=warp_accuracy,
         question="How far off is a spline through 68 landmarks elsewhere on the face, and when does it fold?",
         data=f"{PAIRS} pairs of drawn faces of each of two splits, {' and '.join(SPLITS)}, {SIZE} px",
-    ),
+    )
 }

@@ -153,7 +153,17 @@ def widths(mean: Float[Tensor, "n 2"], scheme: str) -> Float[Tensor, " curves"]:
 
 
 def mean_shape(mean: Tensor, scheme: str, name: str = "mean") -> None:
-    """Refuse a mean shape, ``name``, that is not (n, 2), finite, with n the number of landmarks of ``scheme``."""
+    """Refuse a mean shape that is not (n, 2), finite, with n the number of landmarks of its scheme.
+
+    Args:
+        mean: the mean shape.
+        scheme: its scheme.
+        name: what the caller calls it.
+
+    >>> mean_shape(torch.zeros(98, 2), "300w-68")
+    Traceback (most recent call last):
+    ValueError: mean: needed (68, 2), the landmarks of 300w-68, got (98, 2); it looks like one of wflw-98
+    """
     _checks.points(mean, name)
     n = schemes.get(scheme).n
     if mean.shape != (n, 2):

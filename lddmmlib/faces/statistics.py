@@ -316,11 +316,7 @@ def sample(model: ShapeModel, count: int, generator: torch.Generator) -> Float[T
 
 @_checks.full_precision
 def symmetric_model(
-    shapes: Float[Tensor, "k n 2"],
-    flip: Sequence[int],
-    corners: tuple[int, int],
-    source: str,
-    leading: int = 10,
+    shapes: Float[Tensor, "k n 2"], flip: Sequence[int], corners: tuple[int, int], source: str, leading: int = 10
 ) -> ShapeModel:
     """The symmetric `ShapeModel` of faces: `procrustes` of the faces together with their mirror images.
 

@@ -37,17 +37,20 @@ from lddmmlib._shapes import Float
 from lddmmlib.curves import Curves
 from lddmmlib.data.crops import Crop
 from lddmmlib.faces import curve_sets, schemes
-from lddmmlib.faces.placements import SCHEMES
 from lddmmlib.flows import Flow
 from lddmmlib.networks.dan import DAN, similarity
 
 
 class Preset(NamedTuple):
-    """How momenta move points: by which flow, method and number of steps; None: as many as certify the flow."""
+    """A way in which momenta move points.
 
-    move: Callable[..., Flow] | None
-    method: str = "rk2"
-    steps: int | None = None
+    >>> PRESETS["released"].steps, PRESETS["shoot"].steps
+    (2, None)
+    """
+
+    move: Callable[..., Flow] | None  #: the flow; None: no flow, what the network says is added
+    method: str = "rk2"  #: of integration
+    steps: int | None = None  #: None: as many as certify the flow
 
 
 PRESETS = {
@@ -69,6 +72,7 @@ class Deformation(nn.Module):
             pupils). See `curve_sets.RELEASED_SUBSETS` and `curve_sets.fraction`.
         preset: "released" (constant momenta, two Euler steps), "certified" (constant momenta, midpoint steps by
             certificate), "shoot" (geodesic, likewise), or "coordinates" (no flow; NaN where no landmark is predicted).
+            A certificate costs several shootings, so that training asks for a fixed number of steps.
         coupled: one flow of the whole face, in which nothing crosses; False, as in the paper: one a curve.
         sigma: σ_V, px: one number, or one a curve where these are not coupled. None: the rule of the paper,
             `curve_sets.widths`; of a coupled face the mean of these.
@@ -96,7 +100,6 @@ class Deformation(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         _checks.one_of(preset, "preset", PRESETS)
-        _checks.kind(coupled, "coupled", bool)
         if steps is not None:
             _checks.whole(steps, "steps")
         own = curve_sets.widths(mean, scheme)
@@ -118,14 +121,31 @@ class Deformation(nn.Module):
         return torch.full_like(end, torch.nan).index_copy(1, self.controls, end.index_select(1, self.controls))
 
     def move(self, x0: Float[Tensor, "b n 2"], momenta: Float[Tensor, "b k 2"]) -> Float[Tensor, "b n 2"]:
-        """x(1) from faces x0 other than the mean, (b, n, 2) px: the later stages of DAN."""
+        """Deform faces other than the mean, as the later stages of DAN do.
+
+        Args:
+            x0: (b, n, 2), px.
+            momenta: (b, k, 2), px.
+
+        Returns:
+            x(1), (b, n, 2).
+        """
         return x0 + self.everywhere(momenta) if self.preset == "coordinates" else self.flow(momenta, x0=x0).end
 
     @_checks.full_precision
     def flow(
         self, momenta: Float[Tensor, "b k 2"], points: Curves | None = None, x0: Float[Tensor, "b n 2"] | None = None
     ) -> Flow:
-        """The whole flow, equation 7, with the paths of all landmarks; points: further ones that ride along."""
+        """Integrate equation 7, and keep the path of every landmark.
+
+        Args:
+            momenta: (b, k, 2), px.
+            points: further points that ride along, (b, m, 2); where curves flow alone, grouped as `riders` does.
+            x0: faces to start from, (b, n, 2); None: the mean face.
+
+        Returns:
+            A `Flow`, whose `end` is x(1) and whose `points` are the riders' end.
+        """
         move, method, steps = PRESETS[self.preset]
         _checks.need(move, "preset", "one that flows", repr(self.preset), f"such as {next(iter(PRESETS))!r}")
         alpha = self.everywhere(momenta)
@@ -134,18 +154,24 @@ class Deformation(nn.Module):
         return move(face, alpha, self.sigma, steps, method, points=points)
 
     def everywhere(self, momenta: Float[Tensor, "b k 2"]) -> Float[Tensor, "b n 2"]:
-        """α at all landmarks: those predicted, and zero elsewhere."""
+        """The momenta α at all n landmarks: those predicted, and zero elsewhere."""
         _checks.points(momenta, "momenta")
         k, n = len(self.controls), len(self.mean)
-        if momenta.ndim != 3 or momenta.shape[1] != k:
-            mend = "is the network's head made for this scheme and subset?"
-            raise ValueError(f"momenta: needed (b, {k}, 2), one for each landmark that is predicted, "
-                             f"got {tuple(momenta.shape)}; {mend}")  # fmt: skip
+        wanted, mend = f"(b, {k}, 2), one for each landmark that is predicted", "is the head of this scheme and subset?"
+        _checks.need(momenta.ndim == 3 and momenta.shape[1] == k, "momenta", wanted, tuple(momenta.shape), mend)
         _checks.same(**{"self.mean": self.mean, "momenta": momenta})
         return momenta if k == n else momenta.new_zeros(len(momenta), n, 2).index_copy(1, self.controls, momenta)
 
     def carry(self, momenta: Float[Tensor, "b k 2"], riders: Curves) -> Float[Tensor, "b m 2"]:
-        """Where the flows take other points of the mean face, `riders`: (b, m, 2). Paper A, section 3.3."""
+        """Carry other points of the mean face along.
+
+        Args:
+            momenta: (b, k, 2), px.
+            riders: (m, 2), as `riders` makes them.
+
+        Returns:
+            Their ends, (b, m, 2). Paper A, section 3.3.
+        """
         _riders(riders)
         return self.flow(momenta, riders.with_points(riders.points.expand(len(momenta), -1, -1))).points
 
@@ -161,6 +187,9 @@ class Deformation(nn.Module):
                 landmarks on this mean face, if all can be told (`schemes.convert`).
             register: "affine", as in the paper, or "match": a diffeomorphism on top of that, by `matching.match`.
 
+        Returns:
+            Curves of the points (m, 2), px, one for each curve of this scheme, some of them empty.
+
         Raises:
             ValueError: for an unknown curve, places outside [0, 1], a mean face of another scheme, and none where the
                 places cannot be told.
@@ -174,19 +203,17 @@ class Deformation(nn.Module):
         torch.Size([1, 1200, 2])
         """
         if not isinstance(to, str):
-            return self._grouped(*_along(self.mean, curve_sets.get(self.scheme), to))
+            return Curves(*_along(self.mean, curve_sets.get(self.scheme), to), coupled=self.coupled)
         groups = curve_sets.riders(self.scheme, to)
         if mean is not None:
             curve_sets.mean_shape(mean, to)
-            return self._grouped(registered(mean.to(self.mean), to, self.mean, self.scheme, register), groups)
+            placed = registered(mean.to(self.mean), to, self.mean, self.scheme, register)
+            return Curves(placed, groups, coupled=self.coupled)
         placed = schemes.convert(self.mean, self.scheme, to)
         if placed.isnan().any():
             lost = schemes.get(to).names[int(placed.isnan().any(-1).nonzero()[0])]
             raise ValueError(f"mean: needed the mean face of {to}, got None; {self.scheme} does not tell its {lost}")
-        return self._grouped(placed, groups)
-
-    def _grouped(self, points: Tensor, groups: Sequence[Sequence[int]]) -> Curves:
-        return Curves(points, groups, coupled=self.coupled)
+        return Curves(placed, groups, coupled=self.coupled)
 
     def _at(self, x0: Tensor) -> Curves:
         if self._face.points.device != x0.device:
@@ -345,12 +372,15 @@ class LDDMMFace(nn.Module):
         return [self(images)]
 
     def predict(self, images: Float[Tensor, "b 3 h w"], to: str | Curves | None = None) -> Float[Tensor, "b m 2"]:
-        """Landmarks of any scheme, px.
+        """Predict landmarks of any scheme, without training for it.
 
         Args:
-            images: as the network takes them.
+            images: (b, 3, h, w) in [0, 1], as the network takes them.
             to: None for the layer's own scheme; `Deformation.riders` for any other, or for any points; the name of a
                 scheme whose places this one tells.
+
+        Returns:
+            (b, m, 2), px.
         """
         if to is None:
             return self(images)
@@ -362,7 +392,9 @@ class DANFace(DAN):
 
     Args:
         layer: the `Deformation`, for images of ``size``.
-        size, stages, width: as in `DAN`.
+        size: side of an image, px, a multiple of 16.
+        stages: how many.
+        width: channels of the first convolutions.
 
     A stage has the upright face before it, in the frame of the mean face, so its widths are the layer's. Used as
     `LDDMMFace` is. Paper A, section 4.1.
@@ -379,6 +411,15 @@ class DANFace(DAN):
         self._flows: list[Flow] | None = None
 
     def move(self, points: Tensor, estimate: Tensor) -> Tensor:
+        """Let the landmarks flow on.
+
+        Args:
+            points: the upright face before the stage, (b, n, 2) px.
+            estimate: of the stage, (b, n, 2): momenta, of which those of the subset count.
+
+        Returns:
+            (b, n, 2).
+        """
         momenta = estimate.index_select(1, self.layer.controls)
         if self._flows is None:
             return self.layer.move(points, momenta)
@@ -386,7 +427,15 @@ class DANFace(DAN):
         return self._flows[-1].end
 
     def predict(self, images: Float[Tensor, "b 3 h w"], to: str | Curves | None = None) -> Float[Tensor, "b m 2"]:
-        """Landmarks of any scheme, px: as `LDDMMFace.predict`. They ride through all stages and their frames."""
+        """Predict landmarks of any scheme, which ride through all stages and their frames.
+
+        Args:
+            images: (b, 3, size, size) in [0, 1].
+            to: as in `LDDMMFace.predict`.
+
+        Returns:
+            (b, m, 2), px.
+        """
         if to is None:
             return self(images)
         riders = self.layer.riders(to) if isinstance(to, str) else to
@@ -409,9 +458,27 @@ class DANFace(DAN):
 def train_loss(
     model: LDDMMFace | DANFace, batch: Crop, beta: float = 0.1, normaliser: str = "corners", by_points: bool = False
 ) -> Float[Tensor, ""]:
-    """The mean of `loss` over a batch, of the landmarks that are predicted, summed over stages: for `training.fit`.
+    """Mean of `loss` over a batch, of the landmarks that are predicted, summed over stages: for `training.fit`.
 
-    Faces whose normaliser is unlabelled are left out. beta, normaliser, by_points: as in `loss`. Paper A, equation 8.
+    Args:
+        model: the model; its layer says which landmarks are predicted, and the width of each curve.
+        batch: crops with landmarks of the layer's scheme. Faces whose normaliser is unlabelled are left out.
+        beta: β, in 1/px.
+        normaliser: "corners" or "pupils", or any other of `metrics`.
+        by_points: as in `loss`.
+
+    Returns:
+        A number; 0 if every face is left out.
+
+    Paper A, equation 8.
+
+    >>> from lddmmlib.data.augment import Crops
+    >>> from lddmmlib.faces import statistics, synthetic
+    >>> from torch.utils.data import default_collate
+    >>> batch = default_collate([Crops(synthetic.Faces(1, "studio", size=64), "300w-68", 32)[0]])
+    >>> layer = Deformation(16 * statistics.real_300w().mean.float() + 16, "300w-68")
+    >>> train_loss(DANFace(layer, size=32, stages=1, width=4).eval(), batch).shape
+    torch.Size([])
     """
     layer, value = model.layer, 0.0
     for found in model.trace(batch.image.float() / 255):
@@ -422,7 +489,22 @@ def train_loss(
 
 
 def predict(model: nn.Module, batch: Crop, to: str | Curves | None = None) -> Float[Tensor, "b m 2"]:
-    """Landmarks, px of the crops, as `training.evaluate` asks for them."""
+    """Landmarks in the pixels of the crops, as `training.evaluate` asks for them.
+
+    Args:
+        model: an `LDDMMFace` or a `DANFace`.
+        batch: crops.
+        to: as in `LDDMMFace.predict`.
+
+    Returns:
+        (b, m, 2), px.
+
+    >>> from lddmmlib.faces import statistics
+    >>> model = DANFace(Deformation(16 * statistics.real_300w().mean.float() + 16, "300w-68"), size=32, width=4)
+    >>> batch = Crop(torch.zeros(2, 3, 32, 32, dtype=torch.uint8), *[None] * 4)
+    >>> predict(model.eval(), batch).shape
+    torch.Size([2, 68, 2])
+    """
     return model.predict(batch.image.float() / 255, to)
 
 
@@ -434,9 +516,10 @@ def registered(
     They are compared at the landmarks of the scheme that has fewer, where the other tells them (`schemes.convert`).
 
     Args:
-        mean: (m, 2), of ``scheme``, in any frame.
-        scheme, onto_scheme: the names of both.
-        onto: (n, 2), of ``onto_scheme``.
+        mean: (m, 2), in any frame.
+        scheme: its scheme.
+        onto: (n, 2).
+        onto_scheme: the scheme of that.
         register: "affine", as in the paper; "match": then by the geodesic flow that carries these places onto those,
             with all landmarks as passengers.
 
@@ -455,8 +538,6 @@ def registered(
     True
     """
     _checks.one_of(register, "register", ("affine", "match"))
-    for name, scheme_name in (("scheme", scheme), ("onto_scheme", onto_scheme)):
-        _checks.one_of(scheme_name, name, SCHEMES)
     curve_sets.mean_shape(mean, scheme)
     curve_sets.mean_shape(onto, onto_scheme, "onto")
     _checks.same(mean=mean, onto=onto)
@@ -474,7 +555,9 @@ def registered(
     placed = torch.cat([mean.double() - centre, ones.new_ones(len(mean), 1)], -1) @ A
     if register == "match":
         unit = (q.amax(0) - q.amin(0)).max() / FACE  # `matching` weighs lengths for a face of some hundreds of px
-        placed = unit * matching.match(X @ A / unit, q / unit, FACE / 5, gamma=1e-3, points=placed / unit).points
+        placed = (
+            unit * matching.match(X @ A / unit, q / unit, FACE / 5, gamma=1e-3, tol=1e-2, points=placed / unit).points
+        )
     return placed.to(mean)
 
 
@@ -484,7 +567,7 @@ FACE = 200.0  # px
 
 
 def _curves(scheme: str, subset: Sequence[int] | None, coupled: bool) -> tuple[tuple[int, ...], ...]:
-    """The landmarks of the subset in each curve."""
+    """The landmarks of the subset in each curve; refuse a subset that leaves one empty."""
     whole = curve_sets.get(scheme)
     every = {i for curve in whole.values() for i in curve}
     chosen = every if subset is None else set(subset)
@@ -501,19 +584,17 @@ def _curves(scheme: str, subset: Sequence[int] | None, coupled: bool) -> tuple[t
 
 def _in_a_row(curves: Sequence[Sequence[int]], like: Tensor) -> tuple[Tensor, list[slice]]:
     """The landmarks of all curves one after the other, and where each curve is in that row."""
-    _checks.need(isinstance(curves, Sequence) and all(isinstance(c, Sequence) for c in curves) and len(curves),
-                 "curves", "the landmarks of each curve", _checks.said(curves))  # fmt: skip
-    row, n = [i for curve in curves for i in curve], like.shape[-2]
+    listed, n = isinstance(curves, Sequence) and all(isinstance(c, Sequence) for c in curves), like.shape[-2]
+    row = [i for curve in curves for i in curve] if listed else []
     right = row and all(isinstance(i, int) and 0 <= i < n for i in row)
-    _checks.need(right, "curves", f"landmarks from 0 to {n - 1}", _checks.said(curves))
+    _checks.need(right, "curves", f"the landmarks of each curve, from 0 to {n - 1}", _checks.said(curves))
     slices = [slice(*ends) for ends in pairwise([0, *accumulate(map(len, curves))])]
     return torch.tensor(row, device=like.device), slices
 
 
 def _riders(riders: object) -> None:
-    mend = "make them by `Deformation.riders`"
-    _checks.need(isinstance(riders, Curves) and riders.points.ndim == 2, "riders", "Curves of points (m, 2)",
-                 _checks.said(riders), mend)  # fmt: skip
+    right, mend = isinstance(riders, Curves) and riders.points.ndim == 2, "make them by `Deformation.riders`"
+    _checks.need(right, "riders", "Curves of points (m, 2)", _checks.said(riders), mend)
 
 
 def _along(

@@ -71,7 +71,7 @@ class GridHead(nn.Module):
         hidden: channels of a cell.
         cells: cells of the grid along each side.
 
-    Features (b, c, h, w) -> (b, k, 2), px.
+    Features (b, c, h, w), sides multiples of 4 cells, -> (b, k, 2), px.
 
     >>> GridHead(5, channels=8, hidden=16)([torch.rand(2, 8, 16, 16)]).tolist() == torch.zeros(2, 5, 2).tolist()
     True
@@ -79,15 +79,14 @@ class GridHead(nn.Module):
 
     def __init__(self, momenta: int, channels: int, hidden: int = 64, cells: int = 4) -> None:
         super().__init__()
-        for name, value in (("momenta", momenta), ("channels", channels), ("hidden", hidden), ("cells", cells)):
-            _checks.whole(value, name)
         self.down = nn.Sequential(conv(channels, 2 * channels, stride=2), conv(2 * channels, hidden, stride=2))
         self.cells, self.last = cells, nn.Linear(hidden * cells**2, 2 * momenta)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
     def forward(self, branches: Sequence[Tensor]) -> Tensor:
-        x = F.adaptive_avg_pool2d(self.down(torch.cat(list(branches), 1)), self.cells).flatten(1)
+        x = self.down(torch.cat(list(branches), 1))
+        x = F.avg_pool2d(x, [side // self.cells for side in x.shape[2:]]).flatten(1)
         return precise(self.last, x).unflatten(1, (-1, 2))  # (b, hidden cells²) -> (b, 2k) -> (b, k, 2)
 
 
@@ -111,11 +110,8 @@ class HourglassMomenta(nn.Module):
         super().__init__()
         self.net = net
         net.scores[-1].requires_grad_(False)
-        channels = [score.in_channels for score in net.scores]
-        if cells == 1:
-            self.head: nn.Module = MomentaHead(momenta, channels, pyramid=False, hidden=hidden)
-        else:
-            self.head = GridHead(momenta, sum(channels), hidden, cells)
+        c, grid = [score.in_channels for score in net.scores], cells > 1
+        self.head = GridHead(momenta, sum(c), hidden, cells) if grid else MomentaHead(momenta, c, False, hidden=hidden)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head([features for features, _ in self.net.features(images)])

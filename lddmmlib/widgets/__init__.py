@@ -33,6 +33,8 @@ then show ``Bell(question="Where is half the height?", alt="A bell curve and its
 - The script exports its mathematics as pure functions (never named ``render``), which the tests run in Node against
   the library's; `shared.js` has the rest: plots, handles, sliders, lists, radio buttons, reset, a status for those
   who do not see the picture. Whatever is not in it lies beside the script in a .css of the same name.
+- A trained network runs in the page: `network.portable` keeps it in a file, a `Bytes` trait, and network.js computes
+  what it computes. photograph.js asks for the reader's own photograph, which never leaves the page.
 - What Python made is shown with the state of that moment. Lay widgets out in the script: VBox and interact need a
   kernel. After an edit of the script, make the widget anew: run its cell again.
 '''

@@ -107,7 +107,7 @@ function paintMean(plot, { mean, curves, controls, arrows, own, schemes, source,
   const curveOf = i => curves.findIndex(curve => curve.includes(i));
   controls.forEach((i, k) => {
     plot.arrow(mean[i], arrows[k], { colour: paper, width: 3.6, head: 8, alpha: 0.8 });
-    plot.arrow(mean[i], arrows[k], { colour: hue(plot, curveOf(i)), width: k === selected ? 2.6 : 1.6, head: 7 });
+    plot.arrow(mean[i], arrows[k], { colour: hue(plot, curveOf(i)), width: k === selected ? 2.6 : 1.4, head: 7 });
   });
   plot.dots([mean[controls[selected]]], { colour: paper, radius: 3.2, edge: muted });
 }
@@ -215,7 +215,7 @@ export default widget((ui, { pictures, net }) => {
         ui.slider({ name: "time", label: "shown until time", min: 0, max: 1, step: 0.01, text: v => decimal(v, 2) }),
         ui.choice({ name: "scheme", label: "landmarks on the picture", options: names }),
         ui.choice({ name: "model", label: "flow", options: WORDS }),
-        hint(`Arrows are drawn ${decimal(ui.get("gain"), 0)} times as long. Drag one. Keys move the ringed one: arrows, Home ` +
+        hint(`${ui.get("gain") === 1 ? "" : `Arrows are drawn ${ui.get("gain")} times as long. `}Drag an arrow. Keys move the ringed one: arrows, Home ` +
           "(as predicted), Page Up and Page Down (the next landmark)."))),
     ui.status(() => told(now())),
   ];

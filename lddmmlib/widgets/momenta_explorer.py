@@ -22,11 +22,7 @@ from lddmmlib.widgets.network import portable, program
 
 KEPT = HERE / "momenta_explorer.npz"  # a trained network and faces that it has not seen, see `MomentaExplorer.keep`
 COLUMNS = 5  # of the sheet of faces
-MODELS = {
-    "released": (flows.flow, 2, "euler"),
-    "constant": (flows.flow, 20, "rk2"),
-    "shoot": (flows.shoot, 20, "rk2"),
-}
+MODELS = {"released": (flows.flow, 2, "euler"), "constant": (flows.flow, 20, "rk2"), "shoot": (flows.shoot, 20, "rk2")}
 
 QUESTION = (
     "Predict before you try. Which curves of this face have the longest momenta, and what happens to the mouth if you "

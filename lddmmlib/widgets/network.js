@@ -89,9 +89,10 @@ function tile(rows, at, columns, length) {
   sums[0] = a; sums[1] = b; sums[2] = c; sums[3] = d; sums[4] = e; sums[5] = f; sums[6] = g; sums[7] = h;
   sums[8] = i; sums[9] = j; sums[10] = k; sums[11] = l; sums[12] = m; sums[13] = n; sums[14] = o; sums[15] = p;
 }
-/** Maps (c, h, w) with `top` rows and `left` columns of zeros around them, in doubles. */
+/** Maps (c, h, w) with `top` rows and `left` columns of zeros around them. */
 function padded(data, from, channels, h, w, top, left) {
-  const H = h + 2 * top, W = w + 2 * left, out = new Float64Array(channels * H * W);
+  if (!top && !left) return data.subarray(from, from + channels * h * w);
+  const H = h + 2 * top, W = w + 2 * left, out = new Float32Array(channels * H * W);
   for (let c = 0; c < channels; c++) {
     for (let y = 0; y < h; y++) {
       const at = from + (c * h + y) * w;

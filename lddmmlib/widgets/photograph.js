@@ -27,7 +27,7 @@ export function firstBox({ width, height }) {
 /** A button that asks for a photograph, and `zone`, an element on which one can be dropped: use(picture) is called with
     it. { nodes: [button, what is said of it] }. */
 export function photographs(ui, zone, use) {
-  const { signal } = ui, said = h("span", { class: "sw-hint", role: "status" });
+  const { signal } = ui, said = h("p", { class: "sw-hint", "aria-live": "polite" });
   const input = h("input", { type: "file", accept: "image/*", class: "sw-unseen", tabindex: -1, "aria-hidden": "true" });
   const open = async file => {
     if (!file) return;
