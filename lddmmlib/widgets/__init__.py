@@ -50,6 +50,7 @@ from lddmmlib.widgets.flow_explorer import FlowExplorer
 from lddmmlib.widgets.heatmap_explorer import HeatmapExplorer
 from lddmmlib.widgets.lars_explorer import LarsExplorer
 from lddmmlib.widgets.metric_explorer import MetricExplorer
+from lddmmlib.widgets.momenta_explorer import MomentaExplorer
 from lddmmlib.widgets.sparse_face_explorer import SparseFaceExplorer
 from lddmmlib.widgets.transport_explorer import TransportExplorer
 from lddmmlib.widgets.warp_explorer import WarpExplorer
@@ -65,6 +66,7 @@ __all__ = [
     "HeatmapExplorer",
     "LarsExplorer",
     "MetricExplorer",
+    "MomentaExplorer",
     "Number",
     "Numbers",
     "SparseFaceExplorer",
