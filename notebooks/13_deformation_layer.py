@@ -5,7 +5,7 @@
 # **Question** Can a network say how the mean face has to flow, and what does it then know about landmarks that nobody
 # taught it?
 #
-# **Paper** {cite:t}`yang2021lddmmface`, sections 3.1.2 to 3.3, equations 6 to 8, tables 1, 4 and 5
+# **Paper** {cite:t}`yang2021lddmmface`, section 3, equations 6 to 8, tables 1, 4 and 5
 #
 # **You will be able to** group the landmarks of a scheme into curves and choose their widths; turn momenta into a face,
 # and differentiate through it; train an estimator of momenta; predict landmarks that were not annotated, in any scheme
