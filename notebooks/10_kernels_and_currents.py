@@ -1094,7 +1094,7 @@ assert math.isclose(curve_over_landmarks(1.0, beta_256), before, rel_tol=1e-9)
 # |---|---|---|
 # | {eq}`eq-kernel` | `kernels.gaussian` | `tests/test_kernels.py::test_there_is_no_half_in_the_exponent` |
 # | {eq}`eq-velocity` | `kernels.product`, `flows.velocity` | `tests/test_kernels.py::test_product_is_the_matrix_product`, `tests/test_flows.py::test_velocity_is_the_sum_of_equation_6` |
-# | {eq}`eq-rkhs` | `flows.hamiltonian` | `tests/test_flows.py::test_hamilton_is_the_gradient_of_the_hamiltonian` |
+# | {eq}`eq-rkhs` | `flows.hamiltonian` | `tests/test_flows.py::test_hamilton_equations_are_the_gradient_of_the_hamiltonian` |
 # | {eq}`eq-current-norm` | `currents.norm2`, `currents.norm2_by_loops` | `tests/test_currents.py::test_norm_and_distance_against_double_loops`, `tests/test_currents.py::test_norm2_agrees_with_the_version_to_read` |
 # | {eq}`eq-current-distance` | `currents.distance2` | `tests/test_currents.py::test_a_flipped_curve_is_the_negative` |
 # | {eq}`eq-landmark` | `currents.landmark_discrepancy` | `tests/test_currents.py::test_landmarks_by_hand_and_their_gradient` |

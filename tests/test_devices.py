@@ -21,7 +21,7 @@ from lddmmlib.data import crops
 from lddmmlib.data.augment import Crops
 from lddmmlib.faces import curve_sets, perturb, schemes, statistics, synthetic
 from lddmmlib.methods import heatmap_regression as regression
-from lddmmlib.methods import lddmm_face
+from lddmmlib.methods import lddmm_face, subpixel
 from lddmmlib.methods import sparse_shape_regression as ssr
 from lddmmlib.networks.momenta import MomentaHead
 from tests.elsewhere import Device, Elsewhere, Mixed, back, there

@@ -127,6 +127,7 @@ def test_records_are_made_by_keyword(path):
     """Who reads `Recipe(0, 0, (1, 1), 0)` has to count. Rows of a table, one below the other, may stand in order."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     rows = {id(row) for node in ast.walk(tree) if isinstance(node, ast.Tuple | ast.List) for row in node.elts}
+    rows |= {id(row) for node in ast.walk(tree) if isinstance(node, ast.Dict) for row in node.values}
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and id(node) not in rows]
     named = [(call, ast.unparse(call.func).split(".")[-1]) for call in calls]
     counted = [f"line {call.lineno}: {name}" for call, name in named if name in RECORDS and len(call.args) > 4]

@@ -684,7 +684,7 @@ def test_input_that_does_not_fit(model):
     refused("x0, points: needed the same batch axes", model, x0, p0, 1.0, 3, "rk2", points(7))
     refused("x0, points: needed one dtype", model, x0, p0, 1.0, 3, "rk2", x0.float())
     curves, p0 = face(coupled=False), points(13)
-    refused("who rides with which.; got a tensor", model, curves, p0, 1.0, 3, "rk2", points(3))
+    refused("needed Curves of 4 curves, as x0 has, got a tensor", model, curves, p0, 1.0, 3, "rk2", points(3))
     refused("got 1 curves", model, curves, p0, 1.0, 3, "rk2", Curves(points(3), [range(3)]))
 
 

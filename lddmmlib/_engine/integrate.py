@@ -146,4 +146,4 @@ def units_of(x0: PointsLike, sigma: Sigma, name: str = "x0", sigma_name: str = "
     padded = x0.pad(x) if alone else x
     # Any centre will do, since a flow is translation-invariant. Near 0 single precision is most accurate.
     width, lone = widths_and_lone(sigma, x0, sigma_name)
-    return Units(x, x0 if alone else None, padded.detach().mean(-2, keepdim=True), width, lone)
+    return Units(x=x, curves=x0 if alone else None, centre=padded.detach().mean(-2, True), sigma=width, lone=lone)

@@ -22,6 +22,7 @@ from lddmmlib.data.augment import RECIPE, Recipe, augment
 from lddmmlib.data.crops import Crop
 from lddmmlib.experiments import _record
 from lddmmlib.faces import geometry, schemes, synthetic
+from lddmmlib.faces.crossings import crossings
 
 FRAME = "300w-68"  # the scheme whose landmarks frame a crop
 
@@ -111,15 +112,9 @@ def flagged(count: int, split: str, drawn: int, flag: str) -> list[int]:
 def crossing(lines: Float[Tensor, "*batch c m 2"]) -> Bool[Tensor, "*batch c c"]:
     """Whether polyline i crosses polyline j: a segment of one has the ends of the other's on both sides, and is on both
     sides of it. What only touches does not cross; i = j: the line crosses itself."""
-    a, b = lines[..., :-1, :], lines[..., 1:, :]
-
-    def side(p: Tensor) -> Tensor:
-        """On which side of segment (i, k) the point p_jl lies: (..., i, k, j, l)."""
-        u, v = (b - a)[..., :, :, None, None, :], p[..., None, None, :, :, :] - a[..., :, :, None, None, :]
-        return (u[..., 0] * v[..., 1] - u[..., 1] * v[..., 0]).sign()
-
-    parted = side(a) * side(b) < 0
-    return (parted & parted.transpose(-4, -2).transpose(-3, -1)).any(-1).any(-2)
+    pairs = (*lines.shape[:-2], *lines.shape[-3:])
+    p, q = lines[..., :, None, :, :].expand(pairs), lines[..., None, :, :, :].expand(pairs)
+    return crossings(p, q).flatten(-2).any(-1)
 
 
 def kept(path: Path, make) -> Marked:

@@ -164,6 +164,7 @@ def mean_shape(mean: Tensor, scheme: str, name: str = "mean") -> None:
     Traceback (most recent call last):
     ValueError: mean: needed (68, 2), the landmarks of 300w-68, got (98, 2); it looks like one of wflw-98
     """
+    _checks.one_of(scheme, "scheme", SCHEMES)
     _checks.points(mean, name)
     n = schemes.get(scheme).n
     if mean.shape != (n, 2):

@@ -59,7 +59,6 @@ PRESETS = {
     "shoot": Preset(flows.shoot),  # the geodesic, which initial momenta encode completely: the text of paper A
     "coordinates": Preset(None),  # no flow: mean + what the network says
 }
-Place = tuple[str, float]  # the name of a curve, and a share of its length in the mean face
 
 
 class Deformation(nn.Module):
@@ -176,7 +175,7 @@ class Deformation(nn.Module):
         return self.flow(momenta, riders.with_points(riders.points.expand(len(momenta), -1, -1))).points
 
     def riders(
-        self, to: str | Sequence[Place], mean: Float[Tensor, "m 2"] | None = None, register: str = "affine"
+        self, to: str | Sequence[tuple[str, float]], mean: Float[Tensor, "m 2"] | None = None, register: str = "affine"
     ) -> Curves:
         """Points of the mean face to `carry`, each with the curve that it rides with.
 
@@ -508,6 +507,7 @@ def predict(model: nn.Module, batch: Crop, to: str | Curves | None = None) -> Fl
     return model.predict(batch.image.float() / 255, to)
 
 
+@_checks.full_precision
 def registered(
     mean: Float[Tensor, "m 2"], scheme: str, onto: Float[Tensor, "n 2"], onto_scheme: str, register: str = "affine"
 ) -> Float[Tensor, "m 2"]:
@@ -598,7 +598,7 @@ def _riders(riders: object) -> None:
 
 
 def _along(
-    mean: Tensor, curves: dict[str, tuple[int, ...]], places: Sequence[Place]
+    mean: Tensor, curves: dict[str, tuple[int, ...]], places: Sequence[tuple[str, float]]
 ) -> tuple[Tensor, list[tuple[int, ...]]]:
     """Points at shares of the length of curves of the mean face; and which are on each."""
     points, groups = [], {name: [] for name in curves}

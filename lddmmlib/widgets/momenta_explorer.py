@@ -169,7 +169,6 @@ class MomentaExplorer(StaticWidget):
 
     def picture(self):
         from matplotlib.figure import Figure
-        from PIL import Image
 
         from lddmmlib import plots
 
@@ -177,7 +176,7 @@ class MomentaExplorer(StaticWidget):
             return None
         figure = Figure(figsize=(7, 3.6))
         left, right = figure.subplots(1, 2)
-        sheet = np.array(Image.open(io.BytesIO(self.pictures)))
+        sheet = np.array(_checks.optional("PIL.Image").open(io.BytesIO(self.pictures)))
         side = sheet.shape[1] // self.sheet[1]
         y, x = (side * v for v in divmod(self.face, self.sheet[1]))
         left.imshow(sheet[y : y + side, x : x + side])

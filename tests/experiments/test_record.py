@@ -11,6 +11,7 @@ NAMES = {
 }
 SCALED = {"realism": ("full",), "realism_small": ("notebook", "full"), "learned_correction": ("notebook",)}
 SCALED |= {"subpixel": ("notebook", "workstation", "full"), "subpixel_hrnet": ("full",)}
+SCALED |= {"lddmm_face": ("notebook", "workstation", "full")}
 SIZED = {f"{name}.{scale}" for name, scales in SCALED.items() for scale in scales}
 
 

@@ -11,6 +11,7 @@ import torch
 
 from lddmmlib.experiments import geometry_prior
 from lddmmlib.faces import geometry, painters, schemes, synthetic
+from lddmmlib.faces.crossings import crossings as segments
 from lddmmlib.faces.geometry import head
 from lddmmlib.faces.painters.canvas import Canvas
 from lddmmlib.faces.painters.sitter import Sitter
@@ -172,9 +173,9 @@ PAIRS += [(f"{side}_brow_lower", f"{side}_eye_upper") for side in ("left", "righ
 def crossings(face):
     """The lines of a face, seen from the front, that cross: judged by the curves that are drawn."""
     sitter = Sitter(front(face), (1, 1))
-    lines = {n: sitter[n] for pair in PAIRS for n in pair}
-    itself = [n for n, p in lines.items() if np.triu(geometry_prior.meet(p, p), 2).any()]
-    return itself + [(a, b) for a, b in PAIRS if geometry_prior.meet(lines[a][1:-1], lines[b][1:-1]).any()]
+    lines = {n: torch.from_numpy(sitter[n]) for pair in PAIRS for n in pair}
+    itself = [n for n, p in lines.items() if segments(p, p).triu(2).any()]
+    return itself + [(a, b) for a, b in PAIRS if segments(lines[a][1:-1], lines[b][1:-1]).any()]
 
 
 def test_two_hundred_faces_stay_unfolded_at_the_strongest():

@@ -459,7 +459,7 @@ def test_momenta_found_by_gradients_fit_faces():
     ("call", "says"),
     [
         (lambda: single()(torch.zeros(2, 67, 2)),
-         "momenta: needed (b, 68, 2), one for each landmark that is predicted, got (2, 67, 2); is the network's head"),
+         "momenta: needed (b, 68, 2), one for each landmark that is predicted, got (2, 67, 2); is the head"),
         (lambda: single("wflw-98")(torch.zeros(2, 98, 2)), "momenta: needed (b, 96, 2)"),
         (lambda: single()(torch.zeros(2, 68, 2).double()), "self.mean, momenta: needed one dtype"),
         (lambda: single()(torch.full((1, 68, 2), torch.nan)), "momenta: needed finite"),

@@ -8,7 +8,7 @@ import torch
 import traitlets
 
 from lddmmlib.faces import geometry, placements, schemes
-from lddmmlib.faces.geometry import curves, surface
+from lddmmlib.faces.geometry import curves, head, surface
 from lddmmlib.widgets import FaceExplorer, base, face_explorer
 
 LOW, HIGH = np.array(list(geometry.EXPRESSIONS.values())).T
@@ -95,8 +95,9 @@ def test_the_mesh(js, numbers, probe):
 
 
 def test_the_controls_are_the_surfaces_own():
-    pull, give = face_explorer._controls()
     fill, m, first = face_explorer._fill(), surface.mesh(), face_explorer._before()
+    with np.load(head.FACTS) as file:
+        pull, give = surface.controls(torch.from_numpy(file["chart"]).double())
     weights = surface.thin_plate(pull.chart, fill, give) @ pull.weights
     torch.testing.assert_close(weights, m.weights[first : first + len(fill)])
 
