@@ -55,7 +55,7 @@ def annotated(i, split="studio", scheme="300w-68"):
     return crops.apply(crops.frame(box, SIDE), points).float()
 
 
-def fitted(layer, faces, beta=BETA, steps=200):
+def fitted(layer, faces, beta=BETA, steps=120):
     """The momenta (b, k, 2) with which the layer gives these faces, found by descending the loss."""
     alpha = torch.zeros(len(faces), len(layer.controls), 2, requires_grad=True)
     descent = torch.optim.Adam([alpha], 0.5)
@@ -356,26 +356,24 @@ def nme(found, truth, name="300w-68"):
     return 100 * metrics.nme(found, truth, "corners", name)
 
 
-found = {}
-for name, kept in (("all 68", None), ("46 of 68", subset)):
-    for preset in ("released", "shoot"):
-        one = Deformation(mean, "300w-68", kept, preset)
-        found[name, preset] = one(fitted(one, people))
-print(f"the mean face: {nme(mean.expand_as(people), people).mean():.2f} %")
-for (name, preset), faces in found.items():
-    print(f"{name:9s} {preset:9s} {nme(faces, people).mean():.2f} %")
+ways = {
+    "all 68": layer,
+    "46 of 68": partial,
+    "all 68, shooting": Deformation(mean, "300w-68", preset="shoot", steps=5),
+}
+found = {name: one(fitted(one, people)) for name, one in ways.items()}
+print(f"the mean face     {nme(mean.expand_as(people), people).mean():.2f} %")
+for name, faces in found.items():
+    print(f"{name:17s} {nme(faces, people).mean():.2f} %")
 
 # %%
-best, few = (
-    nme(found[k, "released"], people).mean() for k in ("all 68", "46 of 68")
-)
-assert best < 1 < few < 2 * best + 1
-geodesic = nme(found["all 68", "shoot"], people).mean()
-assert abs(geodesic - best) < 0.2
+best, few, geodesic = (nme(faces, people).mean() for faces in found.values())
+assert best < few < 1
+assert abs(geodesic - best) < 0.05
 
 # %% [markdown]
 # Two Euler steps with constant momenta reach nearly every face as well as the geodesic does: for the landmarks it hardly matters
-# which of the three flows it is. And momenta of 46 landmarks place all 68, those that were never told included, as well as this.
+# which of the three flows it is. And momenta of 46 landmarks place all 68 nearly as well, those included that were never told.
 # Whatever error a network has beyond that is its own.
 #
 # ## A network that says momenta
@@ -394,7 +392,7 @@ assert count == 19_528_668
 # In its main runs the trunk is *frozen*: it comes from a heatmap network that was trained on faces, and only the head learns. That
 # is within a laptop's reach. The small landmarker of this package, an HRNet for crops of 96 px, was trained to draw heatmaps of
 # 68 landmarks; its trunk shall stay as it is, and we learn to read momenta from its four maps. 100 drawn faces, each cut out in
-# four ways, and 40 others to test on:
+# three ways, and 40 others to test on:
 
 
 # %%
@@ -416,7 +414,7 @@ def cut(faces, how=None, views=1):
 
 # %%
 MILD = augment.RECIPE._replace(hidden=0.0, blurred=0.0)
-train = cut(drawn(100, "studio"), MILD, views=4)
+train = cut(drawn(100, "studio"), MILD, views=3)
 test = cut(drawn(40, "studio-test"))
 truth = test.landmarks.float()
 assert torch.allclose(truth[:24], people, atol=1e-2)
@@ -457,7 +455,7 @@ class Estimator(nn.Module):
 
 
 # %%
-def learn(layer, cells, epochs=14):
+def learn(layer, cells, epochs=16):
     """An estimator for this layer, and the history of its training."""
     head = Estimator(len(layer.controls), cells)
 
@@ -508,8 +506,8 @@ assert abs(errors["grid, no layer"] / errors["grid of 3 x 3"] - 1) < 0.15
 # - It works: momenta can be read off a picture, and the mean face is left far behind.
 # - *Where* something is survives an average over the whole image only in part. Our lean trunk needs a grid; the paper's, of 2,048
 #   channels, gets by without.
-# - The layer neither helps nor harms where all landmarks are taught: added coordinates, from the same maps by the same head, are as
-#   good.
+# - Where all landmarks are taught the layer hardly matters: coordinates that are added to the mean face, from the same maps by the
+#   same head, are within a few per cent of it, which one start cannot tell apart.
 # - The trunk's own heatmaps, which had 12,000 faces to learn from, are better than all of them.
 #
 # So the layer has to earn its keep elsewhere: in what it says about landmarks that nobody taught.
@@ -602,14 +600,16 @@ never = {name: line[1] for name, line in table.items()}
 by_curve = {name: line[2] for name, line in table.items()}
 assert never["flow"] < 1.25 * table["flow"][0]
 assert by_curve["flow"] < 0.8 * by_curve["coordinates, nothing"]
-rival = by_curve["coordinates, moved mean"]
-assert abs(by_curve["flow"] / rival - 1) < 0.15
+assert by_curve["flow"] < by_curve["coordinates, moved mean"]
+same = by_curve["flow's 46, moved mean"]
+assert abs(by_curve["flow"] / same - 1) < 0.02
 
 # %% [markdown]
 # Taught 46 landmarks, the network knows all 68, and the 22 nearly as well as the 46. The promise is kept. But look at who else
 # keeps it. By NME_curve, the paper's measure, bare points are far behind *whatever* their network: points that are not there are
-# far from every other. Completed by the mean face they are level with the flow. What wins is having a mean face; the flow is one
-# way of moving it.
+# far from every other. Completed by the mean face they are close to the flow. The little that is left between them is not the flow's
+# doing either: take the flow network's own 46, complete *them* by the moved mean, and you get what the flow gives. What wins is
+# having a mean face; the flow is one way of moving it.
 #
 # One thing this table must not be asked: the trunk was trained on heatmaps of all 68, so that it has seen what the head has not
 # been taught. In the recorded run below, every network starts from nothing.
@@ -652,28 +652,31 @@ assert torch.allclose(placed, riders.points, atol=1e-3)
 
 # %% [markdown]
 # From the head that was taught 68 points, four schemes, none of which it has seen but the first. The rival is again the mean face,
-# moved by the 68 predicted landmarks. `match` is ours: the mean shapes are registered by a diffeomorphism where an affine map
-# does not do.
+# moved by the 68 predicted landmarks. `match` is ours: the mean shapes are registered by a diffeomorphism on top of the affine map; here,
+# where both means are of the same people, it finds nothing to mend.
 
 # %%
 momenta = says["grid of 3 x 3"]
 across = {}
+everyone = answers["grid of 3 x 3"]
 print("error (%)      flow   registered by match   moved mean")
 for to in SCHEMES[1:]:
     target = torch.stack([annotated(i, "studio-test", to) for i in range(40)])
-    ways = [
-        layer.carry(momenta, layer.riders(to, means[to], register))
-        for register in ("affine", "match")
-    ]
-    everyone = answers["grid of 3 x 3"]
-    ways.append(completed(everyone, tuple(range(68)), to)["moved mean"])
-    across[to] = [nme(z, target, to).nanmean().item() for z in ways]
-    print(f"{to:10s}" + "".join(f"{e:12.2f}" for e in across[to]))
+    rides = {"affine": layer.riders(to, means[to])}
+    if to == "wflw-98":
+        rides["match"] = layer.riders(to, means[to], "match")
+    ways = {how: layer.carry(momenta, points) for how, points in rides.items()}
+    ways["moved"] = completed(everyone, tuple(range(68)), to)["moved mean"]
+    across[to] = {how: nme(z, target, to).mean().item() for how, z in ways.items()}
+    told = [f"{across[to][how]:.2f}" if how in ways else "" for how in
+            ("affine", "match", "moved")]  # fmt: skip
+    print(f"{to:10s}{told[0]:>9s}{told[1]:>22s}{told[2]:>13s}")
 
 # %%
-for errors_of in across.values():
-    assert errors_of[0] < 1.6 * errors["grid of 3 x 3"]
-    assert abs(errors_of[0] / errors_of[2] - 1) < 0.25
+for by in across.values():
+    assert by["affine"] < 1.25 * errors["grid of 3 x 3"]
+    assert abs(by["affine"] / by["moved"] - 1) < 0.15
+assert abs(across["wflw-98"]["match"] / across["wflw-98"]["affine"] - 1) < 0.05
 
 # %% [markdown]
 # No network was trained for these. Again the moved mean face is a rival to be reckoned with; and again it knows as much: two mean
@@ -782,12 +785,13 @@ for way in ("interpolation", "moved mean"):
 
 # %%
 never = {factor: line[1] for factor, line in by_width.items()}
-assert never[0.25] > 1.5 * never[1.0]
-assert row(told["moved mean"], people)[1] < 1.1 * min(never.values())
+assert min(never, key=never.get) == 1.0
+assert by_width[0.5][0] < by_width[1.0][0]
+assert row(told["moved mean"], people)[1] < never[1.0]
 
 # %% [markdown]
-# Narrow kernels leave the passengers behind; the rule is in the flat part. The last lines say once more who the rival to fear is:
-# the true 46 and a spline place the 22 at least as well as any flow that was fitted to them.
+# Narrower kernels fit the 46 better and leave the 22 behind; of these four the rule is the best. The last lines say once more who the
+# rival to fear is: the true 46 and a spline place the 22 a little better than any flow that was fitted to the 46.
 #
 # **$\beta$.** In the unit of your frame. What it does for landmarks that nobody taught is the third exercise.
 #
@@ -1082,12 +1086,13 @@ else:
 tried = [missed_by(beta) for beta in (0.0, BETA, 10 * BETA)]
 for beta, px in zip((0.0, BETA, 10 * BETA), tried, strict=True):
     print(f"beta {beta:.2f} 1/px: the 22 are off by {px:.2f} px")
-assert max(tried) < 1.25 * min(tried)
+assert abs(tried[1] / tried[0] - 1) < 0.1
+assert tried[2] > 1.1 * tried[1]
 
 # %% [markdown]
 # :::{dropdown} What happens
-# Hardly. $D_c$ knows the target as a curve, but as a curve through the *taught* points: between them it is a straight line, and what
-# lies between, a chin or an arched brow, is known to the mean face alone.
+# Hardly, and ten times of it does harm. $D_c$ knows the target as a curve, but as a curve through the *taught* points: between them
+# it is a straight line, and what lies between, a chin or an arched brow, is known to the mean face alone.
 # :::
 #
 # ## Quiz
