@@ -1014,17 +1014,17 @@ my_second = ...
 # %% tags=["self-check"]
 pair = torch.tensor([[0.0, 0.0], [10.0, 0.0]], dtype=torch.float64)
 kick = torch.tensor([[0.0, 4.0], [0.0, 0.0]], dtype=torch.float64)
-went = (lddmm_face.deform_by_loops(pair, kick, [[0, 1]], [10.0]) - pair)[:, 1]
-check(my_first, went[0], tolerance=1e-3)
-check(my_second, went[1], tolerance=1e-3)
+downward = (lddmm_face.deform_by_loops(pair, kick, [[0, 1]], [10.0]) - pair)[:, 1]
+check(my_first, downward[0], tolerance=1e-3)
+check(my_second, downward[1], tolerance=1e-3)
 
 # %% tags=["solution"]
 my_first = 4.0  # nobody else pushes: half of it in each step
 step_1 = 2 * math.exp(-(10**2) / 10**2)
 step_2 = 2 * math.exp(-(10**2 + (2 - step_1) ** 2) / 10**2)  # further apart now
 my_second = step_1 + step_2
-assert math.isclose(my_first, went[0], rel_tol=1e-6)
-assert math.isclose(my_second, went[1], rel_tol=1e-6)
+assert math.isclose(my_first, downward[0], rel_tol=1e-6)
+assert math.isclose(my_second, downward[1], rel_tol=1e-6)
 
 # %% [markdown]
 # :::{exercise} Extend
@@ -1043,10 +1043,9 @@ def boundary(layer, alpha, name, count):
 # %% tags=["self-check"]
 some = torch.randn(2, 68, 2, generator=torch.Generator().manual_seed(1))
 jaw = [("right jaw", k / 24) for k in range(25)]
-carried = Deformation(mean, "300w-68").carry(
-    some, Deformation(mean, "300w-68").riders(jaw)
-)
-check(boundary(Deformation(mean, "300w-68"), some, "right jaw", 25), carried, 1e-4)
+released = Deformation(mean, "300w-68")
+carried = released.carry(some, released.riders(jaw))
+check(boundary(released, some, "right jaw", 25), carried, 1e-4)
 
 
 # %% tags=["solution"]
@@ -1055,9 +1054,9 @@ def boundary(layer, alpha, name, count):
     return layer.carry(alpha, layer.riders(places))
 
 
-assert torch.allclose(boundary(layer, some, "right jaw", 25), carried, atol=1e-4)
-ends = boundary(layer, some, "right jaw", 2)
-assert torch.allclose(ends, layer(some)[:, [9, 16]], atol=1e-3)  # the landmarks
+assert torch.allclose(boundary(released, some, "right jaw", 25), carried, atol=1e-4)
+ends = boundary(released, some, "right jaw", 2)
+assert torch.allclose(ends, released(some)[:, [9, 16]], atol=1e-3)  # the landmarks
 
 # %% [markdown]
 # :::{exercise} Explore
