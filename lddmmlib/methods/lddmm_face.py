@@ -514,6 +514,7 @@ def predict(model: nn.Module, batch: Crop, to: str | Curves | None = None) -> Fl
     return model.predict(batch.image.float() / 255, to)
 
 
+@_checks.full_precision
 def registered(
     mean: Float[Tensor, "m 2"], scheme: str, onto: Float[Tensor, "n 2"], onto_scheme: str, register: str = "affine"
 ) -> Float[Tensor, "m 2"]:
