@@ -1,12 +1,11 @@
 """Points grouped into curves: padding, lines, gaps, and groups that do not fit."""
 
-from inspect import unwrap
-
 import pytest
 import torch
 
 from lddmmlib import currents
 from lddmmlib.curves import Curves, as_curves
+from tests.helpers import refused
 
 SLICES = [slice(0, 4), [6, 5, 4], [7], range(8, 13)]
 CLOSED = [False, True, True, True]
@@ -22,11 +21,6 @@ def face(*batch, seed=0, **options):
 
 def close(a, b, atol=1e-12):
     torch.testing.assert_close(a, torch.as_tensor(b, dtype=a.dtype), rtol=0, atol=atol)
-
-
-def refused(match, function, *args, error=ValueError, **kwargs):
-    with pytest.raises(error, match=match):
-        unwrap(function)(*args, **kwargs)
 
 
 def test_padding_gives_back_what_it_took_and_no_gradient_to_what_it_added():

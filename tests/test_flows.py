@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from lddmmlib import flows, kernels
 from lddmmlib._engine.integrate import units_of
 from lddmmlib.curves import Curves
+from tests.helpers import refused
 from tests.oracles import lddmm as oracle
 
 seeds = st.integers(0, 10_000)
@@ -34,11 +35,6 @@ def face(*batch, seed=0, **options):
 
 def close(a, b, atol=1e-12):
     torch.testing.assert_close(a, torch.as_tensor(b, dtype=a.dtype), rtol=0, atol=atol)
-
-
-def refused(match, function, *args, error=ValueError, **kwargs):
-    with pytest.raises(error, match=match):
-        unwrap(function)(*args, **kwargs)
 
 
 def along(alpha, x0, sigma, steps=10, method="rk2", points=None):

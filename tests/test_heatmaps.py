@@ -1,7 +1,6 @@
 """Encoders and decoders against closed forms, brute force, SciPy, and each other."""
 
 import math
-from inspect import unwrap
 
 import numpy as np
 import pytest
@@ -9,6 +8,7 @@ import torch
 from scipy import ndimage, stats
 
 from lddmmlib import heatmaps
+from tests.helpers import refused
 from tests.oracles import quantisation as oracles
 
 NAN = float("nan")
@@ -32,12 +32,6 @@ def mean_error(a, b):
 
 def close(a, b, atol=1e-12):
     torch.testing.assert_close(a, b, rtol=0, atol=atol, equal_nan=True)
-
-
-def refused(match, function, *args, error=ValueError, **kwargs):
-    """The door itself: past the annotations, which the gate checks before the function is entered."""
-    with pytest.raises(error, match=match):
-        unwrap(function)(*args, **kwargs)
 
 
 # --- encode --------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 from lddmmlib import kernels
+from tests.helpers import refused
 
 seeds = st.integers(0, 10_000)
 
@@ -20,11 +21,6 @@ def points(*shape, seed=0, spread=2.0):
 
 def close(a, b, atol=1e-12):
     torch.testing.assert_close(a, b, rtol=0, atol=atol)
-
-
-def refused(match, function, *args, error=ValueError):
-    with pytest.raises(error, match=match):
-        unwrap(function)(*args)
 
 
 def test_there_is_no_half_in_the_exponent():

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import lars_path_gram
 
 from lddmmlib import lars
+from tests.helpers import refused
 from tests.oracles import lasso
 
 INF = float("inf")
@@ -34,12 +35,6 @@ def problem(n=40, p=8, t=None, seed=0, mixed=1.0):
 
 def close(a, b, rtol=1e-9, atol=1e-9):
     np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=rtol, atol=atol)
-
-
-def refused(match, function, *args, error=ValueError):
-    """The door itself: past the annotations, which the gate checks before the function is entered."""
-    with pytest.raises(error, match=match):
-        unwrap(function)(*args)
 
 
 def worst_violation(gram, xy, found):

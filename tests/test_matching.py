@@ -2,7 +2,6 @@
 
 import math
 import os
-from inspect import unwrap
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from scipy.optimize import minimize
 from lddmmlib import currents, flows, kernels, matching
 from lddmmlib._engine.lbfgs import minimise
 from lddmmlib.curves import Curves
+from tests.helpers import refused
 
 SLICES = [slice(0, 4), [6, 5, 4], [7], range(8, 13)]
 
@@ -33,11 +33,6 @@ def wave(n, phase=0.0, height=1.0):
 
 def close(a, b, atol=1e-12):
     torch.testing.assert_close(a, torch.as_tensor(b, dtype=a.dtype), rtol=0, atol=atol)
-
-
-def refused(match, function, *args, error=ValueError, **kwargs):
-    with pytest.raises(error, match=match):
-        unwrap(function)(*args, **kwargs)
 
 
 # --- the functional ------------------------------------------------------------------

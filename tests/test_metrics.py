@@ -16,6 +16,7 @@ from scipy.spatial import cKDTree
 
 from lddmmlib import metrics
 from lddmmlib.faces import schemes
+from tests.helpers import refused
 
 S68 = schemes.get("300w-68")
 NAN = float("nan")
@@ -42,12 +43,6 @@ def moved(points, transform):
     angle, scale, dx, dy = transform
     c, s = scale * math.cos(angle), scale * math.sin(angle)
     return points @ torch.tensor([[c, s], [-s, c]], dtype=points.dtype) + torch.tensor([dx, dy], dtype=points.dtype)
-
-
-def refused(match, function, *args, error=ValueError, **kwargs):
-    """The door itself: past the annotations, which the gate checks before the function is entered."""
-    with pytest.raises(error, match=match):
-        unwrap(function)(*args, **kwargs)
 
 
 def curve(pred, truth, normaliser):

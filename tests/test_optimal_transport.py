@@ -1,7 +1,6 @@
 """Sinkhorn, W1 and its closed forms against linear programs, POT, plans built in full, and hand-made numbers."""
 
 import math
-from inspect import unwrap
 
 import numpy as np
 import ot
@@ -14,6 +13,7 @@ from scipy.sparse.csgraph import dijkstra
 
 from lddmmlib import heatmaps
 from lddmmlib import optimal_transport as transport
+from tests.helpers import refused
 from tests.oracles import transport as oracle
 
 few = settings(max_examples=8, deadline=None)
@@ -35,11 +35,6 @@ def pixel(x, y, h=32, w=32, dtype=torch.float64):
 def blob(x, y, h=32, w=32, sigma=1.5):
     u = heatmaps.encode(torch.tensor([[x, y]], dtype=torch.float64), (h, w), sigma)[0]
     return u / u.sum()
-
-
-def refused(match, function, *args, error=ValueError, **kwargs):
-    with pytest.raises(error, match=match):
-        unwrap(function)(*args, **kwargs)
 
 
 def close(a, b, atol=1e-9):

@@ -1,7 +1,6 @@
 """Splines and warps against a closed form, SciPy off the controls, finite differences, and their invariances."""
 
 import math
-from inspect import unwrap
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from torch.autograd import gradcheck
 
 from lddmmlib import polyharmonic
 from lddmmlib.polyharmonic import ORDERS, coarse_bound, evaluate, fit, warp
+from tests.helpers import refused
 from tests.oracles import saddle as oracles
 
 KERNELS = {1: "linear", 2: "thin_plate_spline", 3: "cubic"}  # SciPy's names
@@ -40,12 +40,6 @@ def ramp(size=SIZE):
 
 def close(a, b, atol=1e-10):
     torch.testing.assert_close(a, b, rtol=0, atol=atol)
-
-
-def refused(match, function, *args, error=ValueError, **kwargs):
-    """The door itself: past the annotations, which the gate checks before the function is entered."""
-    with pytest.raises(error, match=match):
-        unwrap(function)(*args, **kwargs)
 
 
 # --- the spline ----------------------------------------------------------------------

@@ -1,7 +1,6 @@
 """H against SciPy, on drawn faces of two schemes and on real 300-W shapes."""
 
 import os
-from inspect import unwrap
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +9,11 @@ import torch
 
 from lddmmlib.faces import geometry, schemes, statistics
 from lddmmlib.methods.sparse_shape_regression import complete, fit_h
+from tests.helpers import refused
 from tests.oracles import lasso
 
 INF = float("inf")
 DEFINED, HIDDEN = list(range(0, 68, 2)), list(range(1, 68, 2))
-
-
-def refused(match, function, *args, **kwargs):
-    with pytest.raises(ValueError, match=match):
-        unwrap(function)(*args, **kwargs)
 
 
 def drawn(n, seed=0):
