@@ -266,7 +266,7 @@ def match(
     Paper A, equations 2 to 5 and the sum in 8.
 
     >>> template = torch.tensor([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0]], dtype=torch.float64)
-    >>> found = match(template, template + 0.5, 2.0)
+    >>> found = match(template, template + 0.5, 2.0, steps=2, tol=0.01)  # coarse, to be quick
     >>> bool(found.converged), (found.deformed - template - 0.5).abs().max().item() < 0.01
     (True, True)
     """
@@ -387,7 +387,7 @@ def mean(
         ValueError: other axes, and the errors of `match`.
 
     >>> square = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]], dtype=torch.float64)
-    >>> two = mean(torch.stack([square, square + 0.2]), 2.0)
+    >>> two = mean(torch.stack([square, square + 0.2]), 2.0, steps=2)  # coarse, to be quick
     >>> two.converged, (two.template - square - 0.1).abs().max().item() < 0.01
     (True, True)
     """
