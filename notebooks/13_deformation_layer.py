@@ -82,10 +82,10 @@ partial = Deformation(mean, "300w-68", subset)
 person = annotated(1, "studio-test")[None]
 arrows = fitted(partial, person)
 
-# %% mystnb={"image": {"alt": "The mean face in grey. From 46 of its landmarks orange arrows lead away, short ones on the eyes and long ones along the jaw, not all of the same direction. The other 22 landmarks, on jaw, brows, nose and lips, are open rings without arrows."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "The mean face in grey, with orange arrows, the momenta, at 46 of its landmarks, and open rings at the other 22, which have none. Some arrows are long, some short, and neighbours do not always point the same way. The rings lie on jaw, brows, nose and lips."}} tags=["hide-input"]
 figure, ax = plt.subplots(figsize=(4.6, 4.4))
 plots.face(ax, mean, "300w-68", colour="#CCCCCC", size=0)
-units = {"angles": "xy", "scale_units": "xy", "scale": 1, "width": 0.004}
+units = {"angles": "xy", "scale_units": "xy", "scale": 1, "width": 0.006}
 ax.quiver(*mean[list(subset)].T, *arrows[0].T, color=ORANGE, **units)
 ring = {"facecolor": "white", "edgecolor": BLUE, "zorder": 3}
 ax.scatter(*mean[left_out].T, s=28, **ring, label="no momentum")
@@ -161,8 +161,10 @@ scheme = schemes.get("300w-68")
 # face", says the paper; its released code has the mean of width and height, and half of that for the curve norm:
 #
 # $$
-# \sigma_V^p = \tfrac12 \Bigl(\max_{i \in p} x_i - \min_{i \in p} x_i + \max_{i \in p} y_i - \min_{i \in p} y_i\Bigr),
-# \qquad \sigma_W^p = \tfrac12 \sigma_V^p .
+# \begin{aligned}
+# \sigma_V^p &= \tfrac12 \bigl(\max_p x_i - \min_p x_i + \max_p y_i - \min_p y_i\bigr), \\
+# \sigma_W^p &= \tfrac12 \sigma_V^p .
+# \end{aligned}
 # $$ (eq-layer-widths)
 
 
@@ -199,7 +201,10 @@ for (name, points), s in zip(curves.items(), sigma_v, strict=True):
 # The layer integrates equations 6 and 7 of the paper for each curve $p$, from the mean face $\bar x$:
 #
 # $$
-# \frac{d x_i}{dt} = \sum_{j \in p} k_V\bigl(x_j(t), x_i(t)\bigr)\, \alpha_j, \qquad x_i(0) = \bar x_i, \qquad i \in p .
+# \begin{aligned}
+# \frac{d x_i}{dt} &= \sum_{j \in p} k_V\bigl(x_j(t), x_i(t)\bigr)\, \alpha_j, \\
+# x_i(0) &= \bar x_i, \qquad i \in p .
+# \end{aligned}
 # $$ (eq-layer-flow)
 #
 # In the released code $\alpha_j$ is constant in time, and the integral is two explicit Euler steps. Here it is, for one face,
@@ -455,7 +460,7 @@ class Estimator(nn.Module):
 
 
 # %%
-def learn(layer, cells, epochs=16):
+def learn(layer, cells, epochs=12):
     """An estimator for this layer, and the history of its training."""
     head = Estimator(len(layer.controls), cells)
 
@@ -526,7 +531,10 @@ plt.show()
 # Let $S$ be the landmarks that are taught. All others, at test time, have momenta of zero in the flow of their curve:
 #
 # $$
-# \frac{d x_k}{dt} = \sum_{j \in p \cap S} k_V\bigl(x_j(t), x_k(t)\bigr)\, \alpha_j, \qquad k \in p \setminus S .
+# \begin{aligned}
+# \frac{d x_k}{dt} &= \sum_{j \in p \cap S} k_V\bigl(x_j(t), x_k(t)\bigr)\, \alpha_j, \\
+# k &\in p \setminus S .
+# \end{aligned}
 # $$ (eq-layer-partial)
 #
 # This is the passengers' equation {eq}`eq-match-passengers`. One landmark at a time with zeros; all at once, as passengers of a
@@ -772,22 +780,22 @@ assert [name for name, r in folds.items() if r["beyond"]] == ["inner lip, lower"
 # **$\sigma_V$.** The rule can be tried: fit the 46 with kernels of a quarter, half, once and twice its widths, and look at the 22.
 
 # %%
-by_width = {}
+by_width, some = {}, people[:12]
 print("widths of the rule   the 46   the 22   (%)")
 for factor in (0.25, 0.5, 1.0, 2.0):
     one = Deformation(mean, "300w-68", subset, sigma=(factor * sigma_v).tolist())
-    by_width[factor] = row(one(fitted(one, people)), people)
+    by_width[factor] = row(one(fitted(one, some)), some)
     taught, never, _ = by_width[factor]
     print(f"{factor:18.2f} {taught:8.2f} {never:8.2f}")
-told = completed(people[:, list(subset)])
+told = completed(some[:, list(subset)])
 for way in ("interpolation", "moved mean"):
-    print(f"the true 46, and {way:13s} {row(told[way], people)[1]:8.2f}")
+    print(f"the true 46, and {way:13s} {row(told[way], some)[1]:8.2f}")
 
 # %%
 never = {factor: line[1] for factor, line in by_width.items()}
 assert min(never, key=never.get) == 1.0
 assert by_width[0.5][0] < by_width[1.0][0]
-assert row(told["moved mean"], people)[1] < never[1.0]
+assert row(told["moved mean"], some)[1] < never[1.0]
 
 # %% [markdown]
 # Narrower kernels fit the 46 better and leave the 22 behind; of these four the rule is the best. The last lines say once more who the
@@ -1007,6 +1015,7 @@ if run:
         epochs = range(1, len(nmes) + 1)
         ax.plot(epochs, nmes, styles[name.split()[0]], color=colour, label=name)
     ax.set(xlabel="epoch", ylabel="NME of held-out faces (%)")
+    ax.set_xticks(epochs)
     ax.legend(fontsize=7, ncols=2)
     plt.show()
 
@@ -1067,17 +1076,17 @@ my_second = ...
 # %% tags=["self-check"]
 pair = torch.tensor([[0.0, 0.0], [10.0, 0.0]], dtype=torch.float64)
 kick = torch.tensor([[0.0, 4.0], [0.0, 0.0]], dtype=torch.float64)
-downward = (lddmm_face.deform_by_loops(pair, kick, [[0, 1]], [10.0]) - pair)[:, 1]
-check(my_first, downward[0], tolerance=1e-3)
-check(my_second, downward[1], tolerance=1e-3)
+went = (lddmm_face.deform_by_loops(pair, kick, [[0, 1]], [10.0]) - pair)[:, 1]
+check(my_first, went[0], tolerance=1e-3)
+check(my_second, went[1], tolerance=1e-3)
 
 # %% tags=["solution"]
 my_first = 4.0  # nobody else pushes: half of it in each step
 step_1 = 2 * math.exp(-(10**2) / 10**2)
 step_2 = 2 * math.exp(-(10**2 + (2 - step_1) ** 2) / 10**2)  # further apart now
 my_second = step_1 + step_2
-assert math.isclose(my_first, downward[0], rel_tol=1e-6)
-assert math.isclose(my_second, downward[1], rel_tol=1e-6)
+assert math.isclose(my_first, went[0], rel_tol=1e-6)
+assert math.isclose(my_second, went[1], rel_tol=1e-6)
 
 # %% [markdown]
 # :::{exercise} Extend
@@ -1096,9 +1105,10 @@ def boundary(layer, alpha, name, count):
 # %% tags=["self-check"]
 some = torch.randn(2, 68, 2, generator=torch.Generator().manual_seed(1))
 jaw = [("right jaw", k / 24) for k in range(25)]
-released = Deformation(mean, "300w-68")
-carried = released.carry(some, released.riders(jaw))
-check(boundary(released, some, "right jaw", 25), carried, 1e-4)
+carried = Deformation(mean, "300w-68").carry(
+    some, Deformation(mean, "300w-68").riders(jaw)
+)
+check(boundary(Deformation(mean, "300w-68"), some, "right jaw", 25), carried, 1e-4)
 
 
 # %% tags=["solution"]
@@ -1107,15 +1117,15 @@ def boundary(layer, alpha, name, count):
     return layer.carry(alpha, layer.riders(places))
 
 
-assert torch.allclose(boundary(released, some, "right jaw", 25), carried, atol=1e-4)
-ends = boundary(released, some, "right jaw", 2)
-assert torch.allclose(ends, released(some)[:, [9, 16]], atol=1e-3)  # the landmarks
+assert torch.allclose(boundary(layer, some, "right jaw", 25), carried, atol=1e-4)
+ends = boundary(layer, some, "right jaw", 2)
+assert torch.allclose(ends, layer(some)[:, [9, 16]], atol=1e-3)  # the landmarks
 
 # %% [markdown]
 # :::{exercise} Explore
 # :label: ex-layer-explore
-# Does the curve term help landmarks that nobody taught? Fit `partial` to `people[:12]` with $\beta$ of 0, `BETA` and 10 `BETA`, by
-# `fitted(partial, ..., beta=..., steps=100)`, and take the mean distance, in px, of the 22 landmarks of `left_out` from their places. Predict first:
+# Does the curve term help landmarks that nobody taught? Fit `partial` to `people[:6]` with $\beta$ of 0, `BETA` and 10 `BETA`, by
+# `fitted(partial, ..., beta=..., steps=60)`, and take the mean distance, in px, of the 22 landmarks of `left_out` from their places. Predict first:
 # which is best? Fill `tried` with the three, in this order.
 # :::
 
@@ -1124,8 +1134,8 @@ tried = ...  # [px, px, px]
 
 
 # %% tags=["self-check"]
-def missed_by(beta, who=12):
-    ends = partial(fitted(partial, people[:who], beta=beta, steps=100))
+def missed_by(beta, who=6):
+    ends = partial(fitted(partial, people[:who], beta=beta, steps=60))
     return (ends - people[:who])[:, left_out].norm(dim=-1).mean().item()
 
 
@@ -1138,8 +1148,8 @@ else:
 tried = [missed_by(beta) for beta in (0.0, BETA, 10 * BETA)]
 for beta, px in zip((0.0, BETA, 10 * BETA), tried, strict=True):
     print(f"beta {beta:.2f} 1/px: the 22 are off by {px:.2f} px")
-assert abs(tried[1] / tried[0] - 1) < 0.1
-assert tried[2] > 1.1 * tried[1]
+assert abs(tried[1] / tried[0] - 1) < 0.15
+assert tried[2] > 1.05 * tried[1]
 
 # %% [markdown]
 # :::{dropdown} What happens

@@ -4,6 +4,7 @@ A self-check is run with the cells of its chapter that it needs and no others, s
 """
 
 import ast
+import functools
 import re
 import sys
 from pathlib import Path
@@ -45,8 +46,8 @@ def boundary(layer, alpha, name, count):
             "the landmarks that were taught": """
 tried = []
 for beta in (0.0, BETA, 10 * BETA):
-    ends = partial(fitted(partial, people[:12], beta=beta, steps=100))
-    tried.append((ends - people[:12])[:, list(subset)].norm(dim=-1).mean())""",
+    ends = partial(fitted(partial, people[:6], beta=beta, steps=60))
+    tried.append((ends - people[:6])[:, list(subset)].norm(dim=-1).mean())""",
             "one number": "tried = 0.5",
         },
     },
@@ -57,26 +58,25 @@ CASES = [
 
 
 def names(source):
-    """The names that a cell sets, and those that it takes from outside."""
-    tree = ast.parse(source)
-    nodes = list(ast.walk(tree))
-    kinds = {kind: {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, kind)}
-             for kind in (ast.Store, ast.Load)}  # fmt: skip
+    """The names that a cell sets, those that it takes from outside, and the arguments of its functions."""
+    nodes = list(ast.walk(ast.parse(source)))
+    stored, loaded = ({n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, kind)}
+                      for kind in (ast.Store, ast.Load))  # fmt: skip
     aliases = {(a.asname or a.name).split(".")[0] for n in nodes if isinstance(n, ast.Import | ast.ImportFrom)
                for a in n.names}  # fmt: skip
-    defined = {n.name for n in nodes if isinstance(n, ast.FunctionDef | ast.ClassDef)}
-    sets = kinds[ast.Store] | aliases | defined
-    return sets, kinds[ast.Load] - sets - {n.arg for n in nodes if isinstance(n, ast.arg)}
+    sets = stored | aliases | {n.name for n in nodes if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+    return sets, loaded - sets, {n.arg for n in nodes if isinstance(n, ast.arg)}
 
 
-def needed(cells, *sources):
-    """The cells, in order, on which the sources depend."""
-    wanted, chosen = set().union(*(names(s)[1] for s in sources)), []
+def needed(cells, check, *answers):
+    """The cells, in order, on which a self-check depends, and answers that are given after it has run."""
+    made, wanted, _ = names(check)
+    wanted, chosen = wanted.union(*(names(s)[1] - made for s in answers)), []
     for source in reversed(cells):
-        sets, takes = names(source)
+        sets, takes, arguments = names(source)
         if sets & wanted:
             chosen.insert(0, source)
-            wanted = (wanted - sets) | takes
+            wanted = (wanted - sets) | (takes - arguments)
     return chosen
 
 
@@ -95,13 +95,21 @@ def exercise(chapter, title):
     return before, *(after[kind] for kind in kinds)
 
 
-def said(chapter, title, answer, capsys):
-    """What the self-check prints on an answer, after it has been run on the stub; None: on the solution."""
+@functools.cache
+def begun(chapter, title):
+    """The names that there are before an answer is given; the self-check and the solution."""
     before, stub, check, solution = exercise(chapter, title)
-    answer = answer or solution
     state = {}
-    for source in (*needed(before, check, answer), stub, check, answer):
+    for source in (*needed(before, check, solution, *WRONG[chapter][title].values()), stub, check):
         exec(compile(source, chapter, "exec"), state)
+    return state, check, solution
+
+
+def said(chapter, title, answer, capsys):
+    """What the self-check prints on an answer; None: on the solution."""
+    state, check, solution = begun(chapter, title)
+    state = dict(state)
+    exec(compile(answer or solution, chapter, "exec"), state)
     capsys.readouterr()
     exec(compile(check, chapter, "exec"), state)
     return capsys.readouterr().out.splitlines()
