@@ -11,24 +11,10 @@ from hypothesis import strategies as st
 
 from lddmmlib import currents
 from lddmmlib.curves import Curves
-from tests.helpers import refused
+from tests.helpers import CLOSED, close, face, points, refused
 from tests.oracles import lddmm as oracle
 
 seeds = st.integers(0, 10_000)
-SLICES = [slice(0, 4), [6, 5, 4], [7], range(8, 13)]  # a face of four curves: one reversed, one a lone point
-CLOSED = [False, True, False, True]
-
-
-def points(*shape, seed=0, spread=2.0):
-    return spread * torch.randn(*shape, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-
-
-def face(*batch, seed=0, **options):
-    return Curves(points(*batch, 13, seed=seed), SLICES, CLOSED, **options)
-
-
-def close(a, b, atol=1e-12):
-    torch.testing.assert_close(a, torch.as_tensor(b, dtype=a.dtype), rtol=0, atol=atol)
 
 
 def edges(x, closed=False):

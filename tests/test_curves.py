@@ -5,22 +5,7 @@ import torch
 
 from lddmmlib import currents
 from lddmmlib.curves import Curves, as_curves
-from tests.helpers import refused
-
-SLICES = [slice(0, 4), [6, 5, 4], [7], range(8, 13)]
-CLOSED = [False, True, True, True]
-
-
-def points(*shape, seed=0, spread=1.5):
-    return spread * torch.randn(*shape, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-
-
-def face(*batch, seed=0, **options):
-    return Curves(points(*batch, 13, seed=seed), SLICES, CLOSED, **options)
-
-
-def close(a, b, atol=1e-12):
-    torch.testing.assert_close(a, torch.as_tensor(b, dtype=a.dtype), rtol=0, atol=atol)
+from tests.helpers import CLOSED, close, face, points, refused
 
 
 def test_padding_gives_back_what_it_took_and_no_gradient_to_what_it_added():

@@ -8,7 +8,6 @@ taught is known. What other methods predict is completed in the ways of `_comple
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
@@ -33,9 +32,8 @@ from lddmmlib.networks.momenta import HourglassMomenta
 SCHEMES = {"68": "300w-68", "98": "wflw-98", "194": "helen-194", "29": "cofw-29"}
 ACROSS = {"68": ("98", "194", "29"), "98": ("68",), "194": ("68",), "29": ("68",)}  # learnt -> asked for
 SIGMA = 1.0  # σ of the heatmaps' targets, cells
-# The learning rate of each method: the best of three (`tune`) on faces that nothing else is measured on.
+# The learning rate of each method: the best of three by `lddmm_face_rates`, on faces that nothing else reads.
 RATES = {"flow": 2e-3, "coordinates": 4e-3, "heat": 1e-2}
-TRIED = (2e-3, 4e-3, 1e-2)
 BETA = 0.1 * 112  # β of a face 1 px a side: paper A has 0.1 where a crop has 112
 WATCHED = 100  # held-out faces that the curves are of; nothing is chosen by them
 DENSE = 40  # points on each curve of a boundary that is tested for crossings
@@ -152,13 +150,14 @@ def build(learner: Learner, means: Mapping[str, Tensor], size: Training) -> tupl
     return LDDMMFace(HourglassMomenta(net, len(layer.controls), size.hidden, size.cells), layer), loss
 
 
-def heat_loss(model: nn.Module, batch: crops.Crop, kept: Sequence[int]) -> Tensor:
-    """Of the landmarks that are learnt: cross-entropy, by which so small a network learns at all in so few steps.
+def heat_loss(model: nn.Module, batch: crops.Crop, kept: Sequence[int], pixelwise: bool = False) -> Tensor:
+    """Cross-entropy of the maps of the landmarks that are learnt; or paper C's pixel-wise loss.
 
-    By paper C's pixel-wise loss its error was nearly three times as large after 400 steps.
+    In so few steps so small a network learns little by the latter: `lddmm_face_rates` tells how little.
     """
     few = batch._replace(**{name: getattr(batch, name)[:, list(kept)] for name in ("landmarks", "visible", "inside")})
-    return heatmap_regression.cross_entropy_loss(model, few, SIGMA)
+    loss = heatmap_regression.l2_loss if pixelwise else heatmap_regression.cross_entropy_loss
+    return loss(model, few, SIGMA)
 
 
 @torch.no_grad()
@@ -278,26 +277,6 @@ def train(sizes: dict[str, Training], network: str, seed: int, scale: str, devic
         errors |= {f"crossed {name}": each for name, each in crossed.items()}
     curves = {name: [row[name] for row in run.rows] for name in ("loss", "nme")}
     return Run(errors=errors, figures={"curves": curves, "mean_percent": means})
-
-
-def tune(size: Training, epochs: int, faces: int = 400) -> dict[str, dict[str, float]]:
-    """Method -> learning rate -> NME, %, after short trainings, on the faces of a split that nothing else reads."""
-    names = tuple(SCHEMES.values())
-    views = _drawn.faces(range(faces), "wild", names, size.drawn, size.side, size.views)
-    held_out = _drawn.faces(range(100), "wild-val", names, size.drawn, size.side)
-    means, told = {name: points.mean(0) for name, points in views.points.items()}, {}
-    for method in RATES:
-        learner = LEARNERS[f"{method} 68"]
-        for rate in TRIED:
-            torch.manual_seed(0)
-            model, loss = build(learner, means, size)
-            with tempfile.TemporaryDirectory() as folder:
-                training.fit(model, loss, Views(views, learner.scheme), folder=folder, epochs=epochs, batch=size.batch,
-                             lr=rate, optimiser=torch.optim.Adam, progress=False)  # fmt: skip
-            found = predict(model, learner, held_out.image, "cpu")
-            error = metrics.nme(found, held_out.points[learner.scheme], "corners", learner.scheme).mean()
-            told.setdefault(method, {})[str(rate)] = 100 * error.item()
-    return told
 
 
 def tell(sizes: dict[str, Training], runs: Mapping[str, list[Run]], scale: str) -> dict:

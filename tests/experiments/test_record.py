@@ -7,7 +7,7 @@ from lddmmlib.experiments import Experiment, __main__, _reads, _real, _record, e
 NAMES = {
     *("annotator_agreement", "shape_spread", "nme_curve_floor", "geometry_prior", "yardstick"),
     *("curve_norm", "euler_folds", "matching_real", "sparse_completion", "lars_knots", "heatmap_table"),
-    *("warp_accuracy", "transport_growth", "style_gap"),
+    *("warp_accuracy", "transport_growth", "style_gap", "lddmm_face_rates"),
 }
 SCALED = {"realism": ("full",), "realism_small": ("notebook", "full"), "learned_correction": ("notebook",)}
 SCALED |= {"subpixel": ("notebook", "workstation", "full"), "subpixel_hrnet": ("full",)}

@@ -74,6 +74,18 @@ def test_the_queue_grows_a_result_run_by_run_and_trains_nothing_twice(results):
     assert _runs.status("m", MATRIX, "workstation") == "present"
 
 
+def test_networks_that_come_later_have_seeds_of_their_own(results):
+    """They wait for all seeds of the others, and do not take away from what those have."""
+    matrix = MATRIX._replace(sizes={"workstation": Size(("ours",), 3, {"plain": 1})})
+    order = [("ours", 0), ("ours", 1), ("ours", 2), ("plain", 0)]
+    assert [(t.network, t.seed) for t in _runs.tasks("m", matrix, "workstation")] == order
+    assert [(t.network, t.seed) for t in _runs.missing({"m": matrix}, "workstation")] == order
+    assert len(list(_runs.queue({"m": matrix}, "workstation"))) == 4
+    rows = record(results)["figures"]["verdicts"]["C2"]["synthetic"]
+    assert {name: row["shape"] for name, row in rows.items()} == {"faces, ours": [3, 5], "faces, plain": [1, 5]}
+    assert _runs.status("m", matrix, "workstation") == "present"
+
+
 def test_headline_claims_and_first_seeds_come_first():
     order = [(t.name, t.network, t.seed) for t in _runs.missing({"late": SECOND, "first": MATRIX}, "workstation")]
     assert order == [("first", "ours", 0), ("first", "plain", 0), ("first", "ours", 1), ("first", "plain", 1),

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lddmmlib.networks import CoordinateHead, HRNetV2, StackedHourglass
-from lddmmlib.networks.momenta import HourglassMomenta, MomentaHead
+from lddmmlib.networks.momenta import GridHead, HourglassMomenta, MomentaHead
 
 WIDTHS, LEAN = (18, 36, 72, 144), {"width": 8, "modules": (1, 1, 1), "blocks": 2}
 
@@ -53,6 +53,33 @@ def test_published_hourglass_is_read_at_2048():
     head = HourglassMomenta(StackedHourglass(blocks=1, channels=32, depth=2), momenta=68).head
     assert head.mix[0].weight.shape == (2048, 64, 1, 1)
     assert head.last.weight.shape == (136, 2048)
+
+
+def test_a_grid_knows_places_that_the_mean_forgets():
+    """Features whose quarters change places have the same mean: the published head says the same of them."""
+    torch.manual_seed(0)
+    net = StackedHourglass(5, stacks=1, blocks=1, channels=16, depth=2)
+    whole = HourglassMomenta(net, momenta=7, hidden=8, cells=4).eval()
+    assert isinstance(whole.head, GridHead)
+    assert not whole(torch.rand(2, 3, 64, 64)).any()  # it starts from the mean face
+    torch.nn.init.normal_(whole.head.last.weight)
+    published = MomentaHead(7, [16], pyramid=False, hidden=8).eval()
+    features = torch.rand(1, 16, 16, 16)
+    moved = features.roll(8, -1)
+    torch.testing.assert_close(published([features]), published([moved]))
+    assert (whole.head([features]) - whole.head([moved])).abs().max() > 0.1
+
+
+def test_a_grid_reads_each_cell_with_weights_of_its_own():
+    torch.manual_seed(0)
+    head = GridHead(3, channels=4, hidden=6, cells=2).eval()
+    torch.nn.init.normal_(head.last.weight)
+    features = torch.rand(2, 4, 16, 16)  # 16 -> 4 px after two strides, 2 x 2 of them a cell
+    x = head.down(features)
+    cells = torch.stack([x[:, :, i : i + 2, j : j + 2].mean((2, 3)) for i in (0, 2) for j in (0, 2)], -1)  # (b, 6, 4)
+    weights = head.last.weight.unflatten(1, (6, 4))
+    want = torch.einsum("bck,ock->bo", cells, weights).unflatten(1, (3, 2))
+    torch.testing.assert_close(head([features]), want)
 
 
 @pytest.mark.parametrize(

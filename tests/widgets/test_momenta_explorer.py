@@ -192,6 +192,20 @@ def test_what_is_kept_is_shown_again(explorer, tmp_path, monkeypatch):
         MomentaExplorer()
 
 
+def test_the_network_that_is_shipped_finds_faces_that_it_has_not_seen():
+    """Three quarters of its twenty faces within a tenth of the corner distance; the mean face is farther off."""
+    it, errors, still = MomentaExplorer(), [], []
+    assert it.sheet[0] == 20
+    assert set(it.schemes) == {"300w-68", "wflw-98", "helen-194", "cofw-29"}
+    for it.face in range(20):
+        truth = torch.tensor(it.truth[it.face], dtype=torch.float64)
+        errors.append(metrics.nme(it.landmarks(), truth, "corners", "300w-68").item())
+        it.pulls = -it.momenta().numpy()
+        still.append(metrics.nme(it.landmarks(), truth, "corners", "300w-68").item())
+    assert sorted(errors)[14] < 0.1
+    assert sum(errors) < 0.6 * sum(still)
+
+
 def test_lines_join_a_scheme_whole():
     """Each segment once, in the colour of the curve that its first point rides with."""
     explorer = made()
