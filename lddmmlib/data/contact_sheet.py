@@ -63,7 +63,8 @@ def draw(records: Sequence[Record], title: str, notes: Sequence[str] = ()) -> np
     bottom = HEAD + math.ceil(len(records) / columns) * down
     width = WIDTH if notes else max(MARGIN + columns * (side + MARGIN), WIDTH // 2)
     height = bottom + (len(notes) * LINE + MARGIN if notes else 0)
-    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="#FAFAFA")
+    # No layout engine, whatever the reader's settings say: every part is placed by hand.
+    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="#FAFAFA", layout="none")
     canvas = FigureCanvasAgg(figure)
 
     def write(text: str, x: float, y: float, room: float, **style: object) -> None:
