@@ -44,17 +44,18 @@ class Links(HTMLParser):
 
 @pytest.fixture(params=PAGES, scope="module")
 def built(request):
-    """(path, text) of each page that must be there."""
+    """(path, text, `Links`) of each page that must be there."""
     if not BOOK.is_dir():
         pytest.skip("the book is not built")
     path = BOOK / f"{request.param}.html"
     assert path.is_file(), f"{request.param}.html was not built"
-    return path, path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8")
+    return path, text, Links(text)
 
 
 @pytest.mark.book
 def test_pages_are_whole(built):
-    path, text = built
+    path, text, _ = built
     assert "Traceback (most recent call last)" not in text
     assert not re.search(r'class="[^"]*\b(?:system-message|problematic)\b', text)
     assert not re.search(r"\{(?:eq|doc|ref|cite|func|term|run-time)[^}]*\}`", text), "a role that nobody resolved"
@@ -63,19 +64,18 @@ def test_pages_are_whole(built):
 
 @pytest.mark.book
 def test_pages_load_nothing_from_outside(built):
-    links = Links(built[1])
-    assert not [src for src in links.loads if urlsplit(src).scheme not in {"", "data"}]
+    assert not [src for src in built[2].loads if urlsplit(src).scheme not in {"", "data"}]
 
 
 @pytest.mark.book
 def test_pictures_speak(built):
-    assert not Links(built[1]).silent
+    assert not built[2].silent
 
 
 @pytest.mark.book
 def test_links_lead_somewhere(built):
-    path, text = built
-    for href in Links(text).links:
+    path, _, links = built
+    for href in links.links:
         parts = urlsplit(href)
         if parts.scheme == "" and parts.path:
             assert (path.parent / unquote(parts.path)).exists(), f"{path.name}: {href}"
@@ -117,18 +117,16 @@ def test_papers_and_terms_are_linked():
 
 
 @pytest.mark.book
-@pytest.mark.parametrize("name", CHAPTERS)
-def test_download_button_gives_a_notebook(name):
-    text = (BOOK / f"{name}.html").read_text(encoding="utf-8")
-    hrefs = [urlsplit(h).path for h in Links(text).links]
-    stem = name.removeprefix("notebooks/")
-    assert f"{stem}.ipynb" in hrefs
-    assert not [h for h in hrefs if h.endswith(".py")], "a button or link that leads to a .py file"
-    copy = json.loads((BOOK / f"{name}.ipynb").read_text(encoding="utf-8"))
-    assert copy["cells"]
-    assert not [cell for cell in copy["cells"] if cell.get("outputs")]
-    if not chapters.REPOSITORY:
-        assert not [h for h in Links(text).links if "colab" in h or "mybinder" in h]
+def test_download_button_gives_a_notebook(built):
+    path, _, links = built
+    if path.parent.name == "notebooks":
+        hrefs = [urlsplit(h).path for h in links.links]
+        assert f"{path.stem}.ipynb" in hrefs
+        assert not [h for h in hrefs if h.endswith(".py")], "a button or link that leads to a .py file"
+        copy = json.loads(path.with_suffix(".ipynb").read_text(encoding="utf-8"))
+        assert copy["cells"]
+        assert not [cell for cell in copy["cells"] if cell.get("outputs")]
+        assert chapters.REPOSITORY or not [h for h in links.links if "colab" in h or "mybinder" in h]
 
 
 @pytest.mark.book
