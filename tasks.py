@@ -57,8 +57,8 @@ MACHINES = {
                             "LDDMMLIB_FONT": "DejaVu Sans", "LDDMMLIB_WINDOW": "1"},
 }  # fmt: skip
 # What no processor, font or window can change: files, messages, programs, and how the project is made.
-SAME_EVERYWHERE = ("chapters", "data", "data_scripts", "test_book.py", "test_doors.py", "test_fingerprint.py",
-                   "test_floors.py", "test_install.py", "test_project.py", "test_prose.py", "test_tasks.py")  # fmt: skip
+SAME_EVERYWHERE = ("chapters", "data", "data_scripts", "test_book.py", "test_fingerprint.py", "test_floors.py",
+                   "test_install.py", "test_project.py", "test_prose.py", "test_tasks.py")  # fmt: skip
 NEEDED_GB = 4  # .venv with a CPU build of torch; its CUDA packages need as much again
 HELD = []  # locks that children hold too: one that outlives this program is still waited for
 # The user's settings that would send packages elsewhere, or put other packages and pictures into our environment.
