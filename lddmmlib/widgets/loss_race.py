@@ -67,7 +67,9 @@ class LossRace(StaticWidget):
 
     def _descend(self, name: str) -> Tensor:
         points = torch.tensor([self.start, self.target], dtype=torch.float64)
-        first, h = (heatmaps.encode(y[None], (SIDE, SIDE), s)[0] for y, s in zip(points, (WIDTH, self.sigma), strict=True))
+        first, h = (
+            heatmaps.encode(y[None], (SIDE, SIDE), s)[0] for y, s in zip(points, (WIDTH, self.sigma), strict=True)
+        )
         raw, v = name == "raw", h / h.sum()
         values = first / first.max() if raw else (first / first.sum() + 1e-6).log()
         values.requires_grad_()
@@ -80,7 +82,7 @@ class LossRace(StaticWidget):
                 "raw": lambda: (values - h / h.max()).square().sum(),
                 "cross_entropy": lambda u=u: -(v * u.log()).sum(),
                 "gaussian": lambda u=u: transport.sinkhorn(u, v, self.eps, tol=1e-6, solver="dense").value,
-                "point": lambda u=u: transport.w1_to_point(u, points[1]),
+                "point": lambda u=u: transport.w1_to_point(u, points[1, 0]),
             }[name]()
             loss.backward()
             adam.step()

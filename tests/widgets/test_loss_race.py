@@ -44,7 +44,7 @@ def test_how_far_a_map_is_off(js):
 
 
 def test_the_question_has_answers():
-    """W sets out at once and travels; the others stay, fade and appear, and cross-entropy is there first all the same."""
+    """W sets out at once and travels; the others stay, fade and appear. Cross-entropy is there first all the same."""
     begun = {rival: LossRace(rival=rival, time=0.1).distances() for rival in ("l2", "cross_entropy")}
     far = LossRace(time=0.0).distances()["w"]
     for rival in begun.values():
