@@ -66,10 +66,8 @@ class LossRace(StaticWidget):
         return {name: (transport.get_bc(u) - target).norm().item() for name, u in self.maps().items()}
 
     def _descend(self, name: str) -> Tensor:
-        points = torch.tensor([self.start, self.target], dtype=torch.float64)
-        first, h = (
-            heatmaps.encode(y[None], (SIDE, SIDE), s)[0] for y, s in zip(points, (WIDTH, self.sigma), strict=True)
-        )
+        points = torch.tensor([[self.start], [self.target]], dtype=torch.float64)
+        (first,), (h,) = (heatmaps.encode(y, (SIDE, SIDE), s) for y, s in zip(points, (WIDTH, self.sigma), strict=True))
         raw, v = name == "raw", h / h.sum()
         values = first / first.max() if raw else (first / first.sum() + 1e-6).log()
         values.requires_grad_()
