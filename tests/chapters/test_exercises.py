@@ -51,6 +51,31 @@ for beta in (0.0, BETA, 10 * BETA):
             "one number": "tried = 0.5",
         },
     },
+    "41_wasserstein_heatmaps": {
+        "Check": {
+            "the mean squared way": "cost, coordinate, push = 16.0, 2.0, 6.0",
+            "the price, not its difference": "cost, coordinate, push = 2.0, 2.0, 8.0",
+            "a mean that stays": "cost, coordinate, push = 2.0, 0.0, 6.0",
+        },
+        "Extend": {
+            "rows for columns": """
+def unseen_by_mean(u, y):
+    cells, u = grid(*u.shape[1:]).flip(1).to(u), u.flatten(1)
+    far = torch.cdist(y[:, None], cells[None])[:, 0]
+    return (u * far).sum(1) - (u @ cells - y).norm(dim=1)""",
+            "the transport cost alone": """
+def unseen_by_mean(u, y):
+    return transport.w1_to_point(u, y)""",
+            "one sum over all maps": """
+def unseen_by_mean(u, y):
+    return (transport.w1_to_point(u, y) - (transport.get_bc(u) - y).norm(dim=1)).sum()""",
+        },
+        "Explore": {
+            "twice as much each time": "astray = [0.1, 0.2, 0.4]",
+            "shares of the side": "astray = [0.0045, 0.017, 0.057]",
+            "the maximum, which does not move": "astray = [0.0, 0.0, 0.0]",
+        },
+    },
 }
 CASES = [
     (c, e, why, answer) for c, some in WRONG.items() for e, all_of in some.items() for why, answer in all_of.items()
