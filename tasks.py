@@ -56,6 +56,9 @@ MACHINES = {
     "AVX-512, one thread": {"MKL_CBWR": "AVX512", "ATEN_CPU_CAPABILITY": "avx512", "OMP_NUM_THREADS": "1",
                             "LDDMMLIB_FONT": "DejaVu Sans", "LDDMMLIB_WINDOW": "1"},
 }  # fmt: skip
+# What no processor, font or window can change: files, messages, programs, and how the project is made.
+SAME_EVERYWHERE = ("chapters", "data", "data_scripts", "test_book.py", "test_fingerprint.py", "test_floors.py",
+                   "test_install.py", "test_project.py", "test_prose.py", "test_tasks.py")  # fmt: skip
 NEEDED_GB = 4  # .venv with a CPU build of torch; its CUDA packages need as much again
 HELD = []  # locks that children hold too: one that outlives this program is still waited for
 # The user's settings that would send packages elsewhere, or put other packages and pictures into our environment.
@@ -399,7 +402,8 @@ def sweep() -> int:
     """The checks that a processor, a number of threads, a font or a window could change, on each of `MACHINES`."""
     if not passes("the book", lambda: sphinx(HTML)) or not passes("chapters, made into notebooks", PREPARE):
         stop("The book did not build; the messages are above.")
-    parts = {"the library": LIBRARY, "chapters": COMPARED, "pages": PAGES}
+    library = [*LIBRARY, *(f"--ignore=tests/{name}" for name in SAME_EVERYWHERE)]
+    parts = {"the library": library, "chapters": COMPARED, "pages": [*PYTEST, "-m", "browser", "tests"]}
     held: dict[str, dict[str, bool]] = {}
     for machine, how in MACHINES.items():
         held[machine] = {part: passes(f"{part}, {machine}", check, how) for part, check in parts.items()}

@@ -13,6 +13,7 @@ import re
 import sys
 import time
 import tomllib
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +31,8 @@ RESULTS = ROOT / "book" / "results"
 RUNS = ROOT / "book" / "_build" / "runs"  # each chapter as it ran last, whole
 RUN_TAGS = {"raises-exception", "skip-execution"}  # the tags that change what a run does; others say how it is shown
 LIMIT = 600  # seconds a cell: stops what hangs, however slow and busy the machine
+CORES = os.cpu_count() or 1
+AT_ONCE = min(4, CORES)  # chapters that run side by side; each takes up to a gigabyte of memory
 BIBLIOGRAPHY = ROOT / "book" / "references.bib"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 REPOSITORY = PROJECT.get("urls", {}).get("Repository", "")  # until it is set there are no Colab and Binder buttons
@@ -108,8 +111,26 @@ class Run(NamedTuple):
     stop: Stop | None
 
 
-def executed(path: Path, runs: Path = RUNS) -> Run:
-    """Run a chapter, or take the outputs of its last run where code and digest are as they were.
+def start_all(some: list[Path], runs: Path = RUNS) -> dict[str, Future]:
+    """Let chapters run, `AT_ONCE` at a time, each with its share of the cores; each prints how it ended."""
+    share = max(1, CORES // max(1, min(AT_ONCE, len(some))))
+
+    def one(path: Path) -> Run:
+        before = time.time()
+        run = executed(path, runs, share)
+        if run.ended >= before:  # not taken from the last run
+            told = f"stopped: {run.stop}" if run.stop else f"{run.seconds:.0f} s"
+            print(f"  {path.stem:<32} {told}", flush=True)
+        return run
+
+    pool = ThreadPoolExecutor(AT_ONCE)
+    started = {path.stem: pool.submit(one, path) for path in some}
+    pool.shutdown(wait=False)
+    return started
+
+
+def executed(path: Path, runs: Path = RUNS, threads: int = CORES) -> Run:
+    """Run a chapter on so many threads, or take the outputs of its last run where code and digest are as they were.
 
     A chapter that stops early comes back with what it has, and says where and why; its run is not kept.
     """
@@ -123,7 +144,7 @@ def executed(path: Path, runs: Path = RUNS) -> Run:
             cell.outputs, cell.execution_count = before.outputs, before.execution_count
         return Run(notebook, last.metadata.run["ended"], last.metadata.run["seconds"], None)
     started = time.monotonic()
-    stop = run(notebook)
+    stop = run(notebook, threads)
     ended, seconds = time.time(), time.monotonic() - started
     if stop:
         say_stopped(notebook, path.stem, stop)
@@ -144,7 +165,7 @@ def run_kept(path: Path, key: str) -> nbformat.NotebookNode | None:
         return None
 
 
-def run(notebook: nbformat.NotebookNode) -> Stop | None:
+def run(notebook: nbformat.NotebookNode, threads: int = CORES) -> Stop | None:
     """Execute a notebook in place, each cell with its times; whatever ends it early is told, never raised."""
     begun, said = [], ""
     client = NotebookClient(
@@ -158,7 +179,7 @@ def run(notebook: nbformat.NotebookNode) -> Stop | None:
         on_cell_start=lambda cell, cell_index: begun.append(cell) if cell.cell_type == "code" else None,
     )
     try:
-        client.execute()
+        client.execute(env={"OMP_NUM_THREADS": str(threads)} | os.environ)
         return None
     except CellExecutionError as error:
         why, said = "raised", f"{error.ename}: {error.evalue}"

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import sys
-import time
 from pathlib import Path
 from urllib.parse import quote
 
@@ -127,16 +126,25 @@ def outdated(app, env, added, changed, removed) -> list[str]:
     return [name for name in now if name in env.found_docs and (before.get(name) != now[name] or name in stopped)]
 
 
+RUNNING = {}  # the chapters that this build reads, as they are or will be executed
+
+
+def start_chapters(app, env, docnames) -> None:
+    """Run the chapters side by side before Sphinx reads them one after the other."""
+    found = [chapters.ROOT / f"{name}.py" for name in sorted(docnames) if name.startswith("notebooks/")]
+    RUNNING.update(chapters.start_all(found, Path(app.config.chapter_runs)))
+
+
 def run_chapter(app, docname, source) -> None:
     """Put a chapter's executed notebook in the place of its text. One that fails costs its own page alone."""
-    path = chapters.ROOT / f"{docname}.py"
     if not docname.startswith("notebooks/"):
         return
-    before = time.time()
-    run = chapters.executed(path, Path(app.config.chapter_runs))
-    told = f"stopped: {run.stop}" if run.stop else f"{run.seconds:.0f} s"
-    if run.ended >= before:  # not taken from the last run
-        print(f"  {path.stem:<32} {told}", flush=True)
+    try:
+        run = RUNNING.pop(docname.removeprefix("notebooks/")).result()
+    except KeyboardInterrupt:  # those that have not begun do not begin
+        for each in RUNNING.values():
+            each.cancel()
+        raise
     if run.stop:
         LOGGER.warning("%s", run.stop, location=docname, type="lddmmlib", subtype="chapter")
     result = {"mtime": run.ended, "runtime": run.seconds, "method": "cache"}
@@ -336,6 +344,7 @@ def setup(app) -> None:
     app.add_role("run-time", run_time)
     app.connect("builder-inited", place_mathjax)
     app.connect("env-get-outdated", outdated)
+    app.connect("env-before-read-docs", start_chapters)
     app.connect("source-read", run_chapter)
     app.connect("env-get-updated", as_counted, priority=400)
     app.connect("env-get-updated", number_by_chapter, priority=600)

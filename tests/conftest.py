@@ -160,12 +160,13 @@ def browser(fonts):
         browser.close()
 
 
-@pytest.fixture
-def pages(browser):
-    """pages(**options of Browser.new_context): a new page. At the end the test fails for each error on a console, each
-    uncaught error and each request that left this machine; those that a test provokes it takes off `page.trouble`."""
-    opened = []
+@pytest.fixture(scope="session")
+def watched(browser):
+    """with watched(**options of Browser.new_context) as page: at its end the test fails for each error on the console,
+    each uncaught error and each request that left this machine; those that a test provokes it takes off `page.trouble`.
+    """
 
+    @contextlib.contextmanager
     def new(**options):
         options = {"viewport": {"width": 1280, "height": 900}} | options
         height = round(options["viewport"]["height"] * float(os.environ.get("LDDMMLIB_WINDOW", "1")))
@@ -176,14 +177,18 @@ def pages(browser):
         page.on("console", lambda m: page.trouble.append(f"console: {m.text}") if m.type == "error" else None)
         page.on("request", lambda r: None if r.url.startswith(LOCAL) else page.trouble.append(f"request: {r.url}"))
         page.set_default_timeout(120_000)  # against hanging alone: a busy machine may take its time
-        opened.append(page)
-        return page
-
-    yield new
-    trouble = [each for page in opened for each in page.trouble]
-    for page in opened:
+        yield page
         page.context.close()
-    assert not trouble
+        assert not page.trouble
+
+    return new
+
+
+@pytest.fixture
+def pages(watched):
+    """pages(**options of Browser.new_context): a new page, watched, and closed when the test is over."""
+    with contextlib.ExitStack() as opened:
+        yield lambda **options: opened.enter_context(watched(**options))
 
 
 @pytest.fixture

@@ -436,7 +436,7 @@ def test_rounding_is_counted_where_momenta_cancel():
     assert not flows.certified(flows.shoot(x0, p0, 1.0, 20, "euler"))
 
 
-@settings(max_examples=15)
+@settings(max_examples=6)
 @given(seeds, st.floats(0.1, 3))
 def test_certified_steps_do_not_fold(seed, spread):
     x0, p0 = points(4, seed=seed), points(4, seed=seed + 1, spread=spread)

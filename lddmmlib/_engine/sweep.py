@@ -15,6 +15,13 @@ PIVOT = 1e-10  # a column joins only if the others explain less than 1 - PIVOT o
 
 def follow(gram: Tensor, xy: Tensor, tau: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
     """All knots of all targets (p, t), each until |h|₁ ≥ tau: lambdas (k, t), coefs (k, p, t), n_knots (t,)."""
+    with torch.inference_mode():  # no bookkeeping for derivatives: most of the time of one small target
+        knots = _knots(gram, xy, tau)
+    return _padded(knots, xy)
+
+
+def _knots(gram: Tensor, xy: Tensor, tau: Tensor | None) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """The steps (targets, λ, h)."""
     pivot = PIVOT if gram.dtype == torch.float64 else 1e-5  # the accuracy of a Gram matrix in single precision
     sweep = _Sweep(gram.detach().double(), xy.detach().double().T, pivot)
     running, knots, most = torch.arange(xy.shape[1], device=xy.device), [], 50 * len(xy) + 50
@@ -31,7 +38,7 @@ def follow(gram: Tensor, xy: Tensor, tau: Tensor | None = None) -> tuple[Tensor,
         sweep.pivot()
         if len(knots) > most:
             raise RuntimeError(f"path: {len(knots)} knots and no end: tied columns; change one of them a little")
-    return _padded(knots, xy)
+    return knots
 
 
 def _padded(knots: list[tuple[Tensor, Tensor, Tensor]], xy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -55,13 +62,14 @@ class _Known(NamedTuple):
 
     right: Tensor  # (t, 2, p): s, Xᵀy on A; 0 off A
     one: Tensor  # (t, 1, p): 1 off A; 0 on A
-    xy: Tensor  # (t, 1, p): Xᵀy off A; 0 on A
+    xy: Tensor  # (t, 2, p): Xᵀy, -Xᵀy off A; 0 on A
     sides: Tensor  # (t, 2, p): 1, -1 off A; -s, 0 on A
     least: Tensor  # (t, 1, p): the least pivot to join with; -inf on A
+    minus: Tensor  # (t, p): 0 off A; -1 on A
 
     @classmethod
     def rows(cls, state: Tensor) -> _Known:
-        return cls(*state.split([2, 1, 1, 2, 1], 1))
+        return cls(*state[:, :8].split([2, 1, 2, 2, 1], 1), state[:, 8])
 
 
 class _Sweep:
@@ -75,31 +83,35 @@ class _Sweep:
 
     def __init__(self, gram: Tensor, xy: Tensor, pivot: float):
         one, zero, least = torch.ones_like(xy), torch.zeros_like(xy), pivot * gram.diagonal().expand_as(xy)
-        off = torch.stack([zero, zero, one, xy, one, -one, least], 1)
-        joined = [torch.stack([s * one, xy, zero, zero, -s * one, zero, zero - torch.inf], 1) for s in (1, -1)]
+        off = torch.stack([zero, zero, one, xy, -xy, one, -one, least, zero], 1)
+        none = zero - torch.inf
+        joined = [torch.stack([s * one, xy, zero, zero, zero, -s * one, zero, none, -one], 1) for s in (1, -1)]
         self.kinds = torch.stack([*joined, off])  # for every variable on A with s = 1, with s = -1; off A
-        self.state = off.clone()
-        self.known = _Known.rows(self.state)
-        self.gram, self.size = gram, gram.diagonal()
-        self.table = gram.expand(len(xy), *gram.shape).clone()
-        self.lam, self.stop = torch.full_like(xy[:, 0], torch.inf), STOP * xy.abs().amax(1)
-        self.each, self.delicate = torch.arange(len(xy), device=xy.device), 0
+        self.gram, self.faint, self.delicate = gram, DELICATE * gram.diagonal(), 0
+        self.zero = zero[0, 0]
+        self.lam, self.stop = torch.full_like(xy[:, :1], torch.inf), STOP * xy.abs().amax(1, keepdim=True)
+        self._hold(gram.expand(len(xy), *gram.shape).clone(), off.clone())
+
+    def _hold(self, table: Tensor, state: Tensor) -> None:
+        """The tableaus and what is known, and views of them that are used at each knot."""
+        self.table, self.state, self.known = table, state, _Known.rows(state)
+        self.diagonal = table.diagonal(0, -2, -1).unsqueeze(1)
+        self.each = torch.arange(len(table), device=table.device)
 
     def knot(self) -> tuple[Tensor, Tensor]:
         """The next knot, λ (t,) and h (t, p)."""
-        known, p = self.known, self.table.shape[-1]
-        product = known.right @ self.table
-        a, b = (self._refined(product) if self.delicate else product).split(1, 1)
-        left = self.table.diagonal(0, -2, -1)[:, None] > known.least
-        below = known.one - known.sides * a
-        at = known.sides * (known.xy - b) / below
-        at = at.masked_fill_(~((below > 0) & left), -1.0).flatten(1)
-        highest, self.event = at.max(-1)
-        goes_on = highest > self.stop
-        self.lam = torch.minimum(highest, self.lam).masked_fill_(~goes_on, 0.0)
-        edge = highest.masked_fill(~goes_on, torch.inf)[:, None]
-        leaves = (known.right[:, 0] == 0) | (at[:, :p] >= edge)  # a variable that drops is exactly 0
-        return self.lam, (self.lam[:, None] * a[:, 0] - b[:, 0]).masked_fill_(leaves, 0.0)
+        known = self.known
+        product = torch.bmm(known.right, self.table)
+        a, b = (self._refined(product) if self.delicate else product).unbind(1)
+        below = torch.addcmul(known.one, known.sides, a.unsqueeze(1), value=-1)
+        at = torch.addcmul(known.xy, known.sides, b.unsqueeze(1), value=-1) / below
+        at = at.masked_fill_((below <= 0) | (self.diagonal <= known.least), -1.0).flatten(1)
+        highest, self.event = at.max(-1, keepdim=True)
+        ends = highest <= self.stop
+        self.lam = torch.minimum(highest, self.lam).masked_fill_(ends, 0.0)
+        leaves = at.narrow(1, 0, len(self.gram)) >= self.lam
+        h = torch.addcmul(self.zero, torch.addcmul(b, self.lam, a, value=-1), known.minus)  # 0 off A, and not -0
+        return self.lam.squeeze(1), h.masked_fill_(leaves, 0.0)  # a variable that drops is exactly 0
 
     def _refined(self, product: Tensor, rounds: int = 2) -> Tensor:
         """The products (a, b) by the Gram matrix itself; the tableau only corrects the residual of (s, Xᵀy) on A."""
@@ -112,24 +124,39 @@ class _Sweep:
 
     def pivot(self) -> None:
         """Sweep each tableau on its variable of the last knot, which thereby joins or drops."""
-        i, p = self.each, self.table.shape[-1]
-        k, side = self.event % p, self.event // p  # 0 where c_k = λ, 1 where c_k = -λ
-        if len(i) == 1:  # one target is indexed in a fraction of the time of several
-            i, k = slice(0, 1), int(k)
-        row = self.table[i, k].clone()
-        pivot = row[i, k]
-        new = row / pivot[:, None]
-        self.table.addcmul_(row[:, :, None], new[:, None, :], value=-1)
-        joins = pivot > 0  # off A it is a Schur complement, on A minus the diagonal of an inverse
-        new = torch.where(joins[:, None], new, -new)
-        new[i, k] = -1 / pivot
-        self.table[i, k] = new
-        self.table[i, :, k] = new
-        kind = side.masked_fill_(~joins, 2)
-        self.state[i, :, k] = self.kinds[int(kind) if len(kind) == 1 else kind, i, :, k]
-        self.delicate += int(self.delicate > 0 or (joins & (pivot < DELICATE * self.size[k])).any())
+        if len(self.table) == 1:  # by numbers and slices: a fraction of the time that indices of several take
+            found = self._pivot_one(*divmod(int(self.event), len(self.gram)))
+        else:
+            found = self._pivot_each(self.event // len(self.gram), self.event % len(self.gram))
+        self.delicate += self.delicate > 0 or found
         if self.delicate % RENEW == 1:
             self._renew()
+
+    def _pivot_one(self, side: int, k: int) -> bool:
+        """Sweep the one tableau on k, where c_k = λ for the side 0, -λ for 1; True if a join was delicate."""
+        table = self.table[0]
+        row = table[k].clone()
+        pivot = float(row[k])
+        joins = pivot > 0  # off A it is a Schur complement, on A minus the diagonal of an inverse
+        table.addr_(row, row, alpha=-1 / pivot)
+        new = row / abs(pivot)
+        new[k] = -1 / pivot
+        table[k], table[:, k] = new, new
+        self.state[0, :, k] = self.kinds[side if joins else 2, 0, :, k]
+        return joins and pivot < self.faint[k]
+
+    def _pivot_each(self, side: Tensor, k: Tensor) -> bool:
+        """Sweep several tableaus, with k and side (t, 1): `_pivot_one` for each of them."""
+        i, k, side = self.each, k.squeeze(1), side.squeeze(1)
+        row = self.table[i, k]
+        pivot = row[i, k]
+        joins = pivot > 0
+        self.table.addcmul_(row[:, :, None], (row / pivot[:, None])[:, None, :], value=-1)
+        new = row / pivot.abs()[:, None]
+        new[i, k] = -1 / pivot
+        self.table[i, k], self.table[i, :, k] = new, new
+        self.state[i, :, k] = self.kinds[side.masked_fill_(~joins, 2), i, :, k]
+        return bool((joins & (pivot < self.faint[k])).any())
 
     def _renew(self) -> None:
         """Compute the tableaus anew from the Gram matrix and the active sets, without the rounding of all previous
@@ -147,7 +174,6 @@ class _Sweep:
 
     def keep(self, some: Tensor) -> None:
         """Continue with a subset of the targets."""
-        self.table, self.state, self.kinds = self.table[some], self.state[some], self.kinds[:, some]
-        self.known = _Known.rows(self.state)
-        self.lam, self.stop, self.event = self.lam[some], self.stop[some], self.event[some]
-        self.each = self.each[: len(self.lam)]
+        self._hold(self.table[some], self.state[some])
+        self.kinds, self.event = self.kinds[:, some], self.event[some]
+        self.lam, self.stop = self.lam[some], self.stop[some]
