@@ -14,8 +14,8 @@ mean and standard deviation; h and w must be multiples of its `multiple` (for DA
 
 A network of maps has a `stride`, in pixels a cell, for `heatmaps.encode` and `heatmaps.decode`. It learns either
 `alignment`, as long as both functions are given the same one. Maps are returned without a final nonlinearity.
-`CoordConv` gives a convolution, and `with_coordinates` any of these networks, the position in the image as an input (paper
-E).
+`CoordConv` gives a convolution, and `with_coordinates` any of these networks, the position in the image as an input
+(paper E).
 
 `pretrained()` is a small landmarker that comes with the package: trained on drawn faces only, for 68 points.
 
