@@ -23,7 +23,9 @@ from lddmmlib.faces import curve_sets, perturb, schemes, statistics, synthetic
 from lddmmlib.methods import heatmap_regression as regression
 from lddmmlib.methods import lddmm_face, subpixel, wasserstein
 from lddmmlib.methods import sparse_shape_regression as ssr
+from lddmmlib.networks.cpn import CPN
 from lddmmlib.networks.momenta import MomentaHead
+from lddmmlib.networks.simple_baselines import SimpleBaselines
 from tests.elsewhere import Device, Elsewhere, Mixed, back, there
 
 MODULES = [
@@ -31,7 +33,8 @@ MODULES = [
     "faces.statistics", "faces.perturb", "data.crops", "methods.heatmap_regression", "methods.subpixel",
     "methods.sparse_shape_regression",
     "networks.dan", "networks.heads", "networks.coordconv", "networks.hourglass", "networks.hrnet",
-    "networks.momenta", "faces.curve_sets", "methods.lddmm_face", "methods.wasserstein",
+    "networks.momenta", "networks.resnet", "networks.simple_baselines", "networks.cpn", "faces.curve_sets",
+    "methods.lddmm_face", "methods.wasserstein",
 ]  # fmt: skip
 ELSEWHERE_TOLD = {  # public, without a case: why
     "heatmaps.height": "numbers alone", "heatmaps.softmax_width": "numbers alone", "heatmaps.best_tau": "numbers alone",
@@ -304,6 +307,8 @@ NETWORKS = {
     "HRNetV2 with points": lambda: hrnet(head=networks.CoordinateHead(shape(), (4, 8, 16, 32), hidden=8)),
     "HRNetV2 with CoordConv": lambda: networks.with_coordinates(hrnet()),
     "StackedHourglass": lambda: hourglass(2),
+    "SimpleBaselines": lambda: SimpleBaselines(68, (1, 1, 1, 1), width=4, channels=8),
+    "CPN with CoordConv": lambda: networks.with_coordinates(CPN(68, (1, 1, 1, 1), width=4, channels=8)),
     "DAN": lambda: networks.DAN(shape(), size=SIDE, width=4),
     "pretrained": networks.pretrained,
 }

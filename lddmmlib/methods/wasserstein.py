@@ -339,6 +339,7 @@ def landmarks(
     "get_max" is the largest value, interpolated from its neighbours (`optimal_transport.get_max`), "get_bc" the
     barycentre of the whole map (equation 6). Both read the maps' `probabilities`, as they were trained. Of a network
     trained by the L2 loss say `by="sum"`: its map is taken as it is, and for the barycentre its negative values are 0.
+    A map without a value above 0 has no barycentre; it is decoded by GET_MAX.
 
     Args:
         output: maps (b, n, h, w), or a list of them, one a stack.
@@ -348,7 +349,7 @@ def landmarks(
         tau: τ, as in `probabilities`.
 
     Returns:
-        (b, n, 2), px of the images; NaN for a map without a value above 0 ("get_bc", "sum").
+        (b, n, 2), px of the images; NaN for a map of zeros.
 
     Raises:
         ValueError: another method or `by`.
@@ -364,7 +365,10 @@ def landmarks(
     maps = stacks(output)[-1]
     if by != "sum":
         maps = probabilities(maps, by, tau, uniform=True)
-    cells = optimal_transport.get_max(maps) if method == "get_max" else optimal_transport.get_bc(maps.clamp(min=0))
+    cells = optimal_transport.get_max(maps)
+    if method == "get_bc":
+        barycentre = optimal_transport.get_bc(maps.clamp(min=0))
+        cells = cells.where(barycentre.isnan(), barycentre)
     return heatmaps.to_pixels(cells, stride(maps, images))
 
 

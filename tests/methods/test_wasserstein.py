@@ -222,6 +222,8 @@ def test_decoders_find_the_middle_of_what_a_map_stands_for():
         for method in wasserstein.METHODS:
             found = wasserstein.landmarks([0 * h, output], images, method, by)
             assert (found - x).norm(dim=-1).max() < 0.4, (by, method)
+    below = wasserstein.landmarks(h - 2, images, "get_bc", "sum")  # no value above 0, no barycentre
+    torch.testing.assert_close(below, wasserstein.landmarks(h, images, "get_max", "sum"), atol=1e-3, rtol=0)
     batch = crop_of(x, SIDE)
     torch.testing.assert_close(
         wasserstein.predict(Told(h), batch, method="get_max", by="sum"),
