@@ -76,6 +76,40 @@ def unseen_by_mean(u, y):
             "the maximum, which does not move": "astray = [0.0, 0.0, 0.0]",
         },
     },
+    "42_robustness": {
+        "Check": {
+            "images counted by their worst": "by_image, by_landmark, at_a_fifth = 2 / 3 + 0.1, 0.5, 1 / 6",
+            "percent": "by_image, by_landmark, at_a_fifth = 67.0, 50.0, 17.0",
+            "pairs that stay below": "by_image, by_landmark, at_a_fifth = 1 / 3, 0.5, 5 / 6",
+        },
+        "Extend": {
+            "of all pairs, not of the lost": """
+def caused(e, before, hidden, theta):
+    new = (e > theta) & (before <= theta)
+    return [new[m].double().mean().item() for m in (hidden, ~hidden)]""",
+            "seen first": """
+def caused(e, before, hidden, theta):
+    new = (e > theta) & (before <= theta)
+    return [(new[m].sum() / (e > theta)[m].sum()).item() for m in (~hidden, hidden)]""",
+            "what was lost before": """
+def caused(e, before, hidden, theta):
+    new = (e > theta) & (before > theta)
+    return [(new[m].sum() / (e > theta)[m].sum()).item() for m in (hidden, ~hidden)]""",
+        },
+        "Explore": {
+            "equal shares": "hides = [0.2, 0.2]",
+            "mouth first": """
+shape = statistics.real_300w().mean.double().expand(3000, -1, -1)
+often = perturb.ellipse(torch.zeros(3000, 1, 1, 1), shape, "large", torch.Generator().manual_seed(0)).hidden
+often = often.double().mean(0)
+hides = [often[48:].mean(), often[:17].mean()]""",
+            "the medium ellipse": """
+shape = statistics.real_300w().mean.double().expand(3000, -1, -1)
+often = perturb.ellipse(torch.zeros(3000, 1, 1, 1), shape, "medium", torch.Generator().manual_seed(0)).hidden
+often = often.double().mean(0)
+hides = [often[:17].mean(), often[48:].mean()]""",
+        },
+    },
 }
 CASES = [
     (c, e, why, answer) for c, some in WRONG.items() for e, all_of in some.items() for why, answer in all_of.items()
