@@ -60,8 +60,7 @@ assert moving["w"][3] > 2
 # ## Set-up
 #
 # Networks are trained live in this chapter, so the pictures have to be cheap: *sketches*, the lines of faces whose shapes follow the
-# statistics of 300-W, on 32 pixels, with noise and an ellipse that hides a part. Drawn faces come later, from a network that was trained
-# before.
+# statistics of 300-W, on 32 pixels, with noise and an ellipse that hides a part.
 
 # %%
 import math
@@ -269,7 +268,10 @@ assert torch.allclose(loss, ours.mean(), rtol=0.02)
 # The **coordinate loss** (soft-argmax) decodes first and measures then. By the triangle inequality it is the smaller one:
 #
 # $$
-# \Bigl|\, \sum_x u(x)\,x - y \,\Bigr| \;\le\; \sum_x u(x)\,|x - y| .
+# \begin{gathered}
+# \Bigl|\, \sum_x u(x)\,x - y \,\Bigr| \\
+# \le\; \sum_x u(x)\,|x - y| .
+# \end{gathered}
 # $$ (eq-coordinate)
 #
 # Two equal blobs to the left and the right of the landmark cost *nothing* under it, for their mean is right.
@@ -307,7 +309,10 @@ assert torch.allclose(torch.stack(both(u, y)), by_hand)
 # The **Jensen-Shannon divergence** compares cell by cell, as the squared difference does, in another unit. With $m = \tfrac12 (u + v)$,
 #
 # $$
-# \mathrm{JS}(u, v) = \tfrac12 \sum_x u \log \frac{u}{m} + \tfrac12 \sum_x v \log \frac{v}{m} \;\le\; \log 2 .
+# \begin{aligned}
+# \mathrm{JS}(u, v) = \tfrac12 & \sum_x u \log \frac{u}{m} \\
+# {} + \tfrac12 & \sum_x v \log \frac{v}{m} \;\le\; \log 2 .
+# \end{aligned}
 # $$ (eq-js)
 #
 # Once two maps share no cell it is $\log 2$, wherever they are.
@@ -339,7 +344,10 @@ assert torch.allclose(apart, torch.tensor(math.log(2)).expand(2))
 # Last, the **recipe**: cross-entropy, which was the quickest in the race, plus a share λ of the transport cost, which knows the way:
 #
 # $$
-# L = -\sum_x v(x) \log u(x) + \lambda \sum_x u(x)\,|x - y| .
+# \begin{aligned}
+# L = {} & {-} \sum_x v(x) \log u(x) \\
+# & {} + \lambda \sum_x u(x)\,|x - y| .
+# \end{aligned}
 # $$ (eq-recipe)
 
 

@@ -146,7 +146,7 @@ def sketches(count, seed, hidden=0.0, thick=0.7):
 # pairs above a threshold θ, not the images whose mean is ($\mathrm{FR}^I$, {eq}`eq-failure-rate`):
 #
 # $$
-# \mathrm{FR}^L_\theta = \frac{1}{M} \sum_{j=1}^{M} \frac1N \sum_{i=1}^{N} \bigl[\, e_{ij} > \theta \,\bigr].
+# \mathrm{FR}^L_\theta = \frac{1}{M} \sum_{j=1}^{M} \frac1N \sum_{i=1}^{N} [\, e_{ij} > \theta \,].
 # $$ (eq-landmark-failures)
 
 
@@ -172,7 +172,10 @@ print(f"by image 0, by landmark {100 * metrics.failure_rate(e, 0.1):.1f} %")
 # box and any direction $d$, $d^\perp$ across it, all pixels become black with
 #
 # $$
-# \Bigl( \frac{(x - c) \cdot d}{a / 2} \Bigr)^2 + \Bigl( \frac{(x - c) \cdot d^\perp}{b / 2} \Bigr)^2 \le 1 .
+# \begin{aligned}
+# & \Bigl( \frac{(x - c) \cdot d}{a / 2} \Bigr)^2 \\
+# {} + {} & \Bigl( \frac{(x - c) \cdot d^\perp}{b / 2} \Bigr)^2 \le 1 .
+# \end{aligned}
 # $$ (eq-ellipse)
 
 
@@ -219,10 +222,10 @@ assert torch.equal(under(one[0].double(), c, axes, angle), done.hidden[0])
 # %% [markdown]
 # ## A movement
 #
-# A camera that moves while it looks sees the mean of the pictures along its path. For a path of length $L$ (0.08 of the face's side, or 0.2) in the direction $m$,
+# A camera that moves while it looks sees the mean of the pictures along its path. For a path of length $L$ (0.08 of the face's side, or 0.2) in the direction $m$, a unit vector,
 #
 # $$
-# \tilde X(x) = \int_{-1/2}^{1/2} X\bigl(x - t\,L\,m\bigr)\,dt, \qquad |m| = 1 .
+# \tilde X(x) = \int_{-1/2}^{1/2} X\bigl(x - t\,L\,m\bigr)\,dt .
 # $$ (eq-blur)
 
 
@@ -391,7 +394,10 @@ assert rate["recipe", "large ellipse"] < 0.8 * rate["L2", "large ellipse"]
 # An ellipse hides some landmarks ({term}`occluded` ones) and leaves the others. A failure rate is the mean of the two, weighted by the share $h$ of hidden ones:
 #
 # $$
-# \mathrm{FR}^L = h\,\mathrm{FR}^L_{\text{hidden}} + (1 - h)\,\mathrm{FR}^L_{\text{seen}} .
+# \begin{aligned}
+# \mathrm{FR}^L = {} & h\,\mathrm{FR}^L_{\text{hidden}} \\
+# & {} + (1 - h)\,\mathrm{FR}^L_{\text{seen}} .
+# \end{aligned}
 # $$ (eq-hidden-seen)
 #
 # (With pooled pairs; a mean over landmarks first, as in {eq}`eq-landmark-failures`, is the same where all landmarks are labelled.) For the seen ones the picture has all that is needed. For the hidden ones it has not, and the
