@@ -743,8 +743,8 @@ assert at_two > 1.05 * nme["W", "get_bc"]
 # %% [markdown]
 # The paper does not state its ε; it is the first thing that one would have to know in order to repeat its tables. A small one costs steps, for which the library takes the cheapest solver.
 #
-# **λ of the recipe.** A tenth of a nat per cell: at the end of a training cross-entropy is some two nats, of which more than one is the entropy of the target
-# and cannot be lost, and the mass is half a cell off. A larger share does no harm here; from one on, $W$ has the last word.
+# **λ of the recipe.** A tenth of a nat per cell. At the end of a training cross-entropy is a little over two nats, nearly all of it the entropy of the target, which cannot be lost; the mass is then half a cell off, and
+# the transport cost is a small part of the loss. At the start it is several cells off. What a larger λ does is a matter for the recorded run.
 #
 # **τ.** One, with free values. **The normalisation.** Softmax for a network that is trained by $W$ from the start; by the sum for one that exists already.
 #
@@ -826,8 +826,8 @@ for (name, method), value in PAPER.items():
     print(f"{name:4s} {method:8s} {value:>12s} {nme[name, method]:15.1f}")
 
 # %% [markdown]
-# The *directions* of claim E1 can be seen in a minute on sketches. Its *sizes* cannot: the L2 network of the paper gets six times worse under the barycentre because its maps have
-# 64 × 64 cells, and a glow has more room there: the third exercise.
+# The *directions* of claim E1 can be seen in a minute on sketches. Its *sizes* cannot. The paper's $L_2$ network gets six times worse under the barycentre; one reason is that its maps have 64 × 64 cells, where a
+# glow has more room: the third exercise.
 
 # %% [markdown]
 # ## Exercises

@@ -339,7 +339,7 @@ TESTS |= {f"{level} ellipse": done.image for level, done in ellipse.items()}
 TESTS |= {"large blur": perturb.motion_blur(clean, truth, way, "large")}
 TESTS |= {"broad pen": sketches(120, seed=2, thick=3.0)[0]}
 
-# %% mystnb={"image": {"alt": "The same sketched face five times: as it is; with a small black ellipse on it; with a large one that swallows an eye and half of the nose; smeared along a slanting direction so that thin lines are faint bands; and drawn with lines twice as broad."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "The same sketched face five times: as it is; with a small black ellipse on it; with a large one that swallows the middle of the face; smeared along a slanting direction so that thin lines are faint bands; and drawn with lines twice as broad."}} tags=["hide-input"]
 figure, axes = plt.subplots(1, 5, figsize=(9.5, 2.2))
 for ax, (name, some) in zip(axes, TESTS.items(), strict=True):
     ax.imshow(some[3, 0], cmap="Greys_r", vmin=-0.3, vmax=1.2)
