@@ -5,7 +5,7 @@
 # **Question** A face is half hidden, blurred, or drawn by somebody else. Which landmarks are lost, who notices, and which of these losses can
 # be cured by the way a network is trained?
 #
-# **Paper** {cite:t}`yan2021wasserstein`, sections 3, 4 and 6.3 to 7, tables 1 and 7 to 11
+# **Paper** {cite:t}`yan2021wasserstein`, sections 3, 4, 6 and 7, tables 1 and 7 to 11
 #
 # **You will be able to** say why a failure rate per image hides lost landmarks; hide and blur faces by stated sizes; split a failure rate into hidden and
 # visible landmarks; compare two methods on the same perturbations, and say what no loss can cure
@@ -37,6 +37,8 @@ generator = start(seed=0)
 torch.set_num_threads(1)
 SCHEME = schemes.get("300w-68")
 mean = statistics.real_300w().mean.double()
+
+# %% tags=["hide-input"]
 off = torch.randn(2, 68, 2, generator=generator).double()
 trembling = mean + 0.095 * off[0] / off[0].norm(dim=1, keepdim=True)
 jumping = mean + 0.01 * off[1]
@@ -187,6 +189,7 @@ def under_by_hand(x, c, axes, angle):
     return (2 * along / axes[0]) ** 2 + (2 * across / axes[1]) ** 2 <= 1
 
 
+# %%
 def under(x, c, axes, angle):
     d = torch.tensor([math.cos(angle), math.sin(angle)]).to(x)
     both = torch.stack([d, torch.stack([-d[1], d[0]])])
@@ -196,6 +199,8 @@ def under(x, c, axes, angle):
 # %%
 shown = [str(x) for x in (*perturb.ELLIPSE["medium"], *perturb.ELLIPSE["large"])]
 assert shown == ["0.25", "0.45", "0.45", "0.7"]
+
+# %%
 white, one = (
     torch.ones(1, 1, SIDE, SIDE),
     4.0 + 24 * torch.rand(1, 68, 2, generator=generator),
@@ -208,6 +213,8 @@ low, high = one[0].amin(0).double(), one[0].amax(0).double()
 side = (high - low).prod().sqrt()
 c, angle = low + chance[:2] * (high - low), math.pi * chance[4].item()
 axes = side * (0.45 + 0.25 * chance[2:4])
+
+# %%
 black = done.image[0, 0].flatten() == 0
 by_hand = [
     under_by_hand(x, c.tolist(), axes.tolist(), angle)
@@ -247,12 +254,16 @@ def blurred_by_hand(row, length, steps=64):
 # %%
 lengths = [str(perturb.BLUR[level]) for level in ("medium", "large")]
 assert lengths == ["0.08", "0.2"]
+
+# %%
 image = torch.rand(1, 1, SIDE, SIDE, generator=generator)
 sides = torch.tensor([1.0, 0.0])[None]
 smeared = perturb.motion_blur(image, one, sides, "large")[0, 0, 9]
 length = 0.2 * side.item()
 by_hand = torch.tensor(blurred_by_hand(image[0, 0, 9].tolist(), length, 256))
 assert torch.allclose(by_hand, smeared, atol=1e-3)
+
+# %%
 t = (torch.arange(256) + 0.5) / 256 - 0.5
 at = (torch.arange(SIDE)[:, None] - length * t).clamp(0, SIDE - 1)
 first = at.floor().clamp(max=SIDE - 2).long()
@@ -297,12 +308,14 @@ targets = heatmaps.encode(points, CELLS, SIGMA, stride=STRIDE)
 where = heatmaps.to_cells(points, STRIDE)
 
 
+# %%
 def recipe(h, v, y, weight=0.1):
     u = h.flatten(-2).softmax(-1).view_as(h)
     far = transport.w1_to_point(u, y).nan_to_num(0)
     return (cross_entropy(h, v) + weight * far).mean()
 
 
+# %%
 LOSSES = {
     "L2": lambda h, v, y: squared_error(h, v),
     "cross-entropy": lambda h, v, y: cross_entropy(h, v).mean(),
@@ -325,6 +338,7 @@ def learn(loss, steps=120, lr=0.01):
     return network.eval()
 
 
+# %%
 networks = {name: learn(loss) for name, loss in LOSSES.items()}
 
 # %%
@@ -359,6 +373,7 @@ def errors(name, some):
     )
 
 
+# %%
 e = {
     (name, test): errors(name, some)
     for name in networks
@@ -414,6 +429,7 @@ def parts_by_hand(e, hidden, theta):
     return [lost[h] / count[h] for h in (True, False)]
 
 
+# %%
 def parts(e, hidden, theta):
     return [(e > theta)[m].double().mean().item() for m in (hidden, ~hidden)]
 
@@ -442,8 +458,11 @@ def guessed(truth, hidden):
     return torch.stack(fitted)
 
 
+# %%
 guess = metrics.errors(guessed(truth, hidden), truth.double(), "corners", SCHEME)
 print(f"a large ellipse hides {100 * share:.0f} % of the landmarks")
+
+# %%
 print("FR^L .2 (%)            hidden    seen   seen, without an ellipse")
 lost = {}
 for name in networks:
@@ -536,6 +555,8 @@ for seed in (10, 11):
 twice = _verdicts.judge({"itself": (draws[0], draws[1])})["itself"]
 print(f"'gain' against itself {100 * twice.difference:+.2f} points", end=", ")
 print(f"from {100 * twice.low:+.2f} to {100 * twice.high:+.2f}")
+
+# %%
 ours, rival = (
     (e[n, "large ellipse"] > 0.2).double().mean(1) for n in ("recipe", "L2")
 )
@@ -712,7 +733,7 @@ tries = perturb.ellipse(
     torch.zeros(4000, 1, 1, 1), shape.expand(4000, -1, -1), "large", g
 )
 often = tries.hidden.double().mean(0)
-check(hides, torch.stack([often[:17].mean(), often[48:].mean()]), 0.06)
+check(hides, torch.stack([often[:17].mean(), often[48:].mean()]), 0.02)
 
 # %% tags=["solution"]
 g = torch.Generator().manual_seed(0)
