@@ -449,7 +449,7 @@ for name in networks:
 
 # %%
 def guessed(truth, hidden):
-    """The mean shape of the 500 sketches, fitted to the seen landmarks."""
+    """The mean shape of 300-W, fitted to the seen landmarks."""
     shape = statistics.real_300w().mean.double()
     fitted = [
         statistics.similarity(shape[~h], t[~h]).apply(shape)
@@ -572,7 +572,8 @@ assert twice.low < twice.high
 #
 # ## Choosing the parameters
 #
-# **θ.** A tenth of the corners' distance is about the distance of neighbouring landmarks; a fifth is an eye's height. Robustness is about the second; precision decides the first. Show the distribution and not one point of it.
+# **θ.** The paper's figure 7 shows it on a face: from a tenth of the corners' distance on, an error may be larger than the distance of neighbouring landmarks, and above a fifth no reasonable face is left. Robustness is about
+# the second. Show the distribution and not one point of it.
 #
 # **Size of the ellipses.** By how many landmarks they hide, on the mean:
 
@@ -601,7 +602,7 @@ for level in ("medium", "large"):
 # - **A black ellipse** is a mark as well as a gap: a network can learn what black means. None of theirs was told so in training; whether their augmentation hides anything is not said.
 # - **"We mainly focus on the large errors"**, where the meaning of a landmark differs between data sets. That shifts all errors, the small ones most.
 # - **Table 8, medium**: the paper's method has the larger NME and the smaller failure rates. Both can be true, and a reader of NME alone would see a loss.
-# - **Seeds.** Tables 7 to 11 have one number a row. Between two starts of a network, failure rates of a percent easily differ by a tenth of themselves.
+# - **Seeds.** Tables 7 to 11 have one number a row, of one training. How much two starts of one network differ is not said, and failure rates of a percent are few faces.
 # :::
 
 # %%
