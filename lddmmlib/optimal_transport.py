@@ -463,21 +463,24 @@ def _iterate(
         if n % every == 0 or n == max_iter:
             done = (~going | (n == max_iter)).nonzero()[:, 0]
             if len(done):
-                rows[k[done]], columns[k[done]] = row[done], b[done]
+                for whole, part in ((rows, row), (columns, b)):
+                    whole.index_copy_(0, k[done], part.index_select(0, done))
                 left = (going & (n != max_iter)).nonzero()[:, 0]
-                k, u, v, b, row, going = (x[left] for x in (k, u, v, b, row, going))
+                k, u, v, b, row, going = (x.index_select(0, left) for x in (k, u, v, b, row, going))
         fitted = steps.fit(u, row)
         b = steps.column(fitted) if every == 1 else torch.where(going[:, None], steps.column(fitted), b)
     return columns, rows, residual, n_iter
 
 
 def _start(u: Tensor, v: Tensor, box: Box, lam: float, p: int) -> Tensor:
-    """λg to start from: 0, and for p = 2 the one which is exact if v is u, shifted: -2 d·y, d from v to u."""
-    g = v.new_zeros(len(v), (box[1] - box[0]) * (box[3] - box[2]))
-    if p == 1:
-        return g
-    far = u.flatten(1) @ pixels_of(u) - v.flatten(1) @ pixels_of(v)
-    return g - 2 * lam * far @ engine.cells(box, v).mT
+    """λg in the box to start from: nearly that of a shift by d, from the barycentre of v to that of u.
+
+    For p = 2 a shift has exactly g(y) = -2 d·y. For p = 1 the slope is 1 at most, and less where the maps overlap.
+    """
+    places, inside = pixels_of(u), engine.cells(box, u)
+    d = u.flatten(1) @ places - v.flatten(1) @ places
+    slope = 2 * d if p == 2 else d / (1 + torch.linalg.vector_norm(d, dim=1, keepdim=True))
+    return -lam * slope @ (inside - inside.mean(0)).mT
 
 
 def _around(boxes: Tensor) -> Box:

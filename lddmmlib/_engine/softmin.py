@@ -46,8 +46,11 @@ class Scaling:
         return u / row
 
     def column(self, fitted: Tensor) -> Tensor:
-        """The b which makes the columns of the plan fit."""
-        return (fitted @ self.kernel.mT).reciprocal_()
+        """The b which makes the columns of the plan fit, 1 at the centre; its factor there goes to `fitted`."""
+        b = (fitted @ self.kernel.mT).reciprocal_()
+        middle = b[:, b.shape[1] // 2, None].clone()
+        fitted.mul_(middle)
+        return b.div_(middle)
 
     def wrong(self, u: Tensor, fitted: Tensor, row: Tensor) -> Tensor:
         """Σ |error of the rows| of a plan of older factors."""
@@ -135,11 +138,7 @@ class Product:
     def to_y(self, s: Tensor) -> Tensor:
         """The sums over x (n, y cells) for s (n, x cells)."""
         parts = [_log_product(s + base, kernel.mT) for _, base, kernel, _ in self.patches]
-        if len(parts) == 1:
-            return parts[0]
-        return s.new_empty(len(s), self.size).index_copy_(
-            1, torch.cat([k[0] for k in self.patches]), torch.cat(parts, 1)
-        )
+        return parts[0] if len(parts) == 1 else torch.cat(parts, 1)[:, self.order]
 
 
 class Axes:
