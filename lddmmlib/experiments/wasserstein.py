@@ -32,7 +32,7 @@ from lddmmlib.networks.cpn import CPN
 from lddmmlib.networks.simple_baselines import SimpleBaselines
 
 SCHEMES = lddmm_face.SCHEMES
-EPS, WEIGHT = 1.0, 0.1  # ε, cells; the weight of transport in the recipe
+EPS, WEIGHT = 4.0, 0.1  # ε, 64ths of the map; the weight of transport in the recipe
 RATES = {"L2": 1e-2, "W": 1e-2, "JS": 1e-2, "soft": 1e-2, "recipe": 1e-2, "CE": 1e-2}  # Adam's, of each loss
 WATCHED = 100  # held-out faces that the curves are of; nothing is chosen by them
 AT = (8, 10, 15, 20)  # % of the corners' distance, the thresholds of failures
@@ -122,11 +122,16 @@ def build(learner: Learner, size: Training) -> nn.Module:
     return with_coordinates(net) if learner.coords else net
 
 
+def cells(side: int) -> float:
+    """Cells in a 64th of the map of a crop of that side; maps have a stride of 4 px."""
+    return side / 4 / 64
+
+
 def loss_of(model: nn.Module, batch: Crop, learner: Learner, eps: float = EPS, weight: float = WEIGHT) -> Tensor:
     """The loss of a network of the matrix, on the landmarks that it is taught."""
     parts = {name: getattr(batch, name)[:, learner.known] for name in ("landmarks", "visible", "inside")}
     few = batch._replace(**parts)
-    sigma = learner.share / 64 * batch.image.shape[-1] / 4  # cells, of a map of stride 4
+    sigma, eps = (share * cells(batch.image.shape[-1]) for share in (learner.share, eps))
     if learner.loss == "L2":
         return scaled_l2(model, few, sigma)
     if learner.loss == "W":
@@ -264,8 +269,9 @@ def tell(sizes: dict[str, Training], runs: Mapping[str, list[Run]], scale: str) 
     return {
         **{key: getattr(size, key) for key in ("faces", "views", "held_out", "epochs", "batch", "side")},
         "steps": size.epochs * (size.faces * size.views // size.batch),
-        "chosen": {"eps_cells": EPS, "weight": WEIGHT, "rates": {k: size.share * v for k, v in RATES.items()},
-                   "sigma_cells": [s / 64 * size.side / 4 for s in (1, 3)],
+        "chosen": {"eps_cells": EPS * cells(size.side), "weight": WEIGHT,
+                   "rates": {loss: size.share * rate for loss, rate in RATES.items()},
+                   "sigma_cells": [share * cells(size.side) for share in (1, 3)],
                    "ellipse_share_of_face": perturb.ELLIPSE, "blur_share_of_face": perturb.BLUR},
         "parameters": {name: sum(p.numel() for p in build(Learner("L2", network=name), size).parameters())
                        for name in ("hourglass", *_wasserstein_claims.NETWORKS)},

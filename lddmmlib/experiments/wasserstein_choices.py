@@ -30,16 +30,18 @@ Loss = Callable[[nn.Module, Crop], Tensor]
 
 def choices(side: int) -> Iterator[tuple[str, str, Learner, Loss, float]]:
     """What is varied, its value, the network, its loss and rate; for crops of a given side."""
-    ours, recipe, sigma = LEARNERS[f"W {SHARE}"], LEARNERS[f"recipe {SHARE}"], SHARE / 64 * side / 4
-    for eps in (0.5, 1.0, 2.0, 4.0):
-        yield "eps of W, cells", f"{eps:g}", ours, partial(loss_of, learner=ours, eps=eps), RATES["W"]
+    ours, recipe = LEARNERS[f"W {SHARE}"], LEARNERS[f"recipe {SHARE}"]
+    sigma, usual = (share * wasserstein.cells(side) for share in (SHARE, wasserstein.EPS))
+    for share in (2.0, 4.0, 8.0, 16.0):
+        loss = partial(loss_of, learner=ours, eps=share)
+        yield "eps of W, cells", f"{share * wasserstein.cells(side):g}", ours, loss, RATES["W"]
     for by, tau in (("softmax", 4.0), ("softplus", 1.0)):
-        loss = partial(method.wasserstein_loss, sigma=sigma, by=by, tau=tau)
+        loss = partial(method.wasserstein_loss, sigma=sigma, eps=usual, by=by, tau=tau)
         yield "normalisation of W", f"{by}, tau {tau:g}", ours, loss, RATES["W"]
     for weight in (0.0, 0.1, 1.0):
         loss = partial(loss_of, learner=recipe, weight=weight)
         yield "weight of transport to the point", f"{weight:g}", recipe, loss, RATES["recipe"]
-    loss = partial(method.recipe_loss, sigma=sigma, weight=wasserstein.WEIGHT, eps=wasserstein.EPS)
+    loss = partial(method.recipe_loss, sigma=sigma, weight=wasserstein.WEIGHT, eps=usual)
     yield "weight of transport to the Gaussian", f"{wasserstein.WEIGHT:g}", recipe, loss, RATES["recipe"]
     for name in ("L2 1", "L2 3", "W 1", "JS 3", "soft"):
         for rate in TRIED:
@@ -79,12 +81,12 @@ def trained(
 def endurance(batches: int) -> dict:
     """Values and gradients that are not finite, of maps from nearly uniform to saturated, targets up to the border."""
     generator, bad = torch.Generator().manual_seed(0), 0
-    sigma = SHARE / 64 * CELLS
+    sigma, eps = (share * CELLS / 64 for share in (SHARE, wasserstein.EPS))
     for k in range(batches):
         scale = 10 ** (5.5 * k / batches - 3)  # of the scores, from 0.001 to 300
         maps = scale * torch.randn(MAPS, CELLS, CELLS, generator=generator)
         points = CELLS * torch.rand(MAPS, 2, generator=generator) - 0.5
-        value = method.distance(maps.requires_grad_(), heatmaps.encode(points, (CELLS, CELLS), sigma), wasserstein.EPS)
+        value = method.distance(maps.requires_grad_(), heatmaps.encode(points, (CELLS, CELLS), sigma), eps)
         (gradient,) = torch.autograd.grad(value.sum(), maps)
         bad += (~value.isfinite()).sum().item() + (~gradient.isfinite()).sum().item()
     return {"batches": batches, "maps_a_batch": MAPS, "not_finite": bad}

@@ -168,7 +168,8 @@ def distance(
     """
     u = _pair(maps, target, by, tau)
     labelled = target.detach().sum((-2, -1)) > FAINT
-    return optimal_transport.sinkhorn(u, target, eps, tol=tol, max_iter=max_iter, mask=labelled).value.nan_to_num(0.0)
+    found = optimal_transport.sinkhorn(u, target, eps, tol=tol, max_iter=max_iter, mask=labelled)
+    return found.value.where(labelled, 0.0)
 
 
 @_checks.full_precision
@@ -273,7 +274,7 @@ def point_loss(model: nn.Module, batch: Crop, by: str = "softmax", tau: float = 
 
 def _to_points(maps: Tensor, batch: Crop, by: str, tau: float) -> Tensor:
     at = heatmaps.to_cells(batch.landmarks.to(maps.dtype), stride(maps, batch.image))
-    return optimal_transport.w1_to_point(probabilities(maps, by, tau), at).nan_to_num(0.0)
+    return optimal_transport.w1_to_point(probabilities(maps, by, tau), at)  # NaN for a missing landmark, left out later
 
 
 def jensen_shannon_loss(

@@ -11,7 +11,7 @@ def test_every_choice_is_measured_and_its_defaults_are_among_them(monkeypatch, t
     kinds = {}
     for what, value, learner, loss, rate in wasserstein_choices.choices(64):
         kinds.setdefault(what, []).append((value, learner, loss, rate))
-    assert f"{wasserstein.EPS:g}" in [value for value, *_ in kinds["eps of W, cells"]]
+    assert f"{wasserstein.EPS * wasserstein.cells(64):g}" in [value for value, *_ in kinds["eps of W, cells"]]
     assert all(wasserstein.RATES[some[0][1].loss] in wasserstein_choices.TRIED for some in kinds.values())
     few = [kinds["normalisation of W"][1], kinds["rate of soft"][0]]
     monkeypatch.setattr(wasserstein_choices, "choices", lambda side: [("some", *each) for each in few])
