@@ -741,7 +741,7 @@ print(f"NME, eps 2: {at_two:.1f} %; eps 0.5: {nme['W', 'get_bc']:.1f} %")
 assert at_two > 1.05 * nme["W", "get_bc"]
 
 # %% [markdown]
-# The paper does not state its ε; it is the first thing that one would have to know in order to repeat its tables. A small one costs steps, for which the library takes the cheapest solver.
+# The paper does not state its ε; it is the first thing that one would have to know in order to repeat its tables. A small one costs more steps.
 #
 # **λ of the recipe.** A tenth of a nat per cell. At the end of a training cross-entropy is a little over two nats, nearly all of it the entropy of the target, which cannot be lost; the mass is then half a cell off, and
 # the transport cost is a small part of the loss. At the start it is several cells off. What a larger λ does is a matter for the recorded run.

@@ -79,7 +79,7 @@ class LossRace(StaticWidget):
                 "l2": lambda u=u: (u - v).square().sum(),
                 "raw": lambda: (values - h / h.max()).square().sum(),
                 "cross_entropy": lambda u=u: -(v * u.log()).sum(),
-                "gaussian": lambda u=u: transport.sinkhorn(u, v, self.eps, tol=1e-6, solver="dense").value,
+                "gaussian": lambda u=u: transport.sinkhorn(u, v, self.eps, tol=1e-6).value,
                 "point": lambda u=u: transport.w1_to_point(u, points[1, 0]),
             }[name]()
             loss.backward()
