@@ -5,7 +5,8 @@ import torch
 from lddmmlib import metrics
 from lddmmlib.faces import schemes
 from lddmmlib.networks import StackedHourglass
-from lddmmlib.widgets import PerturbExplorer, perturb_explorer
+from lddmmlib.widgets import perturb_explorer
+from lddmmlib.widgets.perturb_explorer import PerturbExplorer
 
 SIDE = 64
 
