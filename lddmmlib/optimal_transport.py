@@ -36,12 +36,13 @@ import torch
 from torch import Tensor
 
 from lddmmlib import _checks, heatmaps
-from lddmmlib._engine.softmin import AT_ONCE, RANGE, Phi, by_definition, distances, pixels_of, softmin
+from lddmmlib._engine import softmin as engine
+from lddmmlib._engine.softmin import Box, distances, pixels_of
 from lddmmlib._shapes import Bool, Float
 
-SOLVERS = ("auto", "log", "dense", "fft", "tilted", "separable")
-DENSE_RANGE = 600.0  # e^-745 is the smallest double
-DENSE_PIXELS = 2**13  # a matrix of 512 MB
+SOLVERS = ("auto", "log")
+SINGLE_TOL = 1e-4  # single precision settles at a residual of about 1e-5
+LOOK = 8  # steps between two looks at an accelerator
 FAINT = 1e-12  # the mass below which a pixel's part in the cost is negligible
 REACH = 4  # largest extent of an edge along each axis, cells: paths are then at most 0.8 % longer than straight lines
 STEP, RELAX, CHECK = 10.0, 1.8, 25  # in mean flows; 1 is no over-relaxation; iterations between checks of the bounds
@@ -137,17 +138,16 @@ def sinkhorn(
     eps = float(eps)  # a tensor without axes is also accepted
     _checks.one_of(p, "p", (1, 2))
     _checks.one_of(solver, "solver", SOLVERS)
-    size = u.shape[-2:]
-    tries = _route(size, eps, p) if solver == "auto" else [_allowed(solver, size, eps, p)]
-    mu, nu = _normalised(u, present), _normalised(v, present)
+    single = u.dtype == torch.float32 and tol >= SINGLE_TOL and p == 1 and solver == "auto"
+    mu, nu = (_normalised(x, present, torch.float32 if single else torch.float64) for x in (u, v))
     with torch.no_grad():
-        (f, g, cost, residual, n_iter), taken = _solve(mu, nu, eps, p, tol, max_iter, tries)
+        f, g, cost, residual, n_iter = _solve(mu, nu, 1 / eps, p, tol, max_iter, solver == "log")
     # f and g are constants here: the derivative of this sum is that of the envelope theorem.
-    value = (f * mu + g * nu).sum((-2, -1))
+    value = (f * mu + g * nu).sum((-2, -1)) * eps
     converged = (residual <= tol) & value.isfinite() & cost.isfinite()
-    real = (x.to(u.dtype) for x in (value, cost, f, g))
+    real = (x.to(u.dtype) for x in (value, cost, eps * f, eps * g))
     whole = (_spread(x, present) for x in (*real, n_iter, residual.to(u.dtype), converged))
-    return Transport(*whole, taken)
+    return Transport(*whole, solver if solver == "log" else f"product, {'single' if single else 'double'}")
 
 
 @_checks.full_precision
@@ -393,132 +393,111 @@ def get_bc(maps: Float[Tensor, "*batch h w"]) -> Float[Tensor, "*batch 2"]:
 # --- Sinkhorn ------------------------------------------------------------------------
 
 
-def _route(size: tuple[int, int], eps: float, p: int) -> list[str]:
-    """The solvers that "auto" tries, in this order."""
-    if p == 2:
-        return ["separable"]
-    fits = _range(size, eps, p) <= DENSE_RANGE and math.prod(size) <= DENSE_PIXELS
-    return ["fft", "tilted", "dense" if fits else "log"]
-
-
-def _range(size: tuple[int, int], eps: float, p: int) -> float:
-    """The quotient D/ε, with D the largest cost on the grid."""
-    return math.hypot(size[0] - 1, size[1] - 1) ** p / eps
-
-
-def _allowed(solver: str, size: tuple[int, int], eps: float, p: int) -> str:
-    if (solver == "separable") != (p == 2) and solver != "log":
-        raise ValueError(f"solver: needed 'separable' or 'log' for p = 2, another for p = 1; got {solver!r}, p = {p}")
-    if solver == "dense" and _range(size, eps, p) > DENSE_RANGE:
-        need = f"eps >= {_range(size, eps, p) * eps / DENSE_RANGE:.3g} on this grid"
-        raise ValueError(f"solver: 'dense' needed {need}, got {eps}; use 'log' or 'auto'")
-    return solver
-
-
 def _solve(
-    u: Tensor, v: Tensor, eps: float, p: int, tol: float, max_iter: int, tries: list[str]
-) -> tuple[list[Tensor], str]:
-    """The f, g, cost, residual and n_iter of each pair, by the first solver in `tries` that is exact for it."""
-    left, taken = torch.arange(len(u), device=u.device), []
-    found = [torch.zeros_like(x) for x in (u, u, u[:, 0, 0], u[:, 0, 0])] + [torch.zeros_like(left)]
-    lam = u.new_tensor(1 / eps)
-    for name in tries:
-        if taken and not len(left):
-            break
-        phi, last = softmin(name, u, lam, p), name == tries[-1]
-        f, g, residual, n_iter = _iterate(phi, u[left], v[left], eps, tol, max_iter, patient=last)
-        lost = _lost(phi, u[left], v[left], f, g, eps) if _may_lose(name, u, eps, p) else torch.zeros_like(residual)
-        if last and (lost > tol / 10).any():
-            raise ValueError(
-                f"solver: {name!r} needed potentials that vary by at most {RANGE:.0f} eps where there is mass, but "
-                f"{lost.max().item():.2g} of it lies beyond; use a larger eps than {eps}, or solver='auto'"
-            )
-        good = lost <= tol / 10
-        f, g, cost, checked = _polish(name, u[left[good]], v[left[good]], g[good], lam, p)
-        # Pairs that seemed to have converged, but have not after the check, are left to the next solver.
-        right = checked.isfinite() & cost.isfinite() & ((checked <= tol) | (residual[good] > tol)) | last
-        now = left[good][right]
-        for whole, part in zip(found, (f, g, cost, checked, n_iter[good]), strict=True):
-            whole[now] = part[right]
-        taken += [name] * (len(now) > 0 or last)
-        left = left[~torch.isin(left, now)]
-    return found, ", ".join(taken)
+    u: Tensor, v: Tensor, lam: float, p: int, tol: float, max_iter: int, exactly: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """The λf, λg, cost, residual and n_iter of pairs of maps (n, h, w) with sum 1, in the dtype of the maps.
 
-
-def _may_lose(name: str, u: Tensor, eps: float, p: int) -> bool:
-    """True if there can be pixels where Φ is not exact."""
-    return name in ("fft", "tilted") and _range(u.shape[-2:], eps, p) > RANGE
-
-
-def _iterate(phi: Phi, u: Tensor, v: Tensor, eps: float, tol: float, max_iter: int, patient: bool) -> tuple:
-    """Iterate to f, g, residual, n_iter; each pair until its marginals fit, or, if not `patient`, while Φ is exact for
-    it.
+    The iteration runs in windows that hold all but a negligible part of the mass (`exactly`: all of it); f and g of the
+    other cells follow from another half step.
     """
-    log_u, log_v = u.log(), v.log()
-    f, g = torch.zeros_like(u), torch.zeros_like(v)
+    n, h, w = u.shape
+    whole, cut, tables = (0, h, 0, w), 0.0 if exactly else tol / 1000, {}
+
+    def way(here: Box, there: Box) -> engine.Scaling | engine.Logarithms:
+        size = there[1] - there[0], there[3] - there[2]
+        if exactly:
+            return engine.Logarithms(engine.Definition(here, there, lam, p, u))
+        if p == 2 or lam * math.hypot(size[0] - 1, size[1] - 1) / 2 > engine.SCALES[u.dtype]:
+            return engine.Logarithms(engine.softmin(here, there, lam, p, u))
+        if size not in tables:
+            tables[size] = engine.Windows(*size, (h, w), lam, u)
+        return tables[size].at(here, there)
+
+    around = engine.supports(u, cut) if u.device.type == "cpu" else None
+    groups = engine.windows(v, cut)
+    order = torch.cat([k for k, _ in groups]) if len(groups) > 1 else slice(None)
+    mu, nu = u[order], v[order]
+    f, g = torch.empty_like(u), torch.full_like(u, torch.nan)
+    cost, residual, n_iter = u.new_zeros(n), u.new_zeros(n), torch.zeros(n, dtype=torch.long, device=u.device)
+    end = 0
+    for k, there in groups:
+        here, now = whole if around is None else _around(around[k]), slice(end, end := end + len(k))
+        steps = way(here, there)
+        start = _start(mu[now], nu[now], there, lam, p)
+        *masses, b = steps.start(_part(mu[now], here), _part(nu[now], there), start)
+        b, row, residual[now], n_iter[now] = _iterate(steps, *masses, b, tol - cut, max_iter)
+        if here != whole:
+            steps = way(whole, there)
+            row = steps.row(masses[1], b)
+        all_f, part_g, mean = steps.found(masses[1], b, row)
+        f[now], cost[now] = all_f.view(-1, h, w), torch.linalg.vecdot(mu[now].flatten(1), mean)
+        g[now, there[0] : there[1], there[2] : there[3]] = part_g.view(len(k), there[1] - there[0], -1)
+    if any(there != whole for _, there in groups):
+        here = _around(around)
+        rest = engine.Logarithms(engine.softmin(here, whole, lam, p, u)).column(_part(mu, here).log() + _cut(f, here))
+        g = g.where(~g.isnan(), rest.view_as(g))
+    back = order.argsort() if len(groups) > 1 else order
+    return f[back], g[back], cost[back], residual[back] + cut, n_iter[back]
+
+
+def _iterate(
+    steps: engine.Scaling | engine.Logarithms, u: Tensor, v: Tensor, b: Tensor, tol: float, max_iter: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The last b and row of `steps`, the residual and n_iter of each pair; each is iterated until its marginals fit.
+
+    An accelerator is asked only now and then how far its pairs are; those that fit stay as they are.
+    """
+    rows, columns = torch.empty_like(u), torch.empty_like(b)
     residual, n_iter = u.new_full(u.shape[:1], torch.inf), torch.zeros(len(u), dtype=torch.long, device=u.device)
-    k = torch.arange(len(u), device=u.device)  # the pairs still going
-    for n in range(1, int(max_iter) + 1):
-        image, exact = phi(log_v[k] + g[k] / eps)
-        # The marginal of the last f and g is u exp((f - f_new)/ε): the residual costs no product of its own.
-        ratio = ((f[k] + eps * image) / eps).where(u[k] > 0, 0.0)
-        f[k], n_iter[k] = -eps * image, n
+    k, every = torch.arange(len(u), device=u.device), 1 if u.device.type == "cpu" else LOOK
+    going, n = torch.ones_like(k, dtype=torch.bool), 0
+    while len(k):
+        n += 1
+        row = steps.row(v, b)
+        n_iter[k] += going
         if n > 1:
-            residual[k] = (u[k] * torch.expm1(ratio)).abs().sum((-2, -1))
-        going = residual[k] > tol
-        if n % 10 == 0 and not patient:
-            going &= (u[k] * ~exact + v[k] * ~back[1]).sum((-2, -1)) <= tol / 10
-        k = k[going]
-        if not len(k):
-            break
-        back = phi(log_u[k] + f[k] / eps)
-        g[k] = -eps * back[0]
-    return f, g, residual, n_iter
+            # The rows of the plan of the last b and the last factors of u: the residual costs no product of its own.
+            residual[k] = torch.where(going, steps.wrong(u, fitted, row), residual[k])
+        going = going & ~(residual[k] <= tol)
+        if n % every == 0 or n == max_iter:
+            done = (~going | (n == max_iter)).nonzero()[:, 0]
+            if len(done):
+                for whole, part in ((rows, row), (columns, b)):
+                    whole.index_copy_(0, k[done], part.index_select(0, done))
+                left = (going & (n != max_iter)).nonzero()[:, 0]
+                k, u, v, b, row, going = (x.index_select(0, left) for x in (k, u, v, b, row, going))
+        fitted = steps.fit(u, row)
+        b = steps.column(fitted) if every == 1 else torch.where(going[:, None], steps.column(fitted), b)
+    return columns, rows, residual, n_iter
 
 
-def _lost(phi: Phi, u: Tensor, v: Tensor, f: Tensor, g: Tensor, eps: float) -> Tensor:
-    """The mass of the pixels where Φ is not exact."""
-    sides = ((u, v, g), (v, u, f))
-    return sum((a * ~phi(b.log() + h / eps)[1]).sum((-2, -1)) for a, b, h in sides)
+def _start(u: Tensor, v: Tensor, box: Box, lam: float, p: int) -> Tensor:
+    """λg in the box to start from: nearly that of a shift by d, from the barycentre of v to that of u.
 
-
-def _polish(name: str, u: Tensor, v: Tensor, g: Tensor, lam: Tensor, p: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The f and g after another step, exact at every pixel; ⟨C, π⟩; and a bound on the error of the marginals.
-
-    The mean of C under a row of π is a quotient of sums, e^(Φ_C - Φ).
+    For p = 2 a shift has exactly g(y) = -2 d·y. For p = 1 the slope is 1 at most, and less where the maps overlap.
     """
-    # The iteration uses f and g only where there is mass, but they are the gradient everywhere: tilt for those, too.
-    name = "tilted" if name == "fft" and _may_lose(name, u, 1 / lam.item(), p) else name
-    phi = _everywhere(name, u, lam, p)
-    before = -phi(v.log() + g * lam) / lam
-    g = -phi(u.log() + before * lam) / lam
-    s = v.log() + g * lam
-    image = phi(s)
-    # The rows of π with `before` sum to this factor times u; those with the last f to u, and its columns are no worse.
-    factor = ((before + image / lam) * lam).where(u > 0, 0.0)
-    mean = (_everywhere(name, u, lam, p, moment=True, where=u > FAINT)(s) - image).exp()
-    most = _range(u.shape[-2:], 1.0, p)
-    cost = (u * mean.where(u > 0, 0.0).clamp(max=most)).sum((-2, -1))
-    return -image / lam, g, cost, (u * torch.expm1(factor)).abs().sum((-2, -1))
+    places, inside = pixels_of(u), engine.cells(box, u)
+    d = u.flatten(1) @ places - v.flatten(1) @ places
+    slope = 2 * d if p == 2 else d / (1 + torch.linalg.vector_norm(d, dim=1, keepdim=True))
+    return -lam * slope @ (inside - inside.mean(0)).mT
 
 
-def _everywhere(
-    name: str, like: Tensor, lam: Tensor, p: int, moment: bool = False, where: Tensor | None = None
-) -> Callable[[Tensor], Tensor]:
-    """The function Φ by the named solver; by the definition at pixels (of `where`) at which that solver is
-    not exact.
-    """
-    quick, pixels = softmin(name, like, lam, p, moment), pixels_of(like)
+def _around(boxes: Tensor) -> Box:
+    """The box around all boxes (n, 4)."""
+    (top, _, left, _), (_, bottom, _, right) = boxes.amin(0).tolist(), boxes.amax(0).tolist()
+    return top, bottom, left, right
 
-    def phi(s: Tensor) -> Tensor:
-        out, exact = quick(s)
-        wrong = ~exact if where is None else ~exact & where
-        for k in wrong.flatten(1).any(1).nonzero().flatten().tolist():
-            slow = by_definition(pixels, lam, p, moment, at=pixels[wrong[k].flatten()])
-            out[k][wrong[k]] = slow(s[k : k + 1])[0].flatten()
-        return out
 
-    return phi
+def _cut(u: Tensor, box: Box) -> Tensor:
+    """The cells (n, cells) of the maps (n, h, w) in a box."""
+    return u[:, slice(*box[:2]), slice(*box[2:])].flatten(1)
+
+
+def _part(u: Tensor, box: Box) -> Tensor:
+    """The same, divided by their sum."""
+    u = _cut(u, box)
+    return u / u.sum(1, keepdim=True)
 
 
 # --- W1 without ε --------------------------------------------------------------------
@@ -603,7 +582,7 @@ def _price(excess: Tensor, phi: Tensor) -> Tensor:
 
 def _cones(at: Tensor, tips: Tensor, heights: Tensor) -> Tensor:
     """The minimum of height(y) + |x - y| over the tips y, at the positions x."""
-    parts = at.split(max(1, AT_ONCE // len(tips)))
+    parts = at.split(max(1, engine.AT_ONCE // len(tips)))
     return torch.cat([(distances(x, tips) + heights).amin(-1) for x in parts])
 
 
@@ -629,9 +608,10 @@ def _poisson(like: Tensor, ways: list[tuple[int, int]]) -> Callable[[Tensor], Te
 # --- shared by both ------------------------------------------------------------------
 
 
-def _normalised(u: Tensor, present: Tensor) -> Tensor:
-    """The maps (n, h, w) that are present, in double precision, each with the sum 1."""
-    u = u[present].double()
+def _normalised(u: Tensor, present: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
+    """The maps (n, h, w) that are present, each with the sum 1."""
+    u = u[present].to(dtype)
+    u = u / u.detach().amax((-2, -1), keepdim=True)  # the sum of the largest numbers would overflow
     return u / u.sum((-2, -1), keepdim=True)
 
 

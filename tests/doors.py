@@ -17,12 +17,12 @@ from lddmmlib import currents, flows, heatmaps, kernels, lars, matching, metrics
 from lddmmlib.curves import Curves
 from lddmmlib.data import crops
 from lddmmlib.faces import curve_sets, perturb, statistics
-from lddmmlib.methods import heatmap_regression, lddmm_face, sparse_shape_regression, subpixel
+from lddmmlib.methods import heatmap_regression, lddmm_face, sparse_shape_regression, subpixel, wasserstein
 from lddmmlib.networks import dan
 
 MODULES = [kernels, currents, flows, matching, lars, heatmaps, optimal_transport, polyharmonic, statistics, perturb,
            crops, metrics, sparse_shape_regression, heatmap_regression, subpixel, dan, curve_sets,
-           lddmm_face]  # fmt: skip
+           lddmm_face, wasserstein]  # fmt: skip
 APART = {
     "phi", "slope", "check", "between", "mean_shape",  # parts that modules share, behind the doors
     "height", "softmax_width", "real_300w", "get", "curve_at",  # numbers and files alone
@@ -31,7 +31,7 @@ APART = {
     # ... versions to read: they refuse nothing
     "both", "siamese_loss", "correction_loss", "corrected_landmarks", "network_input", "stacks", "heatmaps_of",
     "stride", "target", "l2_loss", "l2_of_stacks", "cross_entropy_loss", "soft_argmax_loss", "landmarks_from",
-    "predict", "train_loss",
+    "predict", "train_loss", "wasserstein_loss", "point_loss", "jensen_shannon_loss", "recipe_loss", "landmarks",
     # ... of a network, whose images have a door of their own
 }  # fmt: skip
 
@@ -150,6 +150,11 @@ def calls():
         (heatmap_regression.squared_error, {"maps": maps[None], "target": maps[None] / 2,
                                             "seen": rand(1, 14, 15) > 0.5}),
         (heatmap_regression.cross_entropy, {"maps": maps[None], "target": maps[None] / 2}),
+        (wasserstein.probabilities, {"maps": maps, "by": "sum", "tau": 9.0}),
+        (wasserstein.peak_weight, {"maps": maps, "by": "softmax", "tau": 9.0}),
+        (wasserstein.distance, {"maps": 9 * maps, "target": maps.flip(0), "eps": 2.0, "by": "softmax", "tau": 1.0,
+                                "tol": 1e-2, "max_iter": 50}),
+        (wasserstein.jensen_shannon, {"maps": 9 * maps, "target": maps.flip(0), "by": "softmax", "tau": 1.0}),
         (dan.Similarity.apply, {"self": T, "points": faces}),
         (dan.Similarity.undo, {"self": T, "points": faces}),
         (dan.similarity, {"points": faces, "target": x}),

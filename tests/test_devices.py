@@ -21,9 +21,11 @@ from lddmmlib.data import crops
 from lddmmlib.data.augment import Crops
 from lddmmlib.faces import curve_sets, perturb, schemes, statistics, synthetic
 from lddmmlib.methods import heatmap_regression as regression
-from lddmmlib.methods import lddmm_face, subpixel
+from lddmmlib.methods import lddmm_face, subpixel, wasserstein
 from lddmmlib.methods import sparse_shape_regression as ssr
+from lddmmlib.networks.cpn import CPN
 from lddmmlib.networks.momenta import MomentaHead
+from lddmmlib.networks.simple_baselines import SimpleBaselines
 from tests.elsewhere import Device, Elsewhere, Mixed, back, there
 
 MODULES = [
@@ -31,7 +33,8 @@ MODULES = [
     "faces.statistics", "faces.perturb", "data.crops", "methods.heatmap_regression", "methods.subpixel",
     "methods.sparse_shape_regression",
     "networks.dan", "networks.heads", "networks.coordconv", "networks.hourglass", "networks.hrnet",
-    "networks.momenta", "faces.curve_sets", "methods.lddmm_face",
+    "networks.momenta", "networks.resnet", "networks.simple_baselines", "networks.cpn", "faces.curve_sets",
+    "methods.lddmm_face", "methods.wasserstein",
 ]  # fmt: skip
 ELSEWHERE_TOLD = {  # public, without a case: why
     "heatmaps.height": "numbers alone", "heatmaps.softmax_width": "numbers alone", "heatmaps.best_tau": "numbers alone",
@@ -187,6 +190,13 @@ CASES = {
         lambda p, m, i: regression.target(p, m, i, 2.0), A, random(2, 8, 9, 9), IMAGE),
     "methods.heatmap_regression.landmarks_from": (
         lambda m: regression.landmarks_from(m, torch.zeros(1, 3, 28, 28)), random(2, 8, 7, 7)),
+    "methods.wasserstein.peak_weight": (wasserstein.peak_weight, random(2, 3, 9, 9)),
+    "methods.wasserstein.distance": (
+        lambda m, h: wasserstein.distance(9 * m, h, 2.0, max_iter=20), *random(2, 2, 3, 9, 9)),
+    "methods.wasserstein.jensen_shannon": (
+        lambda m, h: wasserstein.jensen_shannon(m, h, "softplus"), *random(2, 2, 3, 9, 9)),
+    "methods.wasserstein.landmarks": (
+        lambda m: wasserstein.landmarks(m, torch.zeros(1, 3, 28, 28)), random(2, 8, 7, 7)),
     "methods.sparse_shape_regression.fit_h": (lambda a, b: ssr.fit_h(a, b, 1.4, use=[0, 2, 3])[:2], FACES[:, :6],
                                               FACES[:, 6:9]),
     "methods.sparse_shape_regression.complete": (ssr.complete, HIDDEN, random(3, 68)),
@@ -262,6 +272,7 @@ def public(module):
 def test_every_public_function_has_a_case():
     told = {name.split(":")[0] for name in CASES} | {name.split(":")[0] for name in LOSSES} | set(ELSEWHERE_TOLD)
     told |= {"networks.coordconv.with_coordinates", "methods.heatmap_regression.predict", "methods.lddmm_face.predict"}
+    told |= {"methods.wasserstein.predict", "methods.wasserstein.probabilities"}
     names = {name for module in MODULES for name in public(module)}
     assert names - told == set()
     assert set(ELSEWHERE_TOLD) - names == set()  # no reason for what is gone
@@ -296,6 +307,8 @@ NETWORKS = {
     "HRNetV2 with points": lambda: hrnet(head=networks.CoordinateHead(shape(), (4, 8, 16, 32), hidden=8)),
     "HRNetV2 with CoordConv": lambda: networks.with_coordinates(hrnet()),
     "StackedHourglass": lambda: hourglass(2),
+    "SimpleBaselines": lambda: SimpleBaselines(68, (1, 1, 1, 1), width=4, channels=8),
+    "CPN with CoordConv": lambda: networks.with_coordinates(CPN(68, (1, 1, 1, 1), width=4, channels=8)),
     "DAN": lambda: networks.DAN(shape(), size=SIDE, width=4),
     "pretrained": networks.pretrained,
 }
@@ -351,6 +364,10 @@ LOSSES = {
     "methods.heatmap_regression.l2_loss": (hourglass, regression.l2_loss, False, 1, 0),
     "methods.heatmap_regression.cross_entropy_loss": (hourglass, regression.cross_entropy_loss, False, 3, 0),
     "methods.heatmap_regression.soft_argmax_loss": (hourglass, regression.soft_argmax_loss, False, 4, 0),
+    "methods.wasserstein.wasserstein_loss": (hourglass, wasserstein.wasserstein_loss, False, 40, 0),
+    "methods.wasserstein.point_loss": (hourglass, wasserstein.point_loss, False, 6, 0),
+    "methods.wasserstein.jensen_shannon_loss": (hourglass, wasserstein.jensen_shannon_loss, False, 6, 0),
+    "methods.wasserstein.recipe_loss": (hourglass, wasserstein.recipe_loss, False, 7, 0),
     "methods.subpixel.siamese_loss": (
         hourglass, lambda net, x: subpixel.siamese_loss(net, x, FLIP), True, 12, 4),
     "methods.subpixel.correction_loss": (

@@ -6,14 +6,16 @@ mean and standard deviation; h and w must be multiples of its `multiple` (for DA
 | network | `net(images)` | |
 |---|---|---|
 | `HRNetV2` | maps (b, n, h/4, w/4) | paper A and E |
+| `simple_baselines.SimpleBaselines` | maps (b, n, h/4, w/4) | E |
+| `cpn.CPN` | a list of five maps (b, n, h/4, w/4): all are trained, the last is used | E |
 | `StackedHourglass` | a list of maps (b, n, h/4, w/4), one a stack: all are trained, the last is used | A, C |
 | `HRNetV2(head=CoordinateHead(...))` | points (b, n, 2) px, or momenta | paper A |
 | `DAN` | points (b, n, 2) px | paper A |
 
 A network of maps has a `stride`, in pixels a cell, for `heatmaps.encode` and `heatmaps.decode`. It learns either
 `alignment`, as long as both functions are given the same one. Maps are returned without a final nonlinearity.
-`CoordConv` gives a convolution, and `with_coordinates` a whole network, the position in the image as an input (paper
-E).
+`CoordConv` gives a convolution, and `with_coordinates` any of these networks, the position in the image as an input
+(paper E).
 
 `pretrained()` is a small landmarker that comes with the package: trained on drawn faces only, for 68 points.
 

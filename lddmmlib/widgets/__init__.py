@@ -49,6 +49,7 @@ from lddmmlib.widgets.face_explorer import FaceExplorer
 from lddmmlib.widgets.flow_explorer import FlowExplorer
 from lddmmlib.widgets.heatmap_explorer import HeatmapExplorer
 from lddmmlib.widgets.lars_explorer import LarsExplorer
+from lddmmlib.widgets.loss_race import LossRace
 from lddmmlib.widgets.metric_explorer import MetricExplorer
 from lddmmlib.widgets.momenta_explorer import MomentaExplorer
 from lddmmlib.widgets.sparse_face_explorer import SparseFaceExplorer
@@ -65,6 +66,7 @@ __all__ = [
     "FlowExplorer",
     "HeatmapExplorer",
     "LarsExplorer",
+    "LossRace",
     "MetricExplorer",
     "MomentaExplorer",
     "Number",

@@ -39,17 +39,17 @@ function product(K, w) {
 }
 const dot = (x, y) => x.reduce((sum, xi, i) => sum + xi * y[i], 0);
 
-/** Entropic transport between u and v: the potentials f and g, cost, value and steps. */
-export function sinkhorn(u, v, eps, grid) {
+/** Entropic transport between u and v: the potentials f and g, cost, value and steps; from the potential g on. */
+export function sinkhorn(u, v, eps, grid, { tol = TOL, from = new Float64Array(u.length) } = {}) {
   const { C, K } = kernel(eps, grid), weighed = (mass, h) => mass.map((m, i) => m * Math.exp(h[i] / eps));
   const half = (mass, h) => product(K, weighed(mass, h)).map(x => -eps * Math.log(x));
-  let f = new Float64Array(u.length), g = new Float64Array(u.length), steps = 0, residual = Infinity;
+  let f = new Float64Array(u.length), g = from, steps = 0, residual = Infinity;
   while (steps < MOST) {
     const last = f;
     f = half(v, g);
     // the marginal of the last f and g is u exp((f - f_new)/ε)
     if (++steps > 1) residual = u.reduce((sum, m, i) => sum + m * Math.abs(Math.expm1((last[i] - f[i]) / eps)), 0);
-    if (residual <= TOL) break;
+    if (residual <= tol) break;
     g = half(u, f);
   }
   g = half(u, f);

@@ -51,6 +51,65 @@ for beta in (0.0, BETA, 10 * BETA):
             "one number": "tried = 0.5",
         },
     },
+    "41_wasserstein_heatmaps": {
+        "Check": {
+            "the mean squared way": "cost, coordinate, push = 16.0, 2.0, 6.0",
+            "the price, not its difference": "cost, coordinate, push = 2.0, 2.0, 8.0",
+            "a mean that stays": "cost, coordinate, push = 2.0, 0.0, 6.0",
+        },
+        "Extend": {
+            "rows for columns": """
+def unseen_by_mean(u, y):
+    cells, u = grid(*u.shape[1:]).flip(1).to(u), u.flatten(1)
+    far = torch.cdist(y[:, None], cells[None])[:, 0]
+    return (u * far).sum(1) - (u @ cells - y).norm(dim=1)""",
+            "the transport cost alone": """
+def unseen_by_mean(u, y):
+    return transport.w1_to_point(u, y)""",
+            "one sum over all maps": """
+def unseen_by_mean(u, y):
+    return (transport.w1_to_point(u, y) - (transport.get_bc(u) - y).norm(dim=1)).sum()""",
+        },
+        "Explore": {
+            "twice as much each time": "astray = [0.1, 0.2, 0.4]",
+            "shares of the side": "astray = [0.0045, 0.017, 0.057]",
+            "the maximum, which does not move": "astray = [0.0, 0.0, 0.0]",
+        },
+    },
+    "42_robustness": {
+        "Check": {
+            "images counted by their worst": "by_image, by_landmark, at_a_fifth = 2 / 3 + 0.1, 0.5, 1 / 6",
+            "percent": "by_image, by_landmark, at_a_fifth = 67.0, 50.0, 17.0",
+            "pairs that stay below": "by_image, by_landmark, at_a_fifth = 1 / 3, 0.5, 5 / 6",
+        },
+        "Extend": {
+            "of all pairs, not of the lost": """
+def caused(e, before, hidden, theta):
+    new = (e > theta) & (before <= theta)
+    return [new[m].double().mean().item() for m in (hidden, ~hidden)]""",
+            "seen first": """
+def caused(e, before, hidden, theta):
+    new = (e > theta) & (before <= theta)
+    return [(new[m].sum() / (e > theta)[m].sum()).item() for m in (~hidden, hidden)]""",
+            "what was lost before": """
+def caused(e, before, hidden, theta):
+    new = (e > theta) & (before > theta)
+    return [(new[m].sum() / (e > theta)[m].sum()).item() for m in (hidden, ~hidden)]""",
+        },
+        "Explore": {
+            "equal shares": "hides = [0.2, 0.2]",
+            "mouth first": """
+shape = statistics.real_300w().mean.double().expand(3000, -1, -1)
+often = perturb.ellipse(torch.zeros(3000, 1, 1, 1), shape, "large", torch.Generator().manual_seed(0)).hidden
+often = often.double().mean(0)
+hides = [often[48:].mean(), often[:17].mean()]""",
+            "the medium ellipse": """
+shape = statistics.real_300w().mean.double().expand(3000, -1, -1)
+often = perturb.ellipse(torch.zeros(3000, 1, 1, 1), shape, "medium", torch.Generator().manual_seed(0)).hidden
+often = often.double().mean(0)
+hides = [often[:17].mean(), often[48:].mean()]""",
+        },
+    },
 }
 CASES = [
     (c, e, why, answer) for c, some in WRONG.items() for e, all_of in some.items() for why, answer in all_of.items()

@@ -7,6 +7,8 @@ from torch import nn
 from lddmmlib import heatmaps, metrics
 from lddmmlib.faces import synthetic
 from lddmmlib.networks import DAN, CoordinateHead, HRNetV2, StackedHourglass, with_coordinates
+from lddmmlib.networks.cpn import CPN
+from lddmmlib.networks.simple_baselines import SimpleBaselines
 
 SIDE = 64  # px of the images that the small networks are shown
 
@@ -23,6 +25,8 @@ SMALL = {
     "hrnet": hrnet,
     "hourglass": lambda: StackedHourglass(5, blocks=1, channels=8, depth=2),
     "coordconv": lambda: with_coordinates(hrnet()),
+    "simple": lambda: SimpleBaselines(5, (1, 1, 1, 1), width=4, channels=8),
+    "cpn": lambda: CPN(5, (1, 1, 1, 1), width=4, channels=8),
     "points": lambda: hrnet(head=CoordinateHead(SIDE * random(5, 2), (4, 8, 16, 32), hidden=16)),
     "dan": lambda: DAN(SIDE * random(5, 2), size=SIDE, width=4),
 }
