@@ -21,16 +21,16 @@ What the paper leaves open, and what it is here:
 - *Unit.* Shapes are in the frame of the face: origin at the upper left corner of the square around the box's centre
   whose side is the longer one of the box, and that side is 1. α is relative to a sum over faces in this unit.
 - *Weights.* Each hidden unit starts with mean 0 and all of a layer with variance 1 before the sigmoid; the linear layer
-  starts with its least squares solution. There is no layer-wise training. Eq. 11 has the weight decay, too.
-- *S̄* of the union, which no image shows: `mean_shape`.
+  starts at the mean shift. There is no layer-wise training. Eq. 11 has the weight decay, too.
+- *S̄* of the union, which no image shows: `union_mean`.
 
 A set of labels is a mask of landmarks: there may be any number of sets, and one may be complete.
 
 **Speed.** m faces span at most m of the 128 p directions of the features. In an orthonormal basis of their span the
 first layer has m columns; weights outside would only decay. L-BFGS takes the same steps in either.
 
-Rivals of the paper: `hidden=()` makes every stage linear, which is SDM; `separate` trains a model for each set;
-`deep_sparse` completes shapes once (section 4.2.1).
+Rivals of the paper: `hidden=()` makes every stage linear, which is SDM; `fit_separate` trains a model for each set;
+`fit_deep_sparse` completes shapes once (section 4.2.1).
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ def label_sets(landmarks: Float[Tensor, "m p 2"]) -> tuple[Tensor, Tensor]:
 
 
 @_checks.full_precision
-def mean_shape(landmarks: Float[Tensor, "m p 2"], boxes: Float[Tensor, "m 4"] | None = None) -> tuple[Tensor, Tensor]:
+def union_mean(landmarks: Float[Tensor, "m p 2"], boxes: Float[Tensor, "m 4"] | None = None) -> tuple[Tensor, Tensor]:
     """The mean shape S̄ of the union of all landmarks, although no face may show all of them.
 
     Each set has a mean in the frame of its faces. Beginning with the largest set, means are joined: the one that shares
@@ -188,7 +188,7 @@ def mean_shape(landmarks: Float[Tensor, "m p 2"], boxes: Float[Tensor, "m 4"] | 
 
     >>> x = 20 * torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]).expand(4, 4, 2).clone()
     >>> x[:2, 0] = x[2:, 3] = torch.nan
-    >>> mean_shape(x)[0].round(decimals=6).tolist()
+    >>> union_mean(x)[0].round(decimals=6).tolist()
     [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]
     """
     known, which = label_sets(landmarks)
@@ -240,7 +240,7 @@ def network(p: int, hidden: Sequence[int] = PAPER.hidden) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Linear(sizes[-1], 2 * p))
 
 
-def objective(net: nn.Module, x: Tensor, target: Tensor, weight: Tensor, decay: float) -> Float[Tensor, ""]:
+def drn_objective(net: nn.Module, x: Tensor, target: Tensor, weight: Tensor, decay: float) -> Float[Tensor, ""]:
     """The objective of F,  Σ_I Σ_j δ_Ij |ΔS_j(I) - F(x_I)_j|²  +  α Σ_q |W_q|².
 
     Args:
@@ -257,19 +257,15 @@ def objective(net: nn.Module, x: Tensor, target: Tensor, weight: Tensor, decay: 
 
     >>> zero = nn.Linear(3, 4)
     >>> _ = [nn.init.zeros_(w) for w in zero.parameters()]
-    >>> objective(zero, torch.rand(5, 3), torch.ones(5, 2, 2), torch.ones(5, 2), 1.0).item()
+    >>> drn_objective(zero, torch.rand(5, 3), torch.ones(5, 2, 2), torch.ones(5, 2), 1.0).item()
     20.0
     """
     miss = (target - net(x).view_as(target)).square().sum(-1) * weight
-    return miss.sum(dtype=torch.float64) + decay * sum(w.weight.square().sum().double() for w in linear(net))
+    return miss.sum(dtype=torch.float64) + decay * sum(w.weight.square().sum().double() for w in _linear(net))
 
 
-def linear(net: nn.Module) -> list[nn.Linear]:
-    """The linear layers of a network, in order.
-
-    >>> len(linear(network(1, (3, 2))))
-    3
-    """
+def _linear(net: nn.Module) -> list[nn.Linear]:
+    """The linear layers of a network, in order."""
     return [layer for layer in net.modules() if isinstance(layer, nn.Linear)]
 
 
@@ -277,13 +273,13 @@ def minimise(
     net: nn.Module, x: Tensor, target: Tensor, weight: Tensor, how: Settings = PAPER,
     report: Callable[[int, float], Any] | None = None,
 ) -> int:  # fmt: skip
-    """Minimise `objective` over the weights of a network, in place, by L-BFGS over all faces at once.
+    """Minimise `drn_objective` over the weights of a network, in place, by L-BFGS over all faces at once.
 
     Args:
         net: F.
-        x: as in `objective`.
-        target: as in `objective`.
-        weight: as in `objective`.
+        x: as in `drn_objective`.
+        target: as in `drn_objective`.
+        weight: as in `drn_objective`.
         how: its decay, tol and evaluations.
         report: called with (evaluation, objective) at each evaluation.
 
@@ -304,7 +300,7 @@ def minimise(
 
     def closure() -> Tensor:
         optim.zero_grad()
-        value = objective(net, x, target, weight, how.decay)
+        value = drn_objective(net, x, target, weight, how.decay)
         (value / unit).backward()
         values.append(value.item())
         if report:
@@ -313,7 +309,7 @@ def minimise(
 
     optim.step(closure)
     with torch.no_grad():
-        if not objective(net, x, target, weight, how.decay) <= values[0]:
+        if not drn_objective(net, x, target, weight, how.decay) <= values[0]:
             for w, old in zip(parameters, before, strict=True):
                 w.copy_(old)
     return len(values)
@@ -321,14 +317,17 @@ def minimise(
 
 @torch.no_grad()
 def start(net: nn.Module, x: Tensor, target: Tensor, weight: Tensor, decay: float, generator: torch.Generator) -> None:
-    """Set the weights of a network: hidden units of mean 0, layers of variance 1, the last layer by least squares.
+    """Set the weights of a network: hidden units of mean 0, layers of variance 1, a last layer that says the mean ΔS.
+
+    A network without hidden layers is set to its minimum, least squares. As the start of a last layer over random
+    hidden units, too, least squares would follow the labelled faces closely and the others not at all.
 
     Args:
         net: F, set in place.
-        x: as in `objective`.
-        target: as in `objective`.
-        weight: as in `objective`.
-        decay: as in `objective`; a network without hidden layers is then at its minimum.
+        x: as in `drn_objective`.
+        target: as in `drn_objective`.
+        weight: as in `drn_objective`.
+        decay: as in `drn_objective`.
         generator: draws the hidden weights.
 
     >>> x, net = torch.rand(9, 3), nn.Linear(3, 2)
@@ -336,7 +335,7 @@ def start(net: nn.Module, x: Tensor, target: Tensor, weight: Tensor, decay: floa
     >>> (net(x) - 2 * x[:, :2]).abs().max() < 1e-3
     tensor(True)
     """
-    *hidden, last = linear(net)
+    *hidden, last = _linear(net)
     for layer in hidden:
         w = torch.randn(layer.weight.shape, generator=generator)
         z = x @ w.T
@@ -344,6 +343,10 @@ def start(net: nn.Module, x: Tensor, target: Tensor, weight: Tensor, decay: floa
         layer.weight.copy_(scale * w)
         layer.bias.copy_(-scale * z.mean(0))
         x = layer(x).sigmoid()
+    if hidden:
+        last.weight.zero_()
+        last.bias.copy_(((target * weight[..., None]).sum(0) / weight.sum(0)[:, None]).flatten())
+        return
     counted, which = torch.unique(weight.T > 0, dim=0, return_inverse=True)  # landmarks that the same faces label
     for i, rows in enumerate(counted):
         own = which == i
@@ -460,7 +463,7 @@ class Cascade(nn.Module):
 
 @_checks.full_precision
 @_checks.with_gradients
-def fit(
+def fit_cascade(
     images: Sequence[Tensor], landmarks: Float[Tensor, "m p 2"], boxes: Float[Tensor, "m 4"] | None = None,
     how: Settings = PAPER, *, folder: str | Path | None = None, seed: int = 0, progress: Progress | None = None,
 ) -> Coupled:  # fmt: skip
@@ -472,7 +475,7 @@ def fit(
     Args:
         images: m photographs, each (c, h, w) uint8: a list, or anything with a length that loads images[i].
         landmarks: (m, p, 2), px, of the union; NaN where not labelled.
-        boxes: (m, 4), px: x, y, w, h of each face; None: as in `mean_shape`. Predictions need boxes of the same kind.
+        boxes: (m, 4), px: x, y, w, h of each face; None: as in `union_mean`. Predictions need boxes of the same kind.
         how: the settings.
         folder: the folder of the state, ``coupled.pt``; one training a folder.
         seed: of the hidden weights that L-BFGS starts from.
@@ -484,7 +487,7 @@ def fit(
 
     Raises:
         ValueError: another training in the folder; an image smaller than a pixel of its crop or a crop smaller than the
-            patch; and as in `mean_shape` and `label_sets`.
+            patch; and as in `union_mean` and `label_sets`.
 
     Paper B, equations 9-15. Its 74-point set has 14,360 faces; a run of 3,478 and 3,478 is our size.
 
@@ -493,14 +496,15 @@ def fit(
     >>> points = torch.stack([face.landmarks for face in faces])[:, 36:48]
     >>> points[:3, :3], points[3:, 9:] = torch.nan, torch.nan
     >>> small = Settings(sides=(40,), hidden=(8,), evaluations=5, rounds=1)
-    >>> found = fit([face.image for face in faces], points, how=small)
+    >>> found = fit_cascade([face.image for face in faces], points, how=small)
     >>> found.completed.isfinite().all(), found.H.shape
     (tensor(True), torch.Size([2, 12, 12]))
     """
     _check_settings(how)
+    _checks.whole(seed, "seed", 0)
     known, which = label_sets(landmarks)
     need(len(images) == len(landmarks), "images", f"one for each of {len(landmarks)} faces", len(images))
-    mean, boxes = mean_shape(landmarks, boxes)
+    mean, boxes = union_mean(landmarks, boxes)
     truth, cascade = to_face(landmarks.double(), boxes), Cascade(mean, how)
     run = _State(cascade, truth, known, which, Path(folder) if folder is not None else None)
     run.resume({"settings": repr(how), "seed": repr(seed), "landmarks": landmarks.double(), "boxes": boxes})
@@ -539,7 +543,7 @@ class _State:
         fitted = basis.x, (whole - self.shapes).nan_to_num(nan=0.0).float(), weight
         if not self.round:
             start(inner, *fitted, how.decay, generator)
-        after_h = objective(inner, *fitted, how.decay).item()
+        after_h = drn_objective(inner, *fitted, how.decay).item()
 
         def report(evaluation: int, value: float) -> None:
             if progress:
@@ -547,7 +551,7 @@ class _State:
                 progress(at)
 
         evaluations = minimise(inner, *fitted, how, report) if how.hidden else 0
-        after_f = objective(inner, *fitted, how.decay).item()
+        after_f = drn_objective(inner, *fitted, how.decay).item()
         basis.outwards(inner, net)
         row = {"stage": self.stage + 1, "round": self.round, "after_h": after_h, "after_f": after_f, "moved": moved}
         self.rows.append(row | {"evaluations": evaluations, "seconds": time.perf_counter() - began})
@@ -621,20 +625,20 @@ class Separate(NamedTuple):
         return total / self.known.sum(0)[:, None]
 
 
-def separate(
+def fit_separate(
     images: Sequence[Tensor], landmarks: Float[Tensor, "m p 2"], boxes: Float[Tensor, "m 4"] | None = None,
     how: Settings = PAPER, *, folder: str | Path | None = None, seed: int = 0, progress: Progress | None = None,
 ) -> Separate:  # fmt: skip
     """Train a cascade for each set of labels on its own faces: the paper's "Deep"; with `hidden=()`, SDM.
 
     Args:
-        images: as in `fit`.
-        landmarks: as in `fit`.
-        boxes: as in `fit`.
-        how: as in `fit`; its tau and rounds have no use.
+        images: as in `fit_cascade`.
+        landmarks: as in `fit_cascade`.
+        boxes: as in `fit_cascade`.
+        how: as in `fit_cascade`; its tau and rounds have no use.
         folder: a folder, which gets one a set.
-        seed: as in `fit`.
-        progress: as in `fit`.
+        seed: as in `fit_cascade`.
+        progress: as in `fit_cascade`.
 
     Returns:
         A Separate.
@@ -643,21 +647,23 @@ def separate(
 
     >>> images, x = [torch.zeros(1, 60, 60).byte()] * 4, 10 + 40 * torch.rand(4, 3, 2)
     >>> x[:2, 0] = x[2:, 2] = torch.nan
-    >>> separate(images, x, how=Settings(sides=(40,), hidden=())).known.sum(1)
+    >>> fit_separate(images, x, how=Settings(sides=(40,), hidden=())).known.sum(1)
     tensor([2, 2])
     """
     known, which = label_sets(landmarks)
-    _, boxes = mean_shape(landmarks, boxes)
+    _, boxes = union_mean(landmarks, boxes)
     cascades = []
     for i, own in enumerate(known):
         faces = (which == i).nonzero().flatten()
         aside, these = None if folder is None else Path(folder) / f"set-{i + 1}", Subset(images, faces.tolist())
-        found = fit(these, landmarks[faces][:, own], boxes[faces], how, folder=aside, seed=seed, progress=progress)
+        found = fit_cascade(
+            these, landmarks[faces][:, own], boxes[faces], how, folder=aside, seed=seed, progress=progress
+        )
         cascades.append(found.cascade)
     return Separate(cascades, known)
 
 
-def deep_sparse(
+def fit_deep_sparse(
     images: Sequence[Tensor], landmarks: Float[Tensor, "m p 2"], boxes: Float[Tensor, "m 4"] | None = None,
     how: Settings = PAPER, *, folder: str | Path | None = None, seed: int = 0, progress: Progress | None = None,
 ) -> Coupled:  # fmt: skip
@@ -667,13 +673,13 @@ def deep_sparse(
     is trained on the labelled and the refined landmarks.
 
     Args:
-        images: as in `fit`.
-        landmarks: as in `fit`.
-        boxes: as in `fit`.
-        how: as in `fit`.
+        images: as in `fit_cascade`.
+        landmarks: as in `fit_cascade`.
+        boxes: as in `fit_cascade`.
+        how: as in `fit_cascade`.
         folder: a folder, which gets one a set and the one of the last training, ``union``.
-        seed: as in `fit`.
-        progress: as in `fit`.
+        seed: as in `fit_cascade`.
+        progress: as in `fit_cascade`.
 
     Returns:
         A Coupled, with the H that refined.
@@ -682,17 +688,17 @@ def deep_sparse(
 
     >>> images, x = [torch.zeros(1, 60, 60).byte()] * 4, 10 + 40 * torch.rand(4, 3, 2)
     >>> x[:2, 0] = x[2:, 2] = torch.nan
-    >>> deep_sparse(images, x, how=Settings(sides=(40,), hidden=())).completed.isfinite().all()
+    >>> fit_deep_sparse(images, x, how=Settings(sides=(40,), hidden=())).completed.isfinite().all()
     tensor(True)
     """
     known, which = label_sets(landmarks)
-    _, boxes = mean_shape(landmarks, boxes)
-    alone = separate(images, landmarks, boxes, how, folder=folder, seed=seed, progress=progress)
+    _, boxes = union_mean(landmarks, boxes)
+    alone = fit_separate(images, landmarks, boxes, how, folder=folder, seed=seed, progress=progress)
     truth, found = (to_face(x, boxes) for x in (landmarks.double(), alone.predict(images, boxes)))
     H = _matrices(truth, found, known, which, how.tau)
     whole = from_face(_completed(H, truth, which), boxes)
     aside = None if folder is None else Path(folder) / "union"
-    return fit(images, whole, boxes, how, folder=aside, seed=seed, progress=progress)._replace(known=known, H=H)
+    return fit_cascade(images, whole, boxes, how, folder=aside, seed=seed, progress=progress)._replace(known=known, H=H)
 
 
 # ------------------------------------------------------------------------------------------------------------ parts
@@ -753,6 +759,7 @@ def _frame(points: Tensor, boxes: Tensor, name: str = "points") -> None:
     need(boxes.shape == (*points.shape[:-2], 4), "boxes", f"(..., 4), one a shape of {tuple(points.shape)}",
          tuple(boxes.shape))  # fmt: skip
     _checks.same(**{name: points, "boxes": boxes})
+    _checks.finite(boxes, "boxes")
 
 
 def _boxes(boxes: Tensor, m: int) -> Tensor:
@@ -778,6 +785,7 @@ def _check_settings(how: Settings) -> None:
     _checks.number(how.still, "how.still", 0, 1)
     _checks.whole(how.evaluations, "how.evaluations")
     _checks.whole(how.rounds, "how.rounds", 0)
+    need(isinstance(how.tau, int | float) and how.tau >= 0, "how.tau", "a budget >= 0 for |h|₁, inf for none", how.tau)
     small = round(how.margin * min(how.sides))
     need(how.patch <= small, "how.patch", f"at most {small} px, the smallest crop", how.patch)
 
