@@ -15,9 +15,9 @@ together (eq. 9, 10 and 15):
 
 What the paper leaves open, and what it is here:
 
-- *Stop.* L-BFGS ends when a step lowers the objective by less than `tol` of the sum of squares that the stage starts
-  with, or moves no weight by more than `tol`, or after `evaluations`. The alternation ends when a round lowers the
-  objective by less than the share `still`, or after `rounds`.
+- *Stop.* L-BFGS ends when a step lowers the objective by less than `tol` times Σ|ΔS|², or moves no weight by more than
+  `tol` / 100, or after `evaluations`. The alternation ends when a round, over H and F, lowers the objective by
+  less than the share `still`, or after `rounds`.
 - *Unit.* Shapes are in the frame of the face: origin at the upper left corner of the square around the box's centre
   whose side is the longer one of the box, and that side is 1. α is relative to a sum over faces in this unit.
 - *Weights.* Each hidden unit starts with mean 0 and all of a layer with variance 1 before the sigmoid; the linear layer
@@ -226,6 +226,8 @@ def union_mean(landmarks: Float[Tensor, "m p 2"], boxes: Float[Tensor, "m 4"] | 
 def network(p: int, hidden: Sequence[int] = PAPER.hidden) -> nn.Sequential:
     """The regression network F: sigmoid layers and a linear one, from the features of p landmarks to their 2p shifts.
 
+    Its weights are 0 until `start` sets them.
+
     Args:
         p: the number of landmarks.
         hidden: the units of each hidden layer; (): linear regression.
@@ -236,8 +238,15 @@ def network(p: int, hidden: Sequence[int] = PAPER.hidden) -> nn.Sequential:
     20169278
     """
     sizes = [NUMBERS * p, *hidden]
-    layers = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), nn.Sigmoid())]
-    return nn.Sequential(*layers, nn.Linear(sizes[-1], 2 * p))
+    layers = [layer for a, b in pairwise(sizes) for layer in (_zeros(a, b), nn.Sigmoid())]
+    return nn.Sequential(*layers, _zeros(sizes[-1], 2 * p))
+
+
+def _zeros(a: int, b: int) -> nn.Linear:
+    layer = nn.utils.skip_init(nn.Linear, a, b)  # torch's own start would draw from the caller's random numbers
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
 
 
 def drn_objective(net: nn.Module, x: Tensor, target: Tensor, weight: Tensor, decay: float) -> Float[Tensor, ""]:
@@ -294,9 +303,10 @@ def minimise(
     """
     values, parameters = [], list(net.parameters())
     before = [w.detach().clone() for w in parameters]
-    unit = (target.square().sum(-1) * weight).sum().clamp(min=torch.finfo(target.dtype).tiny)
-    optim = torch.optim.LBFGS(parameters, max_iter=how.evaluations, max_eval=how.evaluations, tolerance_grad=0.0,
-                              tolerance_change=how.tol, history_size=10, line_search_fn="strong_wolfe")  # fmt: skip
+    unit = 100 * (target.square().sum(-1) * weight).sum().clamp(min=1e-30)  # torch compares weights with tol, too
+    most = {"max_iter": how.evaluations, "max_eval": how.evaluations, "history_size": 10}
+    until = {"tolerance_change": how.tol / 100, "tolerance_grad": 0.0, "line_search_fn": "strong_wolfe"}
+    optim = torch.optim.LBFGS(parameters, **most, **until)
 
     def closure() -> Tensor:
         optim.zero_grad()
@@ -376,7 +386,7 @@ class _Basis:
     def inwards(self, net: nn.Sequential) -> nn.Sequential:
         """The network on these coordinates that equals `net` on the features."""
         w, b = net[0].weight, net[0].bias + net[0].weight @ self.middle
-        first = nn.utils.skip_init(nn.Linear, self.x.shape[1], len(w))
+        first = _zeros(self.x.shape[1], len(w))
         first.weight.copy_(w if self.q is None else w @ self.q)
         first.bias.copy_(b)
         return nn.Sequential(first, *net[1:])
@@ -394,6 +404,8 @@ class _Basis:
 
 class Cascade(nn.Module):
     """A cascade of regression networks: images and boxes of faces -> landmarks, px of the photographs.
+
+    It computes on the CPU, beside OpenCV. Before its training it predicts the mean shape.
 
     Args:
         mean: S̄, (p, 2), in the frame of the face.

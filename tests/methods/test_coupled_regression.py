@@ -195,6 +195,8 @@ def test_hidden_units_start_in_the_middle_of_the_sigmoid():
 def test_a_network_in_the_basis_of_the_faces_is_the_network(m):
     phi = features(torch.randint(0, 256, (m, 12, 12)).byte(), 12 * torch.rand(m, 2, 2), 12.0).flatten(1)
     basis, net = coupled._Basis(phi), coupled.network(2, (4, 3))
+    for w in net.parameters():
+        nn.init.normal_(w, std=0.3)
     inner = basis.inwards(net)
     assert basis.x.shape == (m, min(m, 256))
     torch.testing.assert_close(inner(basis.x), net(phi), atol=1e-5, rtol=0)
