@@ -503,23 +503,21 @@ def fit_cascade(
 
     Paper B, equations 9-15. Its 74-point set has 14,360 faces; a run of 3,478 and 3,478 is our size.
 
-    >>> from lddmmlib.faces import synthetic
-    >>> faces = [synthetic.sample(i, "studio", size=64) for i in range(6)]
-    >>> points = torch.stack([face.landmarks for face in faces])[:, 36:48]
-    >>> points[:3, :3], points[3:, 9:] = torch.nan, torch.nan
-    >>> small = Settings(sides=(40,), hidden=(8,), evaluations=5, rounds=1)
-    >>> found = fit_cascade([face.image for face in faces], points, how=small)
+    >>> images, x = list(torch.randint(0, 256, (6, 1, 60, 60)).byte()), 10 + 40 * torch.rand(6, 5, 2)
+    >>> x[:3, 0] = x[3:, 4] = torch.nan
+    >>> found = fit_cascade(images, x, how=Settings(sides=(40,), hidden=(8,), evaluations=5, rounds=1))
     >>> found.completed.isfinite().all(), found.H.shape
-    (tensor(True), torch.Size([2, 12, 12]))
+    (tensor(True), torch.Size([2, 5, 5]))
     """
     _check_settings(how)
     _checks.whole(seed, "seed", 0)
     known, which = label_sets(landmarks)
     need(len(images) == len(landmarks), "images", f"one for each of {len(landmarks)} faces", len(images))
-    mean, boxes = union_mean(landmarks, boxes)
-    truth, cascade = to_face(landmarks.double(), boxes), Cascade(mean, how)
+    landmarks = landmarks.detach().double()
+    mean, boxes = (x.detach() for x in union_mean(landmarks, boxes))
+    truth, cascade = to_face(landmarks, boxes), Cascade(mean, how)
     run = _State(cascade, truth, known, which, Path(folder) if folder is not None else None)
-    run.resume({"settings": repr(how), "seed": repr(seed), "landmarks": landmarks.double(), "boxes": boxes})
+    run.resume({"settings": repr(how), "seed": repr(seed), "landmarks": landmarks, "boxes": boxes})
     pictures = _cut(images, boxes, how, set(how.sides[run.stage :]))
     basis, of = None, -1
     while run.stage < len(how.sides):
@@ -563,6 +561,8 @@ class _State:
                 progress(at)
 
         evaluations = minimise(inner, *fitted, how, report) if how.hidden else 0
+        if self.round and not how.hidden:
+            start(inner, *fitted, how.decay, generator)  # least squares
         after_f = drn_objective(inner, *fitted, how.decay).item()
         basis.outwards(inner, net)
         row = {"stage": self.stage + 1, "round": self.round, "after_h": after_h, "after_f": after_f, "moved": moved}

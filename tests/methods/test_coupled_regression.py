@@ -258,6 +258,14 @@ def test_both_objectives_never_rise_within_an_alternation(trained):
         assert not same or row["after_h"] <= before["after_f"] * (1 + 1e-6)
 
 
+def test_linear_stages_alternate_too():
+    rows = fit_cascade(IMAGES, LABELLED, BOXES, SMALL._replace(sides=(24,), hidden=(), decay=0.3)).history
+    assert [row["round"] for row in rows] == [0, 1, 2]
+    assert rows[0]["after_f"] == rows[0]["after_h"]  # least squares at once
+    assert rows[1]["after_f"] < rows[1]["after_h"]
+    assert rows[2]["after_f"] <= rows[2]["after_h"] <= rows[1]["after_f"]
+
+
 def test_h_keeps_its_budget_and_what_is_labelled(trained):
     for own, h in zip(trained.known, trained.H, strict=True):
         assert torch.equal(h[own], torch.eye(6).double()[own])
