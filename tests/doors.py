@@ -17,18 +17,29 @@ from lddmmlib import currents, flows, heatmaps, kernels, lars, matching, metrics
 from lddmmlib.curves import Curves
 from lddmmlib.data import crops
 from lddmmlib.faces import curve_sets, perturb, statistics
-from lddmmlib.methods import heatmap_regression, lddmm_face, sparse_shape_regression, subpixel, wasserstein
+from lddmmlib.methods import (
+    coupled_regression,
+    heatmap_regression,
+    lddmm_face,
+    shape_indexed,
+    sparse_shape_regression,
+    subpixel,
+    wasserstein,
+)
 from lddmmlib.networks import dan
 
 MODULES = [kernels, currents, flows, matching, lars, heatmaps, optimal_transport, polyharmonic, statistics, perturb,
            crops, metrics, sparse_shape_regression, heatmap_regression, subpixel, dan, curve_sets,
-           lddmm_face, wasserstein]  # fmt: skip
+           lddmm_face, wasserstein, coupled_regression, shape_indexed]  # fmt: skip
 APART = {
     "phi", "slope", "check", "between", "mean_shape",  # parts that modules share, behind the doors
     "height", "softmax_width", "real_300w", "get", "curve_at",  # numbers and files alone
     "shoot_by_equations", "sinkhorn_by_iterating", "w1_by_linear_program", "encode_by_loops", "decode_by_loops",
     "norm2_by_loops", "match_by_descending", "fit_by_solving", "evaluate_by_loops", "warp_by_pixels", "deform_by_loops",
+    "features_by_loops",
     # ... versions to read: they refuse nothing
+    "network", "drn_objective", "minimise", "start",  # parts of the trainings that follow, tried in their own tests
+    "fit_cascade", "fit_separate", "fit_deep_sparse",
     "both", "siamese_loss", "correction_loss", "corrected_landmarks", "network_input", "stacks", "heatmaps_of",
     "stride", "target", "l2_loss", "l2_of_stacks", "cross_entropy_loss", "soft_argmax_loss", "landmarks_from",
     "predict", "train_loss", "wasserstein_loss", "point_loss", "jensen_shannon_loss", "recipe_loss", "landmarks",
@@ -145,6 +156,12 @@ def calls():
         (sparse_shape_regression.fit_h, {"defined": faces[:, :4], "undefined": faces[:, 4:], "tau": 1.4,
                                          "use": [0, 2, 3]}),
         (sparse_shape_regression.complete, {"points": faces, "H": rand(2, 6)}),
+        (coupled_regression.to_face, {"points": faces, "boxes": 9 + 9 * rand(4, 4)}),
+        (coupled_regression.from_face, {"shapes": faces / 200, "boxes": 9 + 9 * rand(4, 4)}),
+        (coupled_regression.label_sets, {"landmarks": faces}),
+        (coupled_regression.union_mean, {"landmarks": faces, "boxes": 9 + 9 * rand(4, 4)}),
+        (shape_indexed.features, {"images": (255 * rand(2, 30, 40)).byte(), "points": 20 * rand(2, 3, 2),
+                                  "patch": 12.0}),
         (subpixel.to_canonical, {"maps": maps[None], "moves": affine[None], "flip": [1, 0, 2], "stride": 2.0,
                                  "alignment": "centre"}),
         (heatmap_regression.squared_error, {"maps": maps[None], "target": maps[None] / 2,
@@ -238,6 +255,7 @@ OPTIONAL = {
     "k",
     "sigma_w",
     "affine",
+    "boxes",
 }
 WIDTHS = {"sigma", "sigma_v", "sigma_w", "tau"}  # one a curve, one a target
 NUMBERS_MAY = {  # what is a right argument here, of what is wrong elsewhere

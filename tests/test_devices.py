@@ -20,8 +20,8 @@ from lddmmlib.curves import Curves
 from lddmmlib.data import crops
 from lddmmlib.data.augment import Crops
 from lddmmlib.faces import curve_sets, perturb, schemes, statistics, synthetic
+from lddmmlib.methods import coupled_regression, lddmm_face, subpixel, wasserstein
 from lddmmlib.methods import heatmap_regression as regression
-from lddmmlib.methods import lddmm_face, subpixel, wasserstein
 from lddmmlib.methods import sparse_shape_regression as ssr
 from lddmmlib.networks.cpn import CPN
 from lddmmlib.networks.momenta import MomentaHead
@@ -34,7 +34,7 @@ MODULES = [
     "methods.sparse_shape_regression",
     "networks.dan", "networks.heads", "networks.coordconv", "networks.hourglass", "networks.hrnet",
     "networks.momenta", "networks.resnet", "networks.simple_baselines", "networks.cpn", "faces.curve_sets",
-    "methods.lddmm_face", "methods.wasserstein",
+    "methods.lddmm_face", "methods.wasserstein", "methods.coupled_regression", "methods.shape_indexed",
 ]  # fmt: skip
 ELSEWHERE_TOLD = {  # public, without a case: why
     "heatmaps.height": "numbers alone", "heatmaps.softmax_width": "numbers alone", "heatmaps.best_tau": "numbers alone",
@@ -63,12 +63,29 @@ ELSEWHERE_TOLD = {  # public, without a case: why
     "heatmaps.encode_by_loops": "a version to read", "heatmaps.decode_by_loops": "a version to read",
     "currents.norm2_by_loops": "a version to read", "matching.match_by_descending": "a version to read",
     "polyharmonic.fit_by_solving": "a version to read", "polyharmonic.evaluate_by_loops": "a version to read",
-    "polyharmonic.warp_by_pixels": "a version to read",
+    "polyharmonic.warp_by_pixels": "a version to read", "methods.shape_indexed.features_by_loops": "a version to read",
+    "methods.shape_indexed.features": "OpenCV, on the CPU", "methods.shape_indexed.check": "a check",
+    "methods.coupled_regression.fit_cascade": "trains on the CPU, beside OpenCV",
+    "methods.coupled_regression.fit_separate": "fit_cascade, some times",
+    "methods.coupled_regression.fit_deep_sparse": "fit_cascade, some times",
+    "methods.coupled_regression.network": "layers alone", "methods.coupled_regression.start": "part of fit_cascade",
+    "methods.coupled_regression.minimise": "part of fit_cascade",
 }  # fmt: skip
 
 
 def random(*shape, seed=0, dtype=torch.float64):
     return torch.rand(*shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
+
+
+class Linear(nn.Linear):
+    """A linear map whose weights are given."""
+
+    def __init__(self, weight):
+        nn.Module.__init__(self)
+        self.register_buffer("weight", weight)
+
+    def forward(self, x):
+        return x @ self.weight.mT
 
 
 # --- what the cases are about -----------------------------------------------------------------------
@@ -200,6 +217,13 @@ CASES = {
     "methods.sparse_shape_regression.fit_h": (lambda a, b: ssr.fit_h(a, b, 1.4, use=[0, 2, 3])[:2], FACES[:, :6],
                                               FACES[:, 6:9]),
     "methods.sparse_shape_regression.complete": (ssr.complete, HIDDEN, random(3, 68)),
+    "methods.coupled_regression.to_face": (coupled_regression.to_face, A, 1 + random(2, 4)),
+    "methods.coupled_regression.from_face": (coupled_regression.from_face, A, 1 + random(2, 4)),
+    "methods.coupled_regression.label_sets": (lambda a: coupled_regression.label_sets(a.detach()), A),
+    "methods.coupled_regression.union_mean": (coupled_regression.union_mean, A),
+    "methods.coupled_regression.drn_objective": (
+        lambda w, x, y: coupled_regression.drn_objective(Linear(w), x, y, x[:, :2], 0.1), random(4, 3), random(5, 3),
+        random(5, 2, 2)),
     "faces.curve_sets.widths": (lambda m: curve_sets.widths(m, "300w-68"), FACES[0]),
     "methods.lddmm_face.registered": (
         lambda a, b: lddmm_face.registered(a, "300w-68", b, "300w-68").detach(), FACES[0], FACES[1]),
