@@ -1,4 +1,4 @@
-"""The learning rate of each method of `lddmm_face`: short trainings of its smallest network, one at each of three rates.
+"""The learning rate of each method of `lddmm_face`: short trainings of its smallest network, one at each of three.
 
 The networks are measured on faces of a split that nothing else reads, so that what is measured later is not tuned on.
 Trained again with another number of threads, the same settings ended up to a point apart (flow at 0.002: 10.26 and
