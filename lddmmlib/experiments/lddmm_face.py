@@ -32,7 +32,8 @@ from lddmmlib.networks.momenta import HourglassMomenta
 SCHEMES = {"68": "300w-68", "98": "wflw-98", "194": "helen-194", "29": "cofw-29"}
 ACROSS = {"68": ("98", "194", "29"), "98": ("68",), "194": ("68",), "29": ("68",)}  # learnt -> asked for
 SIGMA = 1.0  # σ of the heatmaps' targets, cells
-# The learning rate of each method: the best of three by `lddmm_face_rates`, on faces that nothing else reads.
+# The learning rate of each method, of three tried by `lddmm_face_rates` on faces that nothing else reads: the best, or
+# within what one training in so few steps tells apart.
 RATES = {"flow": 2e-3, "coordinates": 4e-3, "heat": 1e-2}
 BETA = 0.1 * 112  # β of a face 1 px a side: paper A has 0.1 where a crop has 112
 WATCHED = 100  # held-out faces that the curves are of; nothing is chosen by them
