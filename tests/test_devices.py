@@ -364,7 +364,8 @@ LOSSES = {
     "methods.heatmap_regression.l2_loss": (hourglass, regression.l2_loss, False, 1, 0),
     "methods.heatmap_regression.cross_entropy_loss": (hourglass, regression.cross_entropy_loss, False, 3, 0),
     "methods.heatmap_regression.soft_argmax_loss": (hourglass, regression.soft_argmax_loss, False, 4, 0),
-    "methods.wasserstein.wasserstein_loss": (hourglass, wasserstein.wasserstein_loss, False, 40, 0),
+    "methods.wasserstein.wasserstein_loss": (
+        hourglass, lambda net, x: wasserstein.wasserstein_loss(net, x, tol=1e-5), False, 60, 3),
     "methods.wasserstein.point_loss": (hourglass, wasserstein.point_loss, False, 6, 0),
     "methods.wasserstein.jensen_shannon_loss": (hourglass, wasserstein.jensen_shannon_loss, False, 6, 0),
     "methods.wasserstein.recipe_loss": (hourglass, wasserstein.recipe_loss, False, 7, 0),
