@@ -497,8 +497,8 @@ def _cut(u: Tensor, box: Box) -> Tensor:
 
 def _part(u: Tensor, box: Box) -> Tensor:
     """The same, divided by their sum."""
-    u = _cut(u, box)
-    return u / u.sum(1, keepdim=True)
+    inside = _cut(u, box)
+    return inside if inside.shape[1] == u.shape[1] * u.shape[2] else inside / inside.sum(1, keepdim=True)
 
 
 # --- W1 without ε --------------------------------------------------------------------
