@@ -10,20 +10,19 @@ Distances are in pixels of the map (cells), x along the width; every map is divi
 
 The versions to read are `sinkhorn_by_iterating` and `w1_by_linear_program`.
 
-Sinkhorn's iteration alternates f = -ε Φ(log v + g/ε) and g = -ε Φ(log u + f/ε), where Φ(s)(x) = log Σ_y exp(s(y) -
-|x - y|^p / ε). All the cost is in Φ; the solvers differ only in how they evaluate it:
+Sinkhorn's iteration alternates f = -ε log Σ_y v(y) exp((g(y) - C)/ε) and the same for g, with C = |x - y|^p. All the
+cost is in these sums. They are products with a kept matrix exp(-C/ε), for p = 2 along x, then along y. The rest follows
+from the arguments:
 
-| solver | Φ | exact |
-|---|---|---|
-| `"log"` | the definition | always |
-| `"dense"` | log of a matrix product, float64 | for D ≤ 600 ε, D the largest cost on the grid |
-| `"fft"` | log of a convolution, by float64 FFT | if f and g vary by at most 25 ε where there is mass |
-| `"tilted"` | the best of five such convolutions, four of them tilted | if the same holds after some tilt |
-| `"separable"` | along x, then along y, for p = 2 | always |
+- Precision is single for maps in single precision, p = 1 and tol ≥ 1e-4, else double.
+- For p = 1 and ε ≥ 0.5, y runs over a window that holds v but for a mass of tol/1000. Maps with one window share a
+  matrix; the size of the windows is the one with the fewest operations for the batch. The narrower of two maps, mostly
+  the target, should be v. On an accelerator the window is the whole grid: one matrix, and one product a half step.
+- What is iterated is the exponentials of f and g, without an exp or log in a step, where none can overflow: for p = 1
+  while half the window's diagonal is at most 29 ε (230 ε in double precision). Else it is f and g, with y cut into
+  patches so small that nothing underflows which matters.
 
-The error of an FFT is the machine's ε times its largest value, so a value e^-25 times that has 5 correct digits and one
-of e^-36 is noise. This is checked afterwards: pixels beyond e^-25 may carry a tenth of `tol`, no more. At the
-end their f and g are computed by the definition.
+So no pair is tried by one way and then by another, and no result has to be checked for lost digits.
 """
 
 from __future__ import annotations
@@ -42,6 +41,7 @@ from lddmmlib._shapes import Bool, Float
 
 SOLVERS = ("auto", "log")
 SINGLE_TOL = 1e-4  # single precision settles at a residual of about 1e-5
+CUT_EPS = 0.5  # below, the faint tail of a map decides the potentials of cells without mass: nothing is cut off
 LOOK = 8  # steps between two looks at an accelerator
 FAINT = 1e-12  # the mass below which a pixel's part in the cost is negligible
 REACH = 4  # largest extent of an edge along each axis, cells: paths are then at most 0.8 % longer than straight lines
@@ -63,7 +63,7 @@ class Transport(NamedTuple):
     n_iter: Tensor  # (...,)
     residual: Tensor  # (...,) Σ |marginal of π - v|, at most
     converged: Tensor  # (...,) residual ≤ tol, and all of the above are finite
-    solver: str  # "fft, dense" if some pairs were solved by one and some by the other
+    solver: str  # "product, single", "product, double" or "log"
 
 
 class W1(NamedTuple):
@@ -98,9 +98,10 @@ def sinkhorn(
 
     `value` is differentiable in u and v by the envelope theorem: the gradient is the potentials (minus their mean,
     because the sum stays 1), never the unrolled iteration. Weighted by the mass, as by the gradient of a softmax, its
-    relative error is at most about 4 times `residual`; at pixels of almost no mass it can be some per cent. Choose a
-    smaller tol for more accurate gradients. Since KL ≥ 0, cost ≤ value at convergence; cost ≥ W1. If a pair did not
-    converge, `converged` is False: use more iterations, or a larger ε.
+    relative error is at most about 4 times `residual`, and mostly a tenth of it; single precision adds about 1e-5. At
+    pixels of almost no mass it can be some per cent. Choose a smaller tol for more accurate gradients. Since KL ≥ 0,
+    cost ≤ value at convergence; cost ≥ W1. If a pair did not converge, `converged` is False: use more iterations, or a
+    larger ε.
 
     Args:
         u: (..., h, w), values >= 0 with some mass; pixels may be 0.
@@ -109,19 +110,18 @@ def sinkhorn(
         p: 1 or 2.
         tol: the iteration stops when the sum of the absolute errors of the marginals of π is at most this.
         max_iter: the largest number of iterations.
-        solver: a name of the module's table. "auto": "separable" for p = 2, else "fft" and, for pairs where it is not
-            exact, "tilted", then "dense" or "log".
+        solver: "auto", as the module says; or "log", the definition in double precision, without windows: slow, to
+            compare with.
         mask: (...), False for missing landmarks. Their maps may hold anything, such as the zeros that
             `heatmaps.encode` writes; value, cost, f, g and residual are NaN, and they have no gradient. Average
             the loss by `value.nanmean()`.
 
     Returns:
-        A Transport, computed in float64, in the dtype of the input.
+        A Transport, in the dtype of the input.
 
     Raises:
         ValueError: a map that is empty, negative or not finite, two sizes, dtypes or devices, a mask that is
-            not one bool for each map, ε or tol not above 0, another p, a solver that does not support it, and "fft"
-            or "tilted" where they are not exact.
+            not one bool for each map, ε or tol not above 0, another p or solver.
 
     Paper E, equation 4; Cuturi, NeurIPS 2013.
 
@@ -129,7 +129,7 @@ def sinkhorn(
     >>> v = heatmaps.encode(torch.tensor([[8.0, 10.0]]), (16, 16), sigma=1.0)
     >>> found = sinkhorn(u, v, eps=0.5)
     >>> found.solver, found.converged.item(), round(found.cost.item(), 1)
-    ('fft', True, 5.1)
+    ('product, single', True, 5.1)
     """
     present = _pair(u, v, mask)
     for name, x in (("eps", eps), ("tol", tol)):
@@ -138,10 +138,11 @@ def sinkhorn(
     eps = float(eps)  # a tensor without axes is also accepted
     _checks.one_of(p, "p", (1, 2))
     _checks.one_of(solver, "solver", SOLVERS)
-    single = u.dtype == torch.float32 and tol >= SINGLE_TOL and p == 1 and solver == "auto"
+    single = u.dtype == torch.float32 and p == 1 and tol >= SINGLE_TOL and solver == "auto"
+    cut = tol / 1000 if p == 1 and eps >= CUT_EPS and solver == "auto" else 0.0
     mu, nu = (_normalised(x, present, torch.float32 if single else torch.float64) for x in (u, v))
     with torch.no_grad():
-        f, g, cost, residual, n_iter = _solve(mu, nu, 1 / eps, p, tol, max_iter, solver == "log")
+        f, g, cost, residual, n_iter = _solve(mu, nu, 1 / eps, p, tol, max_iter, cut, solver == "log")
     # f and g are constants here: the derivative of this sum is that of the envelope theorem.
     value = (f * mu + g * nu).sum((-2, -1)) * eps
     converged = (residual <= tol) & value.isfinite() & cost.isfinite()
@@ -394,19 +395,19 @@ def get_bc(maps: Float[Tensor, "*batch h w"]) -> Float[Tensor, "*batch 2"]:
 
 
 def _solve(
-    u: Tensor, v: Tensor, lam: float, p: int, tol: float, max_iter: int, exactly: bool
+    u: Tensor, v: Tensor, lam: float, p: int, tol: float, max_iter: int, cut: float, by_definition: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The λf, λg, cost, residual and n_iter of pairs of maps (n, h, w) with sum 1, in the dtype of the maps.
 
-    The iteration runs in windows that hold all but a negligible part of the mass (`exactly`: all of it); f and g of the
-    other cells follow from another half step.
+    The iteration runs in boxes that hold all but a mass of `cut` of each map; f and g of the other cells follow from
+    another half step.
     """
     n, h, w = u.shape
-    whole, cut, tables = (0, h, 0, w), 0.0 if exactly else tol / 1000, {}
+    whole, tables = (0, h, 0, w), {}
 
     def way(here: Box, there: Box) -> engine.Scaling | engine.Logarithms:
         size = there[1] - there[0], there[3] - there[2]
-        if exactly:
+        if by_definition:
             return engine.Logarithms(engine.Definition(here, there, lam, p, u))
         if p == 2 or lam * math.hypot(size[0] - 1, size[1] - 1) / 2 > engine.SCALES[u.dtype]:
             return engine.Logarithms(engine.softmin(here, there, lam, p, u))
@@ -496,8 +497,8 @@ def _cut(u: Tensor, box: Box) -> Tensor:
 
 def _part(u: Tensor, box: Box) -> Tensor:
     """The same, divided by their sum."""
-    u = _cut(u, box)
-    return u / u.sum(1, keepdim=True)
+    inside = _cut(u, box)
+    return inside if inside.shape[1] == u.shape[1] * u.shape[2] else inside / inside.sum(1, keepdim=True)
 
 
 # --- W1 without ε --------------------------------------------------------------------

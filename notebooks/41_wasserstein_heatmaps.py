@@ -546,7 +546,7 @@ for low, high in ((0.0, 0.01), (0.01, 0.1), (0.1, 1.0)):
 #
 # ## MAX against BC
 #
-# Which decoder reads which network? The paper's table 2 has two of the four combinations for each loss; here are all of them. Errors are shares of the
+# Which decoder reads which network? The paper's table 2 has $L_2$ at one σ and $W$ at another; here all have the same. Errors are shares of the
 # distance between the outer eye corners; $\mathrm{FR}^L$ is the share of landmarks that are off by more than a threshold ({doc}`02_measuring_error`).
 
 
@@ -743,8 +743,8 @@ assert at_two > 1.05 * nme["W", "get_bc"]
 # %% [markdown]
 # The paper does not state its ε; it is the first thing that one would have to know in order to repeat its tables. A small one costs more steps.
 #
-# **λ of the recipe.** A tenth of a nat per cell. At the end of a training cross-entropy is a little over two nats, nearly all of it the entropy of the target, which cannot be lost; the mass is then half a cell off, and
-# the transport cost is a small part of the loss. At the start it is several cells off. What a larger λ does is a matter for the recorded run.
+# **λ of the recipe.** A tenth of a nat per cell. At the end of a training cross-entropy is a little over two nats, nearly all of it the entropy of the target, which cannot be lost; the mass is then about a cell
+# from the landmark, as the target's is, and the transport cost a small part of the loss. At the start it is several cells off. What a larger λ does is a matter for the recorded run.
 #
 # **τ.** One, with free values. **The normalisation.** Softmax for a network that is trained by $W$ from the start; by the sum for one that exists already.
 #

@@ -13,6 +13,7 @@ from scipy.sparse.csgraph import dijkstra
 
 from lddmmlib import heatmaps
 from lddmmlib import optimal_transport as transport
+from lddmmlib._engine import softmin as engine
 from tests.helpers import refused
 from tests.oracles import transport as oracle
 
@@ -175,6 +176,95 @@ def test_against_pot_on_a_heatmap():
     a, b = (x.flatten().numpy() for x in (u, v))
     plan = ot.bregman.sinkhorn_log(a, b, oracle.costs(16, 16), 1.0, stopThr=1e-10)
     close(transport.sinkhorn(u, v, 1.0, tol=1e-8).cost, (plan * oracle.costs(16, 16)).sum(), 1e-5)
+
+
+# --- precision and windows --------------------------------------------------------------
+
+
+def faces(n=12, side=16, seed=0, sigma=1.0):
+    """Logits half-way through a training and their targets, in double precision."""
+    generator = torch.Generator().manual_seed(seed)
+    points = side * (0.1 + 0.8 * torch.rand(n, 2, dtype=torch.float64, generator=generator))
+    moved = points + 4 * torch.randn(n, 2, dtype=torch.float64, generator=generator)
+    return 10 * heatmaps.encode(moved, (side, side), 2.0), heatmaps.encode(points, (side, side), sigma)
+
+
+def slope(logits, target, eps, **how):
+    """The gradient of each map's value in its logits."""
+    logits = logits.clone().requires_grad_()
+    found = transport.sinkhorn(logits.flatten(1).softmax(1).view_as(logits), target, eps, **how)
+    return torch.autograd.grad(found.value.sum(), logits)[0].double(), found
+
+
+def apart(a, b):
+    return ((a - b).flatten(1).norm(dim=1) / b.flatten(1).norm(dim=1)).max().item()
+
+
+@pytest.mark.parametrize("eps", [0.5, 1.0, 4.0])
+def test_stated_accuracy_of_the_gradient_used_in_training(eps):
+    """Single precision adds 1e-5 to what double has at the same tol; both are within a few times the residual."""
+    logits, target = faces()
+    exact, _ = slope(logits, target, eps, tol=1e-9, max_iter=20_000, solver="log")
+    for tol in (1e-3, 1e-4):
+        double, _ = slope(logits, target, eps, tol=tol)
+        single, found = slope(logits.float(), target.float(), eps, tol=tol)
+        assert found.solver == "product, single"
+        assert found.converged.all()
+        assert apart(single, exact) < 4 * tol + 1e-5
+        assert apart(double, exact) < 4 * tol
+    _, found = slope(logits.float(), target.float(), eps, tol=1e-6, max_iter=20_000)
+    assert found.solver == "product, double"
+    assert found.value.dtype == torch.float32
+    assert found.converged.all()
+
+
+def test_gradient_of_training_is_the_difference_quotient():
+    """Single precision, default tol, against differences of the exact value in double."""
+    logits, target = faces(4)
+    direction = torch.randn(logits.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    ahead, behind = (
+        transport.sinkhorn((logits + s * direction).flatten(1).softmax(1).view_as(logits), target, 1.0, tol=1e-10).value
+        for s in (1e-4, -1e-4)
+    )
+    single, _ = slope(logits.float(), target.float(), 1.0)
+    close((single * direction).sum((1, 2)), (ahead - behind) / 2e-4, 3e-3)
+
+
+@pytest.mark.parametrize("eps", [0.5, 1.0, 4.0])
+@pytest.mark.parametrize("order", [1, -1])
+def test_windows_change_nothing(eps, order, monkeypatch):
+    """Small windows at many places, and a wide map among narrow ones, against the whole grid: all outputs."""
+    logits, target = faces(60, 24)
+    u = logits.flatten(1).softmax(1).view_as(logits)
+    target[7] = 1.0
+    u, v = (u, target)[::order]
+    found = transport.sinkhorn(u, v, eps, tol=1e-6, max_iter=5000)
+    monkeypatch.setattr(engine, "windows", lambda v, cut: [(torch.arange(len(v)), (0, 24, 0, 24))])
+    monkeypatch.setattr(engine, "supports", lambda u, cut: torch.tensor([[0, 24, 0, 24]]).expand(len(u), 4))
+    read = transport.sinkhorn(u, v, eps, tol=1e-6, max_iter=5000)
+    assert found.converged.all()
+    for name, bound in (("value", 1e-6), ("cost", 1e-4)):
+        close(getattr(found, name), getattr(read, name), bound)
+    for name, mass in (("f", u), ("g", v)):
+        mass = mass / mass.sum((1, 2), keepdim=True)
+        off = getattr(found, name) - getattr(read, name)
+        off = off - (mass * off).sum((1, 2), keepdim=True)
+        assert ((mass * off.abs()).sum((1, 2)) < 1e-4 * eps).all()
+
+
+@pytest.mark.parametrize(("p", "eps", "share"), [(1, 0.5, 0.8), (2, 4.0, 0.3)])
+def test_the_start_is_near_the_end_for_maps_apart(p, eps, share, monkeypatch):
+    u, v = blob(11.0, 12.0), blob(19.0, 16.0)
+    near = transport.sinkhorn(u, v, eps, p)
+    box = (0, 32, 0, 32)
+    start = transport._start(u[None], v[None], box, 1 / eps, p)[0].view(32, 32) * eps
+    off = start - near.g
+    assert (v * (off - (v * off).sum()).abs()).sum() < (1 - share) * (v * (near.g - (v * near.g).sum()).abs()).sum()
+    zero = lambda u, v, box, lam, p: u.new_zeros(len(u), (box[1] - box[0]) * (box[3] - box[2]))  # noqa: E731
+    monkeypatch.setattr(transport, "_start", zero)
+    far = transport.sinkhorn(u, v, eps, p)
+    assert near.n_iter <= far.n_iter
+    close(near.cost / far.cost, 1.0, 2e-3)
 
 
 # --- properties ----------------------------------------------------------------------

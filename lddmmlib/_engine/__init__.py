@@ -7,5 +7,5 @@ pairs      sums over pairs of points, some rows at a time, with their derivative
 integrate  one Runge-Kutta step from a table; velocities of flows, for sigma = 1
 lbfgs      many small minimisations at once
 sweep      the swept tableau of least angle regression
-softmin    log-sum-exp on a grid: by definition, by matrix, by axes, by FFT
+softmin    half steps of Sinkhorn's iteration on a grid, by matrix products in windows around the mass
 """

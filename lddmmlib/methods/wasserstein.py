@@ -225,8 +225,9 @@ def _mean(model: nn.Module, batch: Crop, of: Callable[[Tensor], Tensor]) -> Floa
 
 
 def wasserstein_loss(
-    model: nn.Module, batch: Crop, sigma: float = 1.5, eps: float = 1.0, by: str = "softmax", tau: float = 1.0
-) -> Float[Tensor, ""]:
+    model: nn.Module, batch: Crop, sigma: float = 1.5, eps: float = 1.0, by: str = "softmax", tau: float = 1.0,
+    tol: float = 1e-2,
+) -> Float[Tensor, ""]:  # fmt: skip
     """The loss of paper E: the `distance` of a network's maps to Gaussians, over the landmarks on the crops.
 
     Args:
@@ -236,6 +237,7 @@ def wasserstein_loss(
         eps: ε, cells.
         by: the normalisation of the maps, as in `probabilities`.
         tau: τ, as in `probabilities`.
+        tol: as in `distance`; a quarter of the gradient's relative error.
 
     Paper E, equation 4.
 
@@ -246,7 +248,7 @@ def wasserstein_loss(
     """
 
     def of(maps: Tensor) -> Tensor:
-        return distance(maps, target(batch.landmarks, maps, batch.image, sigma), eps, by, tau)
+        return distance(maps, target(batch.landmarks, maps, batch.image, sigma), eps, by, tau, tol)
 
     return _mean(model, batch, of)
 

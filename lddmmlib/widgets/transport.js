@@ -39,8 +39,15 @@ function product(K, w) {
 }
 const dot = (x, y) => x.reduce((sum, xi, i) => sum + xi * y[i], 0);
 
+/** The g to start from, nearly that of a shift by d, from the barycentre of v to that of u. */
+function start(u, v, { w, p = 1 }) {
+  const place = i => [i % w, Math.floor(i / w)];
+  const d = [0, 1].map(k => u.reduce((sum, m, i) => sum + (m - v[i]) * place(i)[k], 0));
+  const slope = d.map(x => p === 2 ? 2 * x : x / (1 + Math.hypot(...d)));
+  return v.map((_, i) => -dot(slope, place(i)));
+}
 /** Entropic transport between u and v: the potentials f and g, cost, value and steps; from the potential g on. */
-export function sinkhorn(u, v, eps, grid, { tol = TOL, from = new Float64Array(u.length) } = {}) {
+export function sinkhorn(u, v, eps, grid, { tol = TOL, from = start(u, v, grid) } = {}) {
   const { C, K } = kernel(eps, grid), weighed = (mass, h) => mass.map((m, i) => m * Math.exp(h[i] / eps));
   const half = (mass, h) => product(K, weighed(mass, h)).map(x => -eps * Math.log(x));
   let f = new Float64Array(u.length), g = from, steps = 0, residual = Infinity;
@@ -52,8 +59,6 @@ export function sinkhorn(u, v, eps, grid, { tol = TOL, from = new Float64Array(u
     if (residual <= tol) break;
     g = half(u, f);
   }
-  g = half(u, f);
-  f = half(v, g);
   const [a, b] = [weighed(u, f), weighed(v, g)];
   let cost = 0;
   for (let i = 0, at = 0; i < u.length; i++) {

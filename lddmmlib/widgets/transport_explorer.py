@@ -69,7 +69,7 @@ class TransportExplorer(StaticWidget):
 
     def transport(self) -> transport.Transport:
         """Sinkhorn's solution between the two."""
-        return transport.sinkhorn(*self.maps(), self.eps, solver="dense")
+        return transport.sinkhorn(*self.maps(), self.eps, solver="log")
 
     def losses(self) -> dict[str, float]:
         """L2 in per cent of the most that it can be; W1 without ε, Sinkhorn's cost and its value in cells."""
