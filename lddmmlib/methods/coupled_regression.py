@@ -349,7 +349,8 @@ def start(net: nn.Module, x: Tensor, target: Tensor, weight: Tensor, decay: floa
     for layer in hidden:
         w = torch.randn(layer.weight.shape, generator=generator)
         z = x @ w.T
-        scale = 1 / (z - z.mean(0)).square().mean().sqrt().clamp(min=1e-12)
+        spread = (z - z.mean(0)).square().mean().sqrt().item()
+        scale = 1 / spread if spread > 1e-12 else 1.0  # all faces alike
         layer.weight.copy_(scale * w)
         layer.bias.copy_(-scale * z.mean(0))
         x = layer(x).sigmoid()
@@ -486,7 +487,8 @@ def fit_cascade(
 
     Args:
         images: m photographs, each (c, h, w) uint8: a list, or anything with a length that loads images[i].
-        landmarks: (m, p, 2), px, of the union; NaN where not labelled.
+        landmarks: (m, p, 2), px, of the union; NaN where not labelled. `schemes.shared` tells the places of a scheme's
+            landmarks in those of a union.
         boxes: (m, 4), px: x, y, w, h of each face; None: as in `union_mean`. Predictions need boxes of the same kind.
         how: the settings.
         folder: the folder of the state, ``coupled.pt``; one training a folder.

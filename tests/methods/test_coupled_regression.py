@@ -261,6 +261,13 @@ def test_both_objectives_never_rise_within_an_alternation(trained):
         assert not same or row["after_h"] <= before["after_f"] * (1 + 1e-6)
 
 
+def test_photographs_without_features_teach_the_mean():
+    found = fit_cascade([torch.zeros(1, 60, 60).byte()] * 24, LABELLED, BOXES, SMALL._replace(rounds=1))
+    assert found.cascade.predict(IMAGES, BOXES).isfinite().all()
+    black = found.cascade.predict([torch.zeros(1, 60, 60).byte()], BOXES[:1])
+    assert (black - LABELLED.nanmean(0)).abs().mean() < 1
+
+
 def test_linear_stages_alternate_too():
     rows = fit_cascade(IMAGES, LABELLED, BOXES, SMALL._replace(sides=(24,), hidden=(), decay=0.3)).history
     assert [row["round"] for row in rows] == [0, 1, 2]
