@@ -431,7 +431,7 @@ def _solve(
         steps = way(here, there)
         start = _start(mu[now], nu[now], there, lam, p)
         *masses, b = steps.start(_part(mu[now], here), _part(nu[now], there), start)
-        b, row, residual[now], n_iter[now] = _iterate(steps, *masses, b, tol - cut, max_iter)
+        b, row, residual[now], n_iter[now] = _iterate(steps, *masses, b, tol - 5 * cut, max_iter)
         if here != whole:
             steps = way(whole, there)
             row = steps.row(masses[1], b)
@@ -445,7 +445,7 @@ def _solve(
             rest = engine.Logarithms(engine.softmin(here, band, lam, p, u)).column(fitted).view(n, -1, w)
             g[:, band[0] : band[1]] = g[:, band[0] : band[1]].where(~g[:, band[0] : band[1]].isnan(), rest)
     back = order.argsort() if len(groups) > 1 else order
-    return f[back], g[back], cost[back], residual[back] + cut, n_iter[back]
+    return f[back], g[back], cost[back], residual[back] + 4 * cut, n_iter[back]
 
 
 def _iterate(
