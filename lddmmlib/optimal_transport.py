@@ -404,20 +404,15 @@ def _solve(
     another half step.
     """
     n, h, w = u.shape
-    whole, tables = (0, h, 0, w), {}
+    whole = (0, h, 0, w)
 
     def area(box: Box) -> int:
         return (box[1] - box[0]) * (box[3] - box[2])
 
     def way(here: Box, there: Box) -> engine.Scaling | engine.Logarithms:
-        size = there[1] - there[0], there[3] - there[2]
         if by_definition or (p == 1 and area(here) * area(there) > LARGEST):
             return engine.Logarithms(engine.Definition(here, there, lam, p, u))
-        if p == 2 or lam * math.hypot(size[0] - 1, size[1] - 1) / 2 > engine.SCALES[u.dtype]:
-            return engine.Logarithms(engine.softmin(here, there, lam, p, u))
-        if size not in tables:
-            tables[size] = engine.Windows(*size, (h, w), lam, u)
-        return tables[size].at(here, there)
+        return engine.half_steps(here, there, lam, p, u)
 
     around = engine.supports(u, cut) if u.device.type == "cpu" else None
     groups = engine.windows(v, cut)
@@ -442,7 +437,7 @@ def _solve(
         here = _around(around)
         fitted, tall = _part(mu, here).log() + _cut(f, here), max(1, LARGEST // 4 // (area(here) * w))
         for band in ((top, min(top + tall, h), 0, w) for top in range(0, h, tall)):
-            rest = engine.Logarithms(engine.softmin(here, band, lam, p, u)).column(fitted).view(n, -1, w)
+            rest = -engine.softmin(here, band, lam, p, u).to_y(fitted).view(n, -1, w)
             g[:, band[0] : band[1]] = g[:, band[0] : band[1]].where(~g[:, band[0] : band[1]].isnan(), rest)
     back = order.argsort() if len(groups) > 1 else order
     return f[back], g[back], cost[back], residual[back] + 4 * cut, n_iter[back]

@@ -31,8 +31,9 @@ BUILD, GROUP = 60, 2**22  # what an entry of a matrix and a group of maps cost, 
 class Scaling:
     """Half steps in b = exp(g) and 1 / exp(f - λ|x - c|), from masses u, v: v b is multiplied by the matrix."""
 
-    def __init__(self, kernel: Tensor, moments: Tensor, base: Tensor) -> None:
-        self.kernel, self.moments, self.base = kernel, moments, base
+    def __init__(self, product: Product) -> None:
+        ((_, self.base, self.kernel, cost),) = product.patches
+        self.moments = cost.mul_(self.kernel)
 
     def start(self, u: Tensor, v: Tensor, g: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return u, v, g.exp()
@@ -86,25 +87,14 @@ class Logarithms:
         return -row, g, (self.phi.to_x(v + g, moment=True) - row).exp_()
 
 
-class Windows:
-    """The matrices of `Scaling` for the x of a grid and the y of a window at any place, out of one table."""
-
-    def __init__(self, tall: int, wide: int, size: tuple[int, int], lam: float, like: Tensor) -> None:
-        h, w = size
-        x = (tall - h, h, wide - w, w)  # as seen from a window at (0, 0)
-        base = costs((0, 1, 0, 1), x, 1, like, ((tall - 1) / 2, (wide - 1) / 2))
-        cost = costs((0, tall, 0, wide), x, 1, like)
-        kernel = (cost - base).mul_(-lam).exp_()
-        self.least = x[::2]
-        self.parts = [part.view(len(part), x[1] - x[0], -1) for part in (kernel, cost.mul_(kernel), -lam * base)]
-
-    def at(self, x: Box, y: Box) -> Scaling:
-        rows, columns = (slice(x[k] - y[k] - self.least[k // 2], x[k + 1] - y[k] - self.least[k // 2]) for k in (0, 2))
-        return Scaling(*(part[:, rows, columns].flatten(1) for part in self.parts))
+def half_steps(x: Box, y: Box, lam: float, p: int, like: Tensor) -> Scaling | Logarithms:
+    """The half steps between two boxes for p = 1 or 2, in the dtype and on the device of `like`."""
+    sums, radius = softmin(x, y, lam, p, like), math.hypot(y[1] - y[0] - 1, y[3] - y[2] - 1) / 2
+    return Scaling(sums) if p == 1 and lam * radius <= SCALES[like.dtype] else Logarithms(sums)
 
 
 def softmin(x: Box, y: Box, lam: float, p: int, like: Tensor) -> Product | Axes:
-    """log Σ_y exp(s(y) - λ |x - y|^p) for all x, and log Σ_x for all y, in the dtype and on the device of `like`."""
+    """log Σ_y exp(s(y) - λ |x - y|^p) for all x, and log Σ_x for all y."""
     return Product(x, y, lam, 1, like) if p == 1 else Axes(x, y, lam, like)
 
 
