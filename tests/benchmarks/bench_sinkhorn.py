@@ -60,7 +60,7 @@ def whole(v, cut):
 
 def error(found, exact):
     off = (found - exact).flatten(1).norm(dim=1) / exact.flatten(1).norm(dim=1)
-    return off.nan_to_num(torch.inf).quantile(0.9).item()
+    return off.nan_to_num(9.0).clamp(max=9.0).quantile(0.9).item()  # a matrix that underflows gives NaN
 
 
 def medians(runs, rounds, clock):
