@@ -42,6 +42,7 @@ from lddmmlib._shapes import Bool, Float
 SOLVERS = ("auto", "log")
 SINGLE_TOL = 1e-4  # single precision settles at a residual of about 1e-5
 CUT_EPS = 0.5  # below, the faint tail of a map decides the potentials of cells without mass: nothing is cut off
+LARGEST = 2**28  # entries of a kept matrix, 2 GB in double precision; beyond it, sums by their definition
 LOOK = 8  # steps between two looks at an accelerator
 FAINT = 1e-12  # the mass below which a pixel's part in the cost is negligible
 REACH = 4  # largest extent of an edge along each axis, cells: paths are then at most 0.8 % longer than straight lines
@@ -405,9 +406,12 @@ def _solve(
     n, h, w = u.shape
     whole, tables = (0, h, 0, w), {}
 
+    def area(box: Box) -> int:
+        return (box[1] - box[0]) * (box[3] - box[2])
+
     def way(here: Box, there: Box) -> engine.Scaling | engine.Logarithms:
         size = there[1] - there[0], there[3] - there[2]
-        if by_definition:
+        if by_definition or (p == 1 and area(here) * area(there) > LARGEST):
             return engine.Logarithms(engine.Definition(here, there, lam, p, u))
         if p == 2 or lam * math.hypot(size[0] - 1, size[1] - 1) / 2 > engine.SCALES[u.dtype]:
             return engine.Logarithms(engine.softmin(here, there, lam, p, u))
@@ -427,7 +431,7 @@ def _solve(
         steps = way(here, there)
         start = _start(mu[now], nu[now], there, lam, p)
         *masses, b = steps.start(_part(mu[now], here), _part(nu[now], there), start)
-        b, row, residual[now], n_iter[now] = _iterate(steps, *masses, b, tol - cut, max_iter)
+        b, row, residual[now], n_iter[now] = _iterate(steps, *masses, b, tol - 5 * cut, max_iter)
         if here != whole:
             steps = way(whole, there)
             row = steps.row(masses[1], b)
@@ -436,10 +440,12 @@ def _solve(
         g[now, there[0] : there[1], there[2] : there[3]] = part_g.view(len(k), there[1] - there[0], -1)
     if any(there != whole for _, there in groups):
         here = _around(around)
-        rest = engine.Logarithms(engine.softmin(here, whole, lam, p, u)).column(_part(mu, here).log() + _cut(f, here))
-        g = g.where(~g.isnan(), rest.view_as(g))
+        fitted, tall = _part(mu, here).log() + _cut(f, here), max(1, LARGEST // 4 // (area(here) * w))
+        for band in ((top, min(top + tall, h), 0, w) for top in range(0, h, tall)):
+            rest = engine.Logarithms(engine.softmin(here, band, lam, p, u)).column(fitted).view(n, -1, w)
+            g[:, band[0] : band[1]] = g[:, band[0] : band[1]].where(~g[:, band[0] : band[1]].isnan(), rest)
     back = order.argsort() if len(groups) > 1 else order
-    return f[back], g[back], cost[back], residual[back] + cut, n_iter[back]
+    return f[back], g[back], cost[back], residual[back] + 4 * cut, n_iter[back]
 
 
 def _iterate(

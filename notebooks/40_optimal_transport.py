@@ -803,7 +803,7 @@ assert 1 / 45 < left[2] < 1 / 38
 # $e / (n - 1 + e)$, *three times the darkest and no more*. The map is a grey square. Two landmarks, twenty cells apart:
 
 # %% tags=["nbval-check-output"]
-places = torch.tensor([[20.0, 30.0], [40.0, 30.0]]).double()
+places = torch.tensor([[20.0, 30.0], [40.0, 30.0]])
 raw = heatmaps.encode(places, wide, 1.5)  # peak 1, as a network's
 print("factor   brightest cell    true W1    sinkhorn cost    barycentres apart")
 for tau in (1, 5, 10, 20):

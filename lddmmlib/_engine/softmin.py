@@ -25,7 +25,7 @@ SCALES = {torch.float32: 29.0, torch.float64: 230.0}  # e^±87 and e^±690 are n
 # Largest |log| of an entry of a kept matrix. A term is at most e^ROOM times a factor that underflows at e^-87 (single
 # precision) or e^-708, and the sum is at least e^-ROOM: what underflows is below the rounding error of the sum.
 ROOM = {torch.float32: 35.0, torch.float64: 330.0}
-BUILD, GROUP = 20, 2**22  # what an entry of a matrix and a group of maps cost, in multiplications of a half step
+BUILD, GROUP = 60, 2**22  # what an entry of a matrix and a group of maps cost, in multiplications of a half step
 
 
 class Scaling:
@@ -94,9 +94,9 @@ class Windows:
         x = (tall - h, h, wide - w, w)  # as seen from a window at (0, 0)
         base = costs((0, 1, 0, 1), x, 1, like, ((tall - 1) / 2, (wide - 1) / 2))
         cost = costs((0, tall, 0, wide), x, 1, like)
-        kernel = torch.exp(-lam * (cost - base))
+        kernel = (cost - base).mul_(-lam).exp_()
         self.least = x[::2]
-        self.parts = [part.view(len(part), x[1] - x[0], -1) for part in (kernel, kernel * cost, -lam * base)]
+        self.parts = [part.view(len(part), x[1] - x[0], -1) for part in (kernel, cost.mul_(kernel), -lam * base)]
 
     def at(self, x: Box, y: Box) -> Scaling:
         rows, columns = (slice(x[k] - y[k] - self.least[k // 2], x[k + 1] - y[k] - self.least[k // 2]) for k in (0, 2))
@@ -124,7 +124,7 @@ class Product:
             which = order[top - y[0] : bottom - y[0], left - y[2] : right - y[2]].flatten()
             base = costs((0, 1, 0, 1), x, p, like, ((top + bottom - 1) / 2, (left + right - 1) / 2))
             cost = costs((top, bottom, left, right), x, p, like)
-            self.patches.append((which, -lam * base, torch.exp(-lam * (cost - base)), cost))
+            self.patches.append((which, -lam * base, (cost - base).mul_(-lam).exp_(), cost))
         self.order = torch.cat([which for which, *_ in self.patches]).argsort()
 
     def to_x(self, s: Tensor, moment: bool = False) -> Tensor:
@@ -189,9 +189,10 @@ def windows(v: Tensor, cut: float) -> list[tuple[Tensor, Box]]:
     each, whole = torch.arange(n, device=v.device), (0, h, 0, w)
     if v.device.type != "cpu" or not n:
         return [(each, whole)] * (n > 0)
-    exact, best, least = supports(v, cut), None, (h * w) ** 2 * (n + BUILD) + GROUP
-    down, across = max(1, h // 8), max(1, w // 8)
-    for k in range(1, 8):
+    whole_price = (h * w) ** 2 * (n + BUILD) + GROUP
+    exact, best, least = supports(v, cut), None, whole_price
+    for parts, k in [(8, k) for k in range(1, 8)] + [(4, k) for k in range(1, 4)]:
+        down, across = max(1, h // parts), max(1, w // parts)
         tall, wide = min(h, k * down), min(w, k * across)
         top = (exact[:, 0] // down * down).clamp(max=h - tall)
         left = (exact[:, 2] // across * across).clamp(max=w - wide)
@@ -199,7 +200,7 @@ def windows(v: Tensor, cut: float) -> list[tuple[Tensor, Box]]:
         places, which = torch.unique(torch.where(fits, top * w + left, -1), return_inverse=True)
         others = n - int(fits.sum())
         price = tall * wide * (n - others + BUILD * len(places)) + h * w * (others + BUILD * (others > 0))
-        price = price * h * w + GROUP * len(places)
+        price = price * h * w + GROUP * len(places) + whole_price // 8  # the step outside of the windows
         if price < least:
             corners = [divmod(x, w) for x in places.tolist()]
             boxes = [(t, t + tall, s, s + wide) if t >= 0 else whole for t, s in corners]
