@@ -7,12 +7,12 @@ from lddmmlib.experiments import Experiment, __main__, _reads, _real, _record, e
 NAMES = {
     *("annotator_agreement", "shape_spread", "nme_curve_floor", "geometry_prior", "yardstick"),
     *("curve_norm", "euler_folds", "matching_real", "sparse_completion", "lars_knots", "heatmap_table"),
-    *("warp_accuracy", "transport_growth", "style_gap", "lddmm_face_rates", "wasserstein_choices"),
+    *("warp_accuracy", "transport_growth", "style_gap", "lddmm_face_rates"),
 }
 SCALED = {"realism": ("full",), "realism_small": ("notebook", "full"), "learned_correction": ("notebook",)}
 SCALED |= {"subpixel": ("notebook", "workstation", "full"), "subpixel_hrnet": ("full",)}
 SCALED |= {"lddmm_face": ("notebook", "workstation", "full")}
-SCALED |= {"wasserstein": ("notebook", "workstation", "full")}
+SCALED |= {"wasserstein": ("notebook", "workstation", "full"), "wasserstein_choices": ("notebook",)}
 SIZED = {f"{name}.{scale}" for name, scales in SCALED.items() for scale in scales}
 
 

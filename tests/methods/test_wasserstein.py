@@ -62,6 +62,7 @@ def test_the_nearly_uniform_softmax_is_refused_unless_asked_for():
     ("maps", "how", "message"),
     [
         (-torch.ones(1, 4, 4), {"by": "sum"}, "maps: needed values >= 0, some above 0, got a negative value"),
+        (torch.eye(4)[None] - 0.1, {"by": "sum"}, "maps: needed values >= 0, some above 0, got a negative value"),
         (torch.zeros(1, 4, 4), {"by": "sum"}, "maps: needed values >= 0, some above 0, got a map of zeros"),
         (torch.full((1, 4, 4), torch.nan), {}, "maps: needed finite values, got NaN"),
         (torch.ones(1, 4, 4), {"tau": 0.0}, "tau"),
@@ -196,6 +197,8 @@ def test_losses_by_hand():
     assert wasserstein.wasserstein_loss(Told(maps), batch, 1.0, 2.0).item() == pytest.approx(np.mean(each), rel=0.01)
     both = cross_entropy_loss(Told(maps), batch, 1.0) + 0.3 * wasserstein.point_loss(Told(maps), batch)
     torch.testing.assert_close(wasserstein.recipe_loss(Told(maps), batch, 1.0, 0.3), both)
+    both = cross_entropy_loss(Told(maps), batch, 1.0) + 0.3 * wasserstein.wasserstein_loss(Told(maps), batch, 1.0, 2.0)
+    torch.testing.assert_close(wasserstein.recipe_loss(Told(maps), batch, 1.0, 0.3, eps=2.0), both)
 
 
 def test_the_transport_losses_move_a_map_to_its_target():
@@ -241,6 +244,8 @@ def test_a_second_peak_draws_the_barycentre_and_not_the_maximum():
     at = {how: wasserstein.landmarks(maps, torch.zeros(1, 3, SIDE, SIDE), how, "sum") for how in wasserstein.METHODS}
     assert (at["get_max"] - x).norm() < 0.7
     assert (at["get_bc"] - x).norm() == pytest.approx(24 * 2**0.5 / 3, abs=0.3)
+    below = gaussians(x) - 0.5 * gaussians(x + 24)  # where a map is negative there is no mass
+    assert (wasserstein.landmarks(below, torch.zeros(1, 3, SIDE, SIDE), "get_bc", "sum") - x).norm() < 0.1
 
 
 def test_maps_from_every_stage_of_training_stay_finite():
