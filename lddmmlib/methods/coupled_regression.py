@@ -235,7 +235,7 @@ def network(p: int, hidden: Sequence[int] = PAPER.hidden) -> nn.Sequential:
     Paper B, equations 4-6.
 
     >>> sum(w.numel() for w in network(113).parameters())
-    20169278
+    20168114
     """
     sizes = [NUMBERS * p, *hidden]
     layers = [layer for a, b in pairwise(sizes) for layer in (_zeros(a, b), nn.Sigmoid())]
@@ -515,7 +515,7 @@ def fit_cascade(
     _checks.whole(seed, "seed", 0)
     known, which = label_sets(landmarks)
     need(len(images) == len(landmarks), "images", f"one for each of {len(landmarks)} faces", len(images))
-    landmarks = landmarks.detach().double()
+    landmarks, boxes = landmarks.detach().double(), None if boxes is None else _boxes(boxes, len(landmarks))
     mean, boxes = (x.detach() for x in union_mean(landmarks, boxes))
     truth, cascade = to_face(landmarks, boxes), Cascade(mean, how)
     run = _State(cascade, truth, known, which, Path(folder) if folder is not None else None)

@@ -440,7 +440,7 @@ def test_what_does_not_fit_is_refused(match, arguments):
 
 
 def test_what_cannot_be_predicted_is_refused(trained):
-    refused("boxes: needed finite", trained.cascade.predict, IMAGES[:1], changed(BOXES[:1], 0, 2))
-    refused("boxes: needed .* of each face", trained.cascade.predict, IMAGES[:2], BOXES[:1])
-    refused("affine: needed a square near the photograph", trained.cascade.predict, IMAGES[:1], BOXES[:1] + 1e6)
+    refused("boxes: needed finite", Cascade.trace, trained.cascade, IMAGES[:1], changed(BOXES[:1], 0, 2))
+    refused("boxes: needed .* of each face", Cascade.trace, trained.cascade, IMAGES[:2], BOXES[:1])
+    refused("affine: needed a square near the photograph", Cascade.trace, trained.cascade, IMAGES[:1], BOXES[:1] + 1e6)
     refused("mean: needed finite", Cascade, BASE.log() - BASE.sub(14).log(), SMALL)
