@@ -235,7 +235,7 @@ def network(p: int, hidden: Sequence[int] = PAPER.hidden) -> nn.Sequential:
     Paper B, equations 4-6.
 
     >>> sum(w.numel() for w in network(113).parameters())
-    20169278
+    20168114
     """
     sizes = [NUMBERS * p, *hidden]
     layers = [layer for a, b in pairwise(sizes) for layer in (_zeros(a, b), nn.Sigmoid())]
@@ -443,7 +443,7 @@ class Cascade(nn.Module):
 
     @_checks.full_precision
     @torch.no_grad()
-    def trace(self, images: Sequence[Tensor], boxes: Float[Tensor, "b 4"]) -> Float[Tensor, "steps b p 2"]:
+    def trace(self, images: Any, boxes: Float[Tensor, "b 4"]) -> Float[Tensor, "steps b p 2"]:
         """The landmarks before the first stage and after each one.
 
         Args:
@@ -461,7 +461,7 @@ class Cascade(nn.Module):
             shapes.append(shapes[-1] + shift.double().view_as(shapes[-1]))
         return from_face(torch.stack(shapes), boxes.expand(len(shapes), -1, -1))
 
-    def predict(self, images: Sequence[Tensor], boxes: Float[Tensor, "b 4"]) -> Float[Tensor, "b p 2"]:
+    def predict(self, images: Any, boxes: Float[Tensor, "b 4"]) -> Float[Tensor, "b p 2"]:
         """The landmarks of faces.
 
         Args:
@@ -477,7 +477,7 @@ class Cascade(nn.Module):
 @_checks.full_precision
 @_checks.with_gradients
 def fit_cascade(
-    images: Sequence[Tensor], landmarks: Float[Tensor, "m p 2"], boxes: Float[Tensor, "m 4"] | None = None,
+    images: Any, landmarks: Float[Tensor, "m p 2"], boxes: Float[Tensor, "m 4"] | None = None,
     how: Settings = PAPER, *, folder: str | Path | None = None, seed: int = 0, progress: Progress | None = None,
 ) -> Coupled:  # fmt: skip
     """Train a cascade on faces that label different landmarks, and complete their shapes.
@@ -515,7 +515,7 @@ def fit_cascade(
     _checks.whole(seed, "seed", 0)
     known, which = label_sets(landmarks)
     need(len(images) == len(landmarks), "images", f"one for each of {len(landmarks)} faces", len(images))
-    landmarks = landmarks.detach().double()
+    landmarks, boxes = landmarks.detach().double(), None if boxes is None else _boxes(boxes, len(landmarks))
     mean, boxes = (x.detach() for x in union_mean(landmarks, boxes))
     truth, cascade = to_face(landmarks, boxes), Cascade(mean, how)
     run = _State(cascade, truth, known, which, Path(folder) if folder is not None else None)
@@ -623,7 +623,7 @@ class Separate(NamedTuple):
     cascades: list[Cascade]
     known: Bool[Tensor, "sets p"]  #: the landmarks that each predicts
 
-    def predict(self, images: Sequence[Tensor], boxes: Float[Tensor, "b 4"]) -> Float[Tensor, "b p 2"]:
+    def predict(self, images: Any, boxes: Float[Tensor, "b 4"]) -> Float[Tensor, "b p 2"]:
         """The union of landmarks.
 
         Args:
@@ -640,7 +640,7 @@ class Separate(NamedTuple):
 
 
 def fit_separate(
-    images: Sequence[Tensor], landmarks: Float[Tensor, "m p 2"], boxes: Float[Tensor, "m 4"] | None = None,
+    images: Any, landmarks: Float[Tensor, "m p 2"], boxes: Float[Tensor, "m 4"] | None = None,
     how: Settings = PAPER, *, folder: str | Path | None = None, seed: int = 0, progress: Progress | None = None,
 ) -> Separate:  # fmt: skip
     """Train a cascade for each set of labels on its own faces: the paper's "Deep"; with `hidden=()`, SDM.
@@ -678,7 +678,7 @@ def fit_separate(
 
 
 def fit_deep_sparse(
-    images: Sequence[Tensor], landmarks: Float[Tensor, "m p 2"], boxes: Float[Tensor, "m 4"] | None = None,
+    images: Any, landmarks: Float[Tensor, "m p 2"], boxes: Float[Tensor, "m 4"] | None = None,
     how: Settings = PAPER, *, folder: str | Path | None = None, seed: int = 0, progress: Progress | None = None,
 ) -> Coupled:  # fmt: skip
     """Train in two steps, the paper's "Deep + Sparse": complete all shapes once, then train one cascade on them.
@@ -738,7 +738,7 @@ def _completed(H: Tensor, truth: Tensor, which: Tensor) -> Tensor:
     return whole
 
 
-def _cut(images: Sequence[Tensor], boxes: Tensor, how: Settings, sides: set[int] | None = None) -> dict[int, Tensor]:
+def _cut(images: Any, boxes: Tensor, how: Settings, sides: set[int] | None = None) -> dict[int, Tensor]:
     """Gray crops (b, n, n) of each size of the face; each image is loaded once."""
     sides = set(how.sides) if sides is None else sides
     sizes = {side: round(how.margin * side) for side in sides}
