@@ -147,7 +147,7 @@ def label_sets(landmarks: Float[Tensor, "m p 2"]) -> tuple[Tensor, Tensor]:
             that no face labels.
 
     >>> x = torch.rand(4, 3, 2)
-    >>> x[:2, 0] = x[2:, 4] = torch.nan
+    >>> x[:2, 0] = x[2:, 2] = torch.nan
     >>> label_sets(x)
     (tensor([[False,  True,  True],
             [ True,  True, False]]), tensor([0, 0, 1, 1]))
