@@ -659,10 +659,10 @@ def fit_separate(
 
     Paper B, sections 4.2.1 and 4.3.
 
-    >>> images, x = [torch.zeros(1, 60, 60).byte()] * 4, 10 + 40 * torch.rand(4, 3, 2)
-    >>> x[:2, 0] = x[2:, 2] = torch.nan
+    >>> images, x = [torch.zeros(1, 60, 60).byte()] * 4, 10 + 40 * torch.rand(4, 5, 2)
+    >>> x[:2, 0] = x[2:, 4] = torch.nan
     >>> fit_separate(images, x, how=Settings(sides=(40,), hidden=())).known.sum(1)
-    tensor([2, 2])
+    tensor([4, 4])
     """
     known, which = label_sets(landmarks)
     _, boxes = union_mean(landmarks, boxes)
@@ -700,8 +700,8 @@ def fit_deep_sparse(
 
     Paper B, section 4.2.1.
 
-    >>> images, x = [torch.zeros(1, 60, 60).byte()] * 4, 10 + 40 * torch.rand(4, 3, 2)
-    >>> x[:2, 0] = x[2:, 2] = torch.nan
+    >>> images, x = [torch.zeros(1, 60, 60).byte()] * 4, 10 + 40 * torch.rand(4, 5, 2)
+    >>> x[:2, 0] = x[2:, 4] = torch.nan
     >>> fit_deep_sparse(images, x, how=Settings(sides=(40,), hidden=())).completed.isfinite().all()
     tensor(True)
     """
