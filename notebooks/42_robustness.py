@@ -533,6 +533,14 @@ plt.show()
 # %% [markdown]
 # Sizes must be shares of the *face*: an ellipse of so many pixels is large on a small face. And the number of landmarks that it hides says more than its size; it depends on where it lies.
 #
+# Now by hand. Two hourglasses were trained on drawn faces, from one start, on the same crops in the same order: the left one by the squared difference, the right one by cross-entropy with transport, the recipe of {doc}`41_wasserstein_heatmaps`. They run in this page.
+
+# %%
+from lddmmlib.widgets import PerturbExplorer
+
+PerturbExplorer()
+
+# %% [markdown]
 # ## If it goes wrong
 #
 # | Symptom | Cause | Cure |

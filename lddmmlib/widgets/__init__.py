@@ -52,6 +52,7 @@ from lddmmlib.widgets.lars_explorer import LarsExplorer
 from lddmmlib.widgets.loss_race import LossRace
 from lddmmlib.widgets.metric_explorer import MetricExplorer
 from lddmmlib.widgets.momenta_explorer import MomentaExplorer
+from lddmmlib.widgets.perturb_explorer import PerturbExplorer
 from lddmmlib.widgets.sparse_face_explorer import SparseFaceExplorer
 from lddmmlib.widgets.transport_explorer import TransportExplorer
 from lddmmlib.widgets.warp_explorer import WarpExplorer
@@ -71,6 +72,7 @@ __all__ = [
     "MomentaExplorer",
     "Number",
     "Numbers",
+    "PerturbExplorer",
     "SparseFaceExplorer",
     "StaticWidget",
     "TransportExplorer",
