@@ -143,7 +143,7 @@ class _Sweep:
         new[k] = -1 / pivot
         table[k], table[:, k] = new, new
         self.state[0, :, k] = self.kinds[side if joins else 2, 0, :, k]
-        return joins and pivot < self.faint[k]
+        return joins and pivot < float(self.faint[k])
 
     def _pivot_each(self, side: Tensor, k: Tensor) -> bool:
         """Sweep several tableaus, with k and side (t, 1): `_pivot_one` for each of them."""
