@@ -527,7 +527,7 @@ for name, change in changes.items():
     print(f"{name:18s} {pushes[name][0]:16.2f} {pushes[name][1]:18.2f}")
 
 # %%
-assert all(0.8 < push < 1.1 for push in pushes["cross-entropy"])
+assert all(0.8 < x < 1.1 for x in pushes["cross-entropy"])
 assert all(pushes[w][1] > 1.3 * pushes[w][0] for w in ("W", "W to the point"))
 own = torch.zeros_like(u, dtype=torch.bool).flatten(2)
 own = own.scatter(2, off.flatten(2).argmin(2, keepdim=True), True).view_as(u)
