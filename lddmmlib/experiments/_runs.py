@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from lddmmlib.experiments import Matrix, Run, _record
+from lddmmlib.experiments.labels import with_interval
 
 HEADLINE = {"A1", "A4", "B2", "C1", "C2", "D1", "D6", "E1", "E4"}  # claims whose runs come first
 UNKNOWN = 240.0  # seconds that a run is expected to take of which none was recorded
@@ -165,6 +166,20 @@ def stacked(runs: Mapping[str, list[Run]]) -> dict[str, np.ndarray]:
             what, comma, how = name.partition(", ")
             errors[f"{what}, {network}{comma}{how}"] = np.stack([run.errors[name].numpy() for run in some])
     return errors
+
+
+def averaged(runs: Mapping[str, list[Run]]) -> dict[str, dict[str, dict]]:
+    """What -> "network, how" -> the mean error and its interval over images, each image's averaged over seeds."""
+    told: dict[str, dict[str, dict]] = {}
+    for name, errors in stacked(runs).items():
+        what, _, key = name.partition(", ")
+        told.setdefault(what, {})[key] = with_interval(torch.from_numpy(errors).mean(0))
+    return told
+
+
+def figures(runs: Mapping[str, list[Run]], key: str) -> dict[str, list]:
+    """Network -> a figure of each of its runs."""
+    return {network: [run.figures[key] for run in some] for network, some in runs.items()}
 
 
 def _together(runs: Mapping[str, list[Run]]) -> dict:

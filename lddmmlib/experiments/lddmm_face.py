@@ -22,7 +22,6 @@ from lddmmlib._shapes import Float
 from lddmmlib.data import crops
 from lddmmlib.experiments import Matrix, Run, Size, _completions, _drawn, _lddmm_face_claims, _real, _runs, yardstick
 from lddmmlib.experiments._drawn import Marked, Views
-from lddmmlib.experiments.labels import with_interval
 from lddmmlib.faces import curve_sets, schemes
 from lddmmlib.methods import heatmap_regression, lddmm_face
 from lddmmlib.methods.lddmm_face import Deformation, LDDMMFace
@@ -282,19 +281,16 @@ def train(sizes: dict[str, Training], network: str, seed: int, scale: str, devic
 
 def tell(sizes: dict[str, Training], runs: Mapping[str, list[Run]], scale: str) -> dict:
     """What was trained, its curves, and the error of each network in each way, averaged over seeds."""
-    size, nme_percent = sizes[scale], {}
-    for name, errors in _runs.stacked(runs).items():
-        kind, _, key = name.partition(", ")
-        nme_percent.setdefault(kind, {})[key] = with_interval(torch.from_numpy(errors).mean(0))
+    size = sizes[scale]
     parameters = {m: sum(p.numel() for p in build(LEARNERS[f"{m} 68"], _means(), size)[0].parameters())
                   for m in ("flow", "heat", "coordinates")}  # fmt: skip
     return {
         **{key: getattr(size, key) for key in ("faces", "views", "held_out", "epochs", "batch", "side")},
         "rates": {method: size.share * rate for method, rate in RATES.items()},
         "network": {"stacks_blocks_channels_depth": size.network, "parameters": parameters},
-        "curves": {network: [run.figures["curves"] for run in some] for network, some in runs.items()},
-        "nme_percent": nme_percent,
-        "mean_percent": {network: [run.figures["mean_percent"] for run in some] for network, some in runs.items()},
+        "curves": _runs.figures(runs, "curves"),
+        "nme_percent": _runs.averaged(runs),
+        "mean_percent": _runs.figures(runs, "mean_percent"),
     }
 
 

@@ -21,7 +21,6 @@ from lddmmlib.data.augment import Crops
 from lddmmlib.data.crops import Crop
 from lddmmlib.experiments import Matrix, Run, Size, _real, _runs, _subpixel_claims, realism, yardstick
 from lddmmlib.experiments._subpixel_claims import CORRECTED
-from lddmmlib.experiments.labels import with_interval
 from lddmmlib.faces import synthetic
 from lddmmlib.methods import subpixel
 from lddmmlib.methods.heatmap_regression import l2_loss, landmarks_from, network_input, soft_argmax_loss
@@ -234,17 +233,14 @@ def train(sizes: dict[str, Training], network: str, seed: int, scale: str, devic
 
 def tell(sizes: dict[str, Training], runs: Mapping[str, list[Run]], scale: str) -> dict:
     """What was trained, its curves, and the error of each network by each decoder, averaged over seeds."""
-    size, nme_percent = sizes[scale], {}
-    for name, errors in _runs.stacked(runs).items():
-        kind, _, key = name.partition(", ")
-        nme_percent.setdefault(kind, {})[key] = with_interval(torch.from_numpy(errors).mean(0))
+    size = sizes[scale]
     return {
         **{k: getattr(size, k) for k in ("faces", "held_out", "epochs", "batch", "side", "rate", "precision")},
         "sigma": SIGMA,
         "network": {"cells": size.side // 4, "parameters": sum(p.numel() for p in size.network().parameters())},
-        "curves": {network: [run.figures["curves"] for run in some] for network, some in runs.items()},
-        "nme_percent": nme_percent,
-        "mean_percent": {network: [run.figures["mean_percent"] for run in some] for network, some in runs.items()},
+        "curves": _runs.figures(runs, "curves"),
+        "nme_percent": _runs.averaged(runs),
+        "mean_percent": _runs.figures(runs, "mean_percent"),
         "labels": next(iter(runs.values()))[0].figures["labels"],
     }
 

@@ -23,7 +23,6 @@ from lddmmlib._shapes import Float
 from lddmmlib.data.crops import Crop
 from lddmmlib.experiments import Matrix, Run, Size, _drawn, _runs, _wasserstein_claims, lddmm_face, yardstick
 from lddmmlib.experiments._drawn import Marked, Views
-from lddmmlib.experiments.labels import with_interval
 from lddmmlib.faces import perturb, schemes
 from lddmmlib.methods import heatmap_regression, wasserstein
 from lddmmlib.methods.heatmap_regression import heatmaps_of, squared_error, target
@@ -262,10 +261,7 @@ def train(sizes: dict[str, Training], network: str, seed: int, scale: str, devic
 
 def tell(sizes: dict[str, Training], runs: Mapping[str, list[Run]], scale: str) -> dict:
     """What was trained, its curves, what was measured of each network, and what the paper leaves open."""
-    size, compared = sizes[scale], {}
-    for name, errors in _runs.stacked(runs).items():
-        what, _, key = name.partition(", ")
-        compared.setdefault(what, {})[key] = with_interval(torch.from_numpy(errors).mean(0))
+    size = sizes[scale]
     return {
         **{key: getattr(size, key) for key in ("faces", "views", "held_out", "epochs", "batch", "side")},
         "steps": size.epochs * (size.faces * size.views // size.batch),
@@ -275,8 +271,8 @@ def tell(sizes: dict[str, Training], runs: Mapping[str, list[Run]], scale: str) 
                    "ellipse_share_of_face": perturb.ELLIPSE, "blur_share_of_face": perturb.BLUR},
         "parameters": {name: sum(p.numel() for p in build(Learner("L2", network=name), size).parameters())
                        for name in ("hourglass", *_wasserstein_claims.NETWORKS)},
-        "curves": {network: [run.figures["curves"] for run in some] for network, some in runs.items()},
-        "compared": compared,
+        "curves": _runs.figures(runs, "curves"),
+        "compared": _runs.averaged(runs),
         "measured": {network: _mean([run.figures["measured"] for run in some]) for network, some in runs.items()},
         "ced_at": CED,
     }  # fmt: skip
