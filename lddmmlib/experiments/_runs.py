@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from lddmmlib.experiments import Matrix, Run, _record
+from lddmmlib.experiments import Matrix, Run, Size, _record
 from lddmmlib.experiments.labels import with_interval
 
 HEADLINE = {"A1", "A4", "B2", "C1", "C2", "D1", "D6", "E1", "E4"}  # claims whose runs come first
@@ -42,6 +42,12 @@ class Task(NamedTuple):
     def file(self) -> str:
         """Where its errors are kept, below the results."""
         return f"{self.result}/{self.network.replace(' ', '_')}-{self.seed}.npz"
+
+
+def scales(smoke: tuple[str, ...], first: tuple[str, ...], later: tuple[str, ...]) -> dict[str, Size]:
+    """The sizes of a matrix: five seeds of the first networks at workstation scale, else three, and three of others."""
+    seeds = {"notebook": 3, "workstation": 5, "full": 3}
+    return {"smoke": Size(smoke, 1)} | {scale: Size(first, n, dict.fromkeys(later, 3)) for scale, n in seeds.items()}
 
 
 def digest(matrix: Matrix) -> str:

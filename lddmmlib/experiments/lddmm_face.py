@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from lddmmlib import metrics, training
 from lddmmlib._shapes import Float
 from lddmmlib.data import crops
-from lddmmlib.experiments import Matrix, Run, Size, _completions, _drawn, _lddmm_face_claims, _real, _runs, yardstick
+from lddmmlib.experiments import Matrix, Run, _completions, _drawn, _lddmm_face_claims, _real, _runs, yardstick
 from lddmmlib.experiments._drawn import Marked, Views
 from lddmmlib.faces import curve_sets, schemes
 from lddmmlib.methods import heatmap_regression, lddmm_face
@@ -301,17 +301,11 @@ def _means() -> dict[str, Tensor]:
 
 def matrix(sizes: dict[str, Training]) -> Matrix:
     """The experiment with the hourglass."""
-    first, later = FIRST, dict.fromkeys(LATER, 3)
     return Matrix(
         train=partial(train, sizes),
         tell=partial(tell, sizes),
         judge=_lddmm_face_claims.judge,
-        sizes={
-            "smoke": Size(("flow 46 of 68", "heat 194"), 1),
-            "notebook": Size(first, 3, later),
-            "workstation": Size(first, 5, later),
-            "full": Size(first, 3, later),
-        },
+        sizes=_runs.scales(("flow 46 of 68", "heat 194"), FIRST, LATER),
         question="Does a flow of the mean face give landmarks that it was not taught better than its rivals do?",
         data=(
             "drawn faces held out from training, marked in four schemes; 170 photographs annotated by hand twice, with "

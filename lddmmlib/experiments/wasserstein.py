@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from lddmmlib import heatmaps, metrics, training
 from lddmmlib._shapes import Float
 from lddmmlib.data.crops import Crop
-from lddmmlib.experiments import Matrix, Run, Size, _drawn, _runs, _wasserstein_claims, lddmm_face, yardstick
+from lddmmlib.experiments import Matrix, Run, _drawn, _runs, _wasserstein_claims, lddmm_face, yardstick
 from lddmmlib.experiments._drawn import Marked, Views
 from lddmmlib.faces import perturb, schemes
 from lddmmlib.methods import heatmap_regression, wasserstein
@@ -287,17 +287,11 @@ def _mean(told: list) -> object:
 
 def matrix(sizes: dict[str, Training]) -> Matrix:
     """The experiment."""
-    later = dict.fromkeys(LATER, 3)
     return Matrix(
         train=partial(train, sizes),
         tell=partial(tell, sizes),
         judge=_wasserstein_claims.judge,
-        sizes={
-            "smoke": Size(("W 3", "L2 1 98"), 1),
-            "notebook": Size(FIRST, 3, later),
-            "workstation": Size(FIRST, 5, later),
-            "full": Size(FIRST, 3, later),
-        },
+        sizes=_runs.scales(("W 3", "L2 1 98"), FIRST, LATER),
         question="Does a loss of transport make landmarks more robust than the pixel-wise one, and which of its parts?",
         data=(
             "drawn faces held out from training, 170 photographs annotated by hand with 68 points, and 357 video "
