@@ -315,6 +315,14 @@ def test_sheets_of_any_number(n):
     )
 
 
+def test_a_sheet_is_the_same_whatever_layout_the_reader_prefers():
+    from matplotlib import rc_context
+
+    plain = contact_sheet.draw([record(SQUARE)], "title")
+    with rc_context({"figure.constrained_layout.use": True}):
+        np.testing.assert_array_equal(contact_sheet.draw([record(SQUARE)], "title"), plain)
+
+
 def test_spread_evenly():
     faces = [record(SQUARE, source=str(i)) for i in range(10)]
     for n, count, expected in ((10, 3, "036"), (3, 24, "012"), (0, 24, "")):
