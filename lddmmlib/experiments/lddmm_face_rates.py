@@ -1,7 +1,8 @@
 """The learning rate of each method of `lddmm_face`: short trainings of its smallest network, one at each of three.
 
 The networks are measured on faces of a split that nothing else reads, so that what is measured later is not tuned on.
-Trained again with another number of threads, the same settings ended up to a point of NME apart. So rates within a point
+Trained again with another number of threads, the same settings ended up to a point of NME apart. So rates within a
+point
 of each other are not told apart by one training each, and a rate in use may be any of those.
 """
 
