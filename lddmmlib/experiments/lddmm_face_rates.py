@@ -2,8 +2,7 @@
 
 The networks are measured on faces of a split that nothing else reads, so that what is measured later is not tuned on.
 Trained again with another number of threads, the same settings ended up to a point of NME apart. So rates within a
-point
-of each other are not told apart by one training each, and a rate in use may be any of those.
+point of each other are not told apart by one training each, and a rate in use may be any of those.
 """
 
 from __future__ import annotations
