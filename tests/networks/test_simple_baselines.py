@@ -24,6 +24,14 @@ def test_parameters_are_the_published_ones(blocks, published):
     assert blocks != (3, 4, 6, 3) or count(net) == 33_999_697
 
 
+def test_the_layers_behind_the_trunk_start_as_published():
+    torch.manual_seed(0)
+    net = SimpleBaselines(17, (1, 1, 1, 1), width=8, channels=64)
+    for layer in (*net.up[::3], net.last):
+        assert 0.0009 < layer.weight.std() < 0.0011
+    assert not net.last.bias.any()
+
+
 def test_the_trunk_has_the_parameters_of_resnet_50():
     with torch.device("meta"):
         assert count(ResNet()) == 25_557_032 - 2_049_000  # with torchvision's last layer, less that layer
