@@ -5,6 +5,7 @@ writes the students' copies.
 """
 
 import ast
+import asyncio
 import functools
 import hashlib
 import json
@@ -179,7 +180,7 @@ def run(notebook: nbformat.NotebookNode, threads: int = CORES) -> Stop | None:
         on_cell_start=lambda cell, cell_index: begun.append(cell) if cell.cell_type == "code" else None,
     )
     try:
-        client.execute(env={"OMP_NUM_THREADS": str(threads)} | os.environ)
+        asyncio.run(client.async_execute(env={"OMP_NUM_THREADS": str(threads)} | os.environ))
         return None
     except CellExecutionError as error:
         why, said = "raised", f"{error.ename}: {error.evalue}"

@@ -89,6 +89,33 @@ def test_a_chapter_runs_again_only_when_it_must(tmp_path, monkeypatch):
     assert [p.name for p in runs.iterdir()] == ["01_one.ipynb"]
 
 
+MEETS = """import os, pathlib, time
+mine, other = (pathlib.Path({folder!r}, name) for name in {names})
+mine.touch()
+while not other.exists():
+    time.sleep(0.05)
+print(os.environ["OMP_NUM_THREADS"])"""
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_chapters_run_side_by_side_each_with_its_share_of_the_cores(tmp_path, monkeypatch):
+    """Each waits for the other to have begun."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(chapters, "CORES", 6)
+    monkeypatch.setattr(chapters, "AT_ONCE", 2)
+    monkeypatch.setattr(chapters, "LIMIT", 60)
+    paths = []
+    for names in (("one", "two"), ("two", "one")):
+        (tmp_path / names[0]).mkdir()
+        (tmp_path / "met").mkdir(exist_ok=True)
+        paths.append(chapter(tmp_path / names[0], MEETS.format(folder=str(tmp_path / "met"), names=names)))
+        paths[-1] = paths[-1].rename(paths[-1].with_name(f"0{len(paths)}_{names[0]}.py"))
+    for future in chapters.start_all(paths, tmp_path / "runs").values():
+        run = future.result()
+        assert run.stop is None
+        assert texts(run.notebook)[1] == "3\n"
+
+
 def test_a_cell_that_cannot_be_read_depends_on_the_whole_library():
     assert chapters.PACKAGE / "flows.py" in chapters.imports("from lddmmlib import (")
     assert chapters.digest("def (") == chapters.digest("x = = 1")
