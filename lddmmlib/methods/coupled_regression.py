@@ -378,10 +378,10 @@ class _Basis:
         self.middle = phi.mean(0)
         self.q, self.x = None, phi - self.middle
         if len(phi) < phi.shape[1]:
-            self.q, r = torch.linalg.qr(self.x.T)
-            idle = r.diagonal().abs() < 1e-5 * r.diagonal().abs().max()  # of faces that others explain
-            self.q[:, idle], r[idle] = 0.0, 0.0
-            self.x = r.T.contiguous()
+            q, r = torch.linalg.qr(self.x.T)
+            new = r.diagonal().abs() > 1e-5 * r.diagonal().abs().max()  # of faces that others do not explain
+            new[0] = True  # photographs without features
+            self.q, self.x = q[:, new], r[new].T.contiguous()
 
     @torch.no_grad()
     def inwards(self, net: nn.Sequential) -> nn.Sequential:

@@ -191,18 +191,21 @@ def test_hidden_units_start_in_the_middle_of_the_sigmoid():
     torch.testing.assert_close(net(x[:1]).view(2, 2), mean)
 
 
-@pytest.mark.parametrize("m", [5, 300])
-def test_a_network_in_the_basis_of_the_faces_is_the_network(m):
+@pytest.mark.parametrize(("m", "rank"), [(5, 4), (300, 256)])  # the mean is not in the span of 5 - 1 differences
+def test_a_network_in_the_basis_of_the_faces_is_the_network(m, rank):
     phi = features(torch.randint(0, 256, (m, 12, 12)).byte(), 12 * torch.rand(m, 2, 2), 12.0).flatten(1)
     basis, net = coupled._Basis(phi), coupled.network(2, (4, 3))
     for w in net.parameters():
         nn.init.normal_(w, std=0.3)
     inner = basis.inwards(net)
-    assert basis.x.shape == (m, min(m, 256))
+    assert basis.x.shape == (m, rank)
     torch.testing.assert_close(inner(basis.x), net(phi), atol=1e-5, rtol=0)
     before = net(phi)
     basis.outwards(inner, net)
     torch.testing.assert_close(net(phi), before, atol=1e-5, rtol=0)
+    coupled.start(inner, basis.x, torch.zeros(m, 2, 2), torch.ones(m, 2), 1.0, torch.Generator())
+    basis.outwards(inner, net)
+    torch.testing.assert_close(inner[0].weight.norm(), net[0].weight.norm())  # nothing decays that is not kept
     gram, full = basis.x @ basis.x.T, phi - phi.mean(0)
     torch.testing.assert_close(gram, full @ full.T, atol=1e-4, rtol=0)
 
@@ -250,6 +253,18 @@ def test_colours_are_made_gray(trained):
     three = [image.expand(3, -1, -1) for image in IMAGES[:2]]
     off = trained.cascade.predict(three, BOXES[:2]) - trained.cascade.predict(IMAGES[:2], BOXES[:2])
     assert off.abs().max() < 1e-6
+    red = torch.cat([IMAGES[0], torch.zeros(2, 60, 60).byte()])
+    gray, coloured = (coupled._cut([image], BOXES[:1], SMALL)[24].double() for image in (IMAGES[0], red))
+    assert (coloured - coupled.LUMA[0] * gray).abs().max() <= 1
+
+
+def test_equation_11_counts_what_is_labelled():
+    how = SMALL._replace(rounds=0, sides=(24,))
+    found = fit_cascade(IMAGES, LABELLED, BOXES, how)
+    miss = coupled.to_face(found.cascade.predict(IMAGES, BOXES), BOXES) - coupled.to_face(LABELLED, BOXES)
+    layers = [layer for layer in found.cascade.stages[0] if isinstance(layer, nn.Linear)]
+    value = miss.square().nansum() + how.decay * sum(layer.weight.square().sum() for layer in layers)
+    assert found.history[-1]["after_f"] == pytest.approx(value.item(), rel=1e-3)
 
 
 def test_both_objectives_never_rise_within_an_alternation(trained):
