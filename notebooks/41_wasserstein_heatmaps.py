@@ -793,12 +793,20 @@ run = next((figures for figures in runs.values() if figures), None)
 
 # %%
 if run:
-    print("held-out drawn faces   NME (%): MAX     BC   FR^L .2 (%): MAX    BC")
+    print(
+        "held-out drawn faces   NME (%): MAX     BC   FR^L .2 (%): MAX    BC   fell last (%)"
+    )
     for name, measured in run["measured"].items():
         ways = [measured.get(f"held out 68, {way}") for way in ("max", "bc")]
         if all(ways):
             numbers = [w["NME"] for w in ways] + [w["FRL 20"] for w in ways]
-            print(f"{name:22s}", *(f"{x:12.2f}" for x in numbers))
+            before, after = (
+                sum(c["nme"][k] for c in run["curves"][name]) for k in (-2, -1)
+            )  # over seeds
+            print(
+                f"{name:22s}",
+                *(f"{x:12.2f}" for x in (*numbers, 100 - 100 * after / before)),
+            )
 
 
 # %%
@@ -819,6 +827,8 @@ for claim in ("E1", "E2", "E5") if run else ():
         shown(f"{claim}, {kind}", rows)
 
 # %% [markdown]
+# The last column is by how much the error fell in the last epoch: where it is large, the network was still learning, and what it loses by is partly its slowness.
+#
 # Where it says "not run yet", there is nothing to report, and the {doc}`../book/ledger` says so of claims E1, E2 and E5. The networks' names are their loss and σ in 64ths of the map; a verdict is
 # read as in {doc}`31_subpixel_training`, and a star marks the comparisons that were named before. The paper's own numbers for the decoders, of a large network on real photographs, beside ours of
 # a minute ago:
