@@ -143,6 +143,7 @@ def convert(
     """
     out = Path(out).absolute()
     need(out.parent.is_dir(), "out", "a file in a folder that exists", out)
+    need(isinstance(tau, int | float) and tau >= 0, "tau", "a budget >= 0 for |h|₁, inf for none", tau)
     _checks.whole(drawn, "drawn", 0)
     need(drawn == 0 or drawn >= FEWEST, "drawn", f"0, or {FEWEST} faces or more", drawn)
     part, root = out.with_name(f".{out.name}.part"), out.parent if root is None else Path(root).absolute()

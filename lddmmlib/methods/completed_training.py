@@ -104,6 +104,7 @@ def complete(labels: Float[Tensor, "m n 2"], found: Float[Tensor, "m n 2"], tau:
     _checks.points(found, "found")
     _checks.same(labels=labels, found=found)
     need(labels.ndim == 3, "labels", "(faces, n, 2)", tuple(labels.shape))
+    need(isinstance(tau, int | float) and tau >= 0, "tau", "a budget >= 0 for |h|₁, inf for none", tau)
     need(
         found.shape == labels.shape, "found", f"predictions like the labels, {tuple(labels.shape)}", tuple(found.shape)
     )
