@@ -22,7 +22,6 @@ face label one landmark, that of the earlier record counts.
 from __future__ import annotations
 
 import ast
-import contextlib
 import functools
 import hashlib
 import itertools
@@ -38,7 +37,7 @@ from torch import Tensor
 from lddmmlib import _checks, metrics
 from lddmmlib._checks import need
 from lddmmlib._shapes import Bool, Float
-from lddmmlib.data import coco_writer
+from lddmmlib.data import coco_writer, crops
 from lddmmlib.data.augment import Photos
 from lddmmlib.data.records import Record
 from lddmmlib.faces import geometry, schemes, synthetic
@@ -149,7 +148,10 @@ def convert(
     part, root = out.with_name(f".{out.name}.part"), out.parent if root is None else Path(root).absolute()
     faces = _Faces(list(records), target, tau, drawn, cascade, root, part, progress)
     if out.exists():
-        return Report(**_finished(out, faces.identity))
+        made = out.read_text(encoding="utf-8", errors="replace")
+        if f'"identity": "{faces.identity}"' not in made:
+            raise FileExistsError(f"out: needed a new file, or one of this very call, got {out}; give another name")
+        return Report(**json.loads(made)["conversion"][0]["report"])
     rows = faces.complete()
     report = Report(target=faces.target, faces=len(faces.own), whole=int(faces.whole.sum()), rows=rows)
     pictures = {entry["file_name"]: entry for entry, _ in faces.looked}
@@ -169,16 +171,6 @@ def _category(target: str) -> dict:
     parts = [schemes.get(part) for part in target.split("+")]
     names = {p: name for scheme in parts[::-1] for p, name in zip(scheme.placements, scheme.names, strict=True)}
     return coco_writer._category(parts[0]) | {"keypoints": [names[p] for p in placements(target)]}
-
-
-def _finished(out: Path, identity: str) -> dict:
-    """The report of a file that this very conversion has written; refuse any other file."""
-    made = {}
-    with contextlib.suppress(ValueError, KeyError, TypeError, IndexError):
-        made = json.loads(out.read_text(encoding="utf-8"))["conversion"][0]
-    if made.get("identity") != identity:
-        raise FileExistsError(f"out: needed a new file, or one of this very conversion, got {out}; give another name")
-    return made["report"]
 
 
 # ------------------------------------------------------------------------------------------------------- the faces
@@ -223,9 +215,8 @@ class _Faces:
         self.labelled = ~self.points.isnan().any(-1)
         self.filled = self.points.where(self.labelled[..., None], earlier)[:, : self.n]
         self.whole = ~self.filled.isnan().any(-1).any(-1)
-        apart = self.points.nan_to_num(nan=-torch.inf).amax(1) > self.points.nan_to_num(nan=torch.inf).amin(1)
-        bad = [own[0][0].source for own, good in zip(self.own, self.whole | apart.any(-1), strict=True) if not good]
-        needed = "labels in two places or more" + " that are the cascade's, too" * bool(self.cascade)
+        bad = [self.own[i][0][0].source for i in (~self.whole & (self.labelled.sum(1) < 2)).nonzero()]
+        needed = "two labels or more of each face" + ", of the target's landmarks" * bool(self.cascade)
         need(not bad, "records", needed, f"fewer in {bad[:3]}", "leave such faces out")
 
     @functools.cached_property
@@ -367,21 +358,20 @@ def _joined(records: list[Record], names: list[str]) -> list[list[tuple[Record, 
     faces, of_image = [], defaultdict(list)
     for record, name in zip(records, names, strict=True):
         several = of_image[record.image.absolute()]
-        own = next((own for own in several if all(n != name and _same(r, record) for r, n in own)), None)
-        if own is None:
-            own = []
-            several.append(own)
-            faces.append(own)
-        own.append((record, name))
+        mine = [own for own in several if all(n != name and _same(r, record) for r, n in own)]
+        if not mine:
+            faces.append([])
+            several.append(faces[-1])
+        (mine or faces[-1:])[0].append((record, name))
     return faces
 
 
 def _same(a: Record, b: Record) -> bool:
     """Test whether the centre of each lies in the box of the other."""
-    two = a.landmarks[a.placed], b.landmarks[b.placed]
-    if not all(map(len, two)):
+    if not (a.placed.any() and b.placed.any()):
         return False
-    return all((v.mean(0) >= u.amin(0)).all() and (v.mean(0) <= u.amax(0)).all() for u, v in (two, two[::-1]))
+    (x, y, w, h), (u, v, m, n) = (crops.box(face.landmarks) for face in (a, b))
+    return 2 * abs(x + w / 2 - u - m / 2) <= min(w, m) and 2 * abs(y + h / 2 - v - n / 2) <= min(h, n)
 
 
 def _completed(

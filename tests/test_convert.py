@@ -161,11 +161,13 @@ def test_teachers_speak_as_learners_do(tmp_path):
     x = shapes(60)
     y = few_of(x)
     shared = schemes.shared(FEW, "300w-68")
-    y[:, [i for i, _ in shared]] = (
-        x[:, [16 - j if j < 17 else j for _, j in shared]] * 0.5 + x[:, [(j + 7) % 68 for _, j in shared]] * 0.5
-    )
+    other = x[:, [j for _, j in shared]] * 0.8 + x[:, [(j + 7) % 68 for _, j in shared]] * 0.2
+    y[:, [i for i, _ in shared]] = other
     both = [r for i in range(59) for r in (record(tmp_path, i, x[i]), record(tmp_path, i, y[i], FEW))]
     convert([*both, record(tmp_path, 59, y[59], FEW)], "300w-68", tmp_path / "o.json", tau=math.inf)
+    assert torch.equal(read(tmp_path / "o.json")[0].landmarks, x[0])  # the earlier record counts
+    convert(both[::-1], "300w-68", tmp_path / "turned.json")
+    assert not torch.equal(read(tmp_path / "turned.json")[-1].landmarks, x[0])
     face, made = read(tmp_path / "o.json")[-1], completed(read(tmp_path / "o.json")[-1])
     learned, _ = _by_least_squares(y[:59], x[:59][:, made], y[59:])
     torch.testing.assert_close(face.landmarks[made], learned[0], rtol=0, atol=1e-5)
@@ -317,7 +319,7 @@ def test_what_cannot_be_done_is_said(mixture, tmp_path):
     refused("records: needed one face or more", convert, [], "300w-68", out)
     refused("records: needed 10 faces or more that label jaw 0.*got 0; give drawn", convert, lone, "300w-68", out)
     refused("records: needed 10 faces", convert, [*records[:18], lone[10]], "300w-68", out)
-    refused("records: needed labels in two places", convert, [*lone, record(tmp_path, 0, one, FEW)], FEW, out)
+    refused("records: needed two labels or more", convert, [*lone, record(tmp_path, 0, one, FEW)], FEW, out)
     refused("needed NaN for x and y", convert, [record(tmp_path, 0, odd, FEW)], FEW, out)
     refused("finite", convert, [record(tmp_path, 0, odd.nan_to_num(nan=math.inf), FEW)], FEW, out)
     refused(r"records\[0\]: needed an image", convert, [lone[0]._replace(image=None)], FEW, out)
