@@ -6,7 +6,8 @@ shape and from how far the labels lie from it, by a sparse matrix H with |h|₁ 
     S_M = S⁰_M + H (S_K - S⁰_K).
 
 - **From shapes alone**, S⁰ is the mean shape of the teachers, moved onto the labels by a similarity.
-- **From images, too**, S⁰ is the prediction of a trained cascade (`coupled_regression`).
+- **From images, too**, S⁰ is the prediction of a trained cascade (`coupled_regression`). Trained on few photographs, it
+  may tell less than shapes alone: compare the errors that both report for hidden labels.
 
 H is fitted to deviations from the mean shape of faces that have both, K and M, its teachers: faces among the records,
 of which at least `FEWEST` are needed; where there are too few, the completed training shapes of the cascade, or drawn
