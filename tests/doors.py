@@ -18,6 +18,7 @@ from lddmmlib.curves import Curves
 from lddmmlib.data import crops
 from lddmmlib.faces import curve_sets, perturb, statistics
 from lddmmlib.methods import (
+    completed_training,
     coupled_regression,
     heatmap_regression,
     lddmm_face,
@@ -30,7 +31,7 @@ from lddmmlib.networks import dan
 
 MODULES = [kernels, currents, flows, matching, lars, heatmaps, optimal_transport, polyharmonic, statistics, perturb,
            crops, metrics, sparse_shape_regression, heatmap_regression, subpixel, dan, curve_sets,
-           lddmm_face, wasserstein, coupled_regression, shape_indexed]  # fmt: skip
+           lddmm_face, wasserstein, coupled_regression, shape_indexed, completed_training]  # fmt: skip
 APART = {
     "phi", "slope", "check", "between", "mean_shape",  # parts that modules share, behind the doors
     "height", "softmax_width", "real_300w", "get", "curve_at",  # numbers and files alone
@@ -39,7 +40,7 @@ APART = {
     "features_by_loops",
     # ... versions to read: they refuse nothing
     "network", "drn_objective", "minimise", "start",  # parts of the trainings that follow, tried in their own tests
-    "fit_cascade", "fit_separate", "fit_deep_sparse",
+    "fit_cascade", "fit_separate", "fit_deep_sparse", "alternate",
     "both", "siamese_loss", "correction_loss", "corrected_landmarks", "network_input", "stacks", "heatmaps_of",
     "stride", "target", "l2_loss", "l2_of_stacks", "cross_entropy_loss", "soft_argmax_loss", "landmarks_from",
     "predict", "train_loss", "wasserstein_loss", "point_loss", "jensen_shannon_loss", "recipe_loss", "landmarks",
@@ -160,6 +161,7 @@ def calls():
         (coupled_regression.from_face, {"shapes": faces / 200, "boxes": 9 + 9 * rand(4, 4)}),
         (coupled_regression.label_sets, {"landmarks": faces}),
         (coupled_regression.union_mean, {"landmarks": faces, "boxes": 9 + 9 * rand(4, 4)}),
+        (completed_training.complete, {"labels": faces, "found": faces.flip(0), "tau": 1.4}),
         (shape_indexed.features, {"images": (255 * rand(2, 30, 40)).byte(), "points": 20 * rand(2, 3, 2),
                                   "patch": 12.0}),
         (subpixel.to_canonical, {"maps": maps[None], "moves": affine[None], "flip": [1, 0, 2], "stride": 2.0,
@@ -265,7 +267,7 @@ NUMBERS_MAY = {  # what is a right argument here, of what is wrong elsewhere
 # A loss that is not finite is named by `training.fit`, with its step.
 TRAINING = ("methods.subpixel", "methods.heatmap_regression", "networks.dan")
 # NaN may mean: not labelled.
-MISSING = {"t", "points", "landmarks", "truth", "errors", "pred", "shapes", "y", "cells", "pixels", "target"}
+MISSING = {"t", "points", "landmarks", "labels", "truth", "errors", "pred", "shapes", "y", "cells", "pixels", "target"}
 ENDLESS = {"t", "errors", "cells", "pixels"}  # inf may mean: never found; another unit of it is as far
 ANY_DTYPE = {"image", "where", "seen"}
 UNREAD = {"source", "self", "visible"}  # a sentence; the object of a method; handed on as it is

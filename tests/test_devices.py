@@ -20,7 +20,7 @@ from lddmmlib.curves import Curves
 from lddmmlib.data import crops
 from lddmmlib.data.augment import Crops
 from lddmmlib.faces import curve_sets, perturb, schemes, statistics, synthetic
-from lddmmlib.methods import coupled_regression, lddmm_face, subpixel, wasserstein
+from lddmmlib.methods import completed_training, coupled_regression, lddmm_face, subpixel, wasserstein
 from lddmmlib.methods import heatmap_regression as regression
 from lddmmlib.methods import sparse_shape_regression as ssr
 from lddmmlib.networks.cpn import CPN
@@ -35,6 +35,7 @@ MODULES = [
     "networks.dan", "networks.heads", "networks.coordconv", "networks.hourglass", "networks.hrnet",
     "networks.momenta", "networks.resnet", "networks.simple_baselines", "networks.cpn", "faces.curve_sets",
     "methods.lddmm_face", "methods.wasserstein", "methods.coupled_regression", "methods.shape_indexed",
+    "methods.completed_training",
 ]  # fmt: skip
 ELSEWHERE_TOLD = {  # public, without a case: why
     "heatmaps.height": "numbers alone", "heatmaps.softmax_width": "numbers alone", "heatmaps.best_tau": "numbers alone",
@@ -67,6 +68,7 @@ ELSEWHERE_TOLD = {  # public, without a case: why
     "methods.shape_indexed.features": "OpenCV, on the CPU", "methods.shape_indexed.check": "a check",
     "methods.coupled_regression.fit_cascade": "trains on the CPU, beside OpenCV",
     "methods.coupled_regression.fit_separate": "fit_cascade, some times",
+    "methods.completed_training.alternate": "calls the functions that it is given",
     "methods.coupled_regression.fit_deep_sparse": "fit_cascade, some times",
     "methods.coupled_regression.network": "layers alone", "methods.coupled_regression.start": "part of fit_cascade",
     "methods.coupled_regression.minimise": "part of fit_cascade",
@@ -217,6 +219,7 @@ CASES = {
     "methods.sparse_shape_regression.fit_h": (lambda a, b: ssr.fit_h(a, b, 1.4, use=[0, 2, 3])[:2], FACES[:, :6],
                                               FACES[:, 6:9]),
     "methods.sparse_shape_regression.complete": (ssr.complete, HIDDEN, random(3, 68)),
+    "methods.completed_training.complete": (completed_training.complete, HIDDEN, FACES),
     "methods.coupled_regression.to_face": (coupled_regression.to_face, A, 1 + random(2, 4)),
     "methods.coupled_regression.from_face": (coupled_regression.from_face, A, 1 + random(2, 4)),
     "methods.coupled_regression.label_sets": (lambda a: coupled_regression.label_sets(a.detach()), A),

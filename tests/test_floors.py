@@ -17,7 +17,7 @@ FLOORS = [
     ["faces", "data", "metrics"],
     ["networks"],
     ["methods"],
-    ["_run", "training", "experiments", "landmarker"],
+    ["_run", "training", "convert", "experiments", "landmarker"],
     ["plots", "widgets", "notebook"],
 ]
 ORDER = [name for floor in FLOORS for name in floor]
