@@ -84,12 +84,6 @@ def claims(kind: str) -> dict[str, Claim]:
     }
 
 
-def used() -> set[Key]:
-    """Every error that a claim compares."""
-    return {key for kind in KINDS for claim in claims(kind).values()
-            for part in claim[:2] for pair in part.values() for key in pair}  # fmt: skip
-
-
 def judge(errors: Mapping[str, np.ndarray]) -> dict[str, dict[str, dict]]:
     """Claim -> kind of data -> what is compared -> its row, of all comparisons whose networks there are.
 

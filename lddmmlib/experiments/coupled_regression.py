@@ -38,6 +38,7 @@ from lddmmlib.methods.coupled_regression import Cascade, Coupled, Separate, Sett
 
 JITTER = 0.05  # of the boxes: shifts as a share of the side, and the logarithm of the scale; at most
 DECAY = 40.0  # of SDM, whose published stages are not regularised: of 0.03, 1, 10, 40, 160 the best on "wild-val"
+DRAWING = ("lddmmlib.faces.painters.styles", "lddmmlib.faces.painters.drawing")  # other styles than photographs
 AT = (3.0, 4.0, 5.0)  # % of the face's size
 CED = tuple(i / 4 for i in range(61))  # % of it
 MANY, FEW = "300w-68", "cofw-29"
@@ -61,8 +62,7 @@ LEARNERS |= {f"tau {tau}{end}": Learner("coupled", faces, float(tau), 1) for fac
 LEARNERS |= {f"{m} {n}": Learner(m, n) for n in ("113", "91") for m in ("coupled", "deep", "SDM")}
 LEARNERS |= {"deep sparse 91": Learner("deep sparse", "91")}
 LEARNERS |= {f"{m} 91 mixed": Learner(m, "mixed") for m in ("coupled", "deep")}
-MEASURED = {"68": "held out 68", "113": "held out 113", "frames": "frames 68", "91": "photographs 91",
-            "mixed": "photographs 91"}  # fmt: skip
+MEASURED = {"68": "held out 68", "113": "held out 113", "frames": "frames 68"}  # others: "photographs 91"
 UNION = ("coupled 113", "deep 113", "SDM 113")
 FIRST = ("coupled", "deep", "joint", "all labels", "deep sparse")  # B1, B2
 LATER = ("tau 1.4", "tau inf", "tau 10", *UNION, "coupled 91", "deep 91", "SDM 91", "coupled frames", "deep frames",
@@ -163,13 +163,6 @@ def video_frames(count: int) -> list[_real.Sample]:
     return [_real._opened(records[i]) for i in rows]
 
 
-def photographs(size: Training, measuring: bool) -> _drawn.Marked:
-    """The 80 photographs to learn from, or the 170 to measure on."""
-    few = _real.annotated_twice()[1]
-    order = np.random.default_rng(0).permutation(len(few))
-    return cut(_real.photographs(measuring), size.side, few[sorted(order[80:] if measuring else order[:80])])
-
-
 @lru_cache(4)
 def faces_of(size: Training, folder: Path, name: str, measuring: bool) -> Faces:
     """The faces that a cascade learns from, or is measured on; drawn faces are to learn from alone beside others."""
@@ -181,17 +174,18 @@ def faces_of(size: Training, folder: Path, name: str, measuring: bool) -> Faces:
         return union(drawn(size, folder, measuring), name, measuring)
     if name == "frames":
         return union(cut(_real.video_frames() if measuring else video_frames(size.faces), size.side), name, measuring)
-    return union(photographs(size, measuring), "91", measuring)
+    few = _real.annotated_twice()[1]
+    order = np.random.default_rng(0).permutation(len(few))  # as the photographs are chosen
+    few = few[sorted(order[80:] if measuring else order[:80])]
+    return union(cut(_real.photographs(measuring), size.side, few), "91", measuring)
 
 
 def settings(learner: Learner, size: Training) -> Settings:
     """Of its cascades: equally many evaluations a stage, of which those of a coupled one are spread over its rounds."""
     rounds, linear = size.rounds if learner.method == "coupled" else 0, learner.method == "SDM"
-    return Settings(
-        sides=size.sides[: learner.stages], hidden=() if linear else size.hidden, tau=learner.tau,
-        decay=DECAY if linear else coupled.PAPER.decay, evaluations=size.evaluations // (rounds + 1), rounds=rounds,
-        patch=min(24.0, float(min(size.sides))),
-    )  # fmt: skip
+    how = {"hidden": (), "decay": DECAY} if linear else {"hidden": size.hidden}
+    return Settings(sides=size.sides[: learner.stages], tau=learner.tau, rounds=rounds,
+                    evaluations=size.evaluations // (rounds + 1), **how)  # fmt: skip
 
 
 def fit(learner: Learner, size: Training, faces: Faces, seed: int, folder: Path) -> Coupled | Separate:
@@ -208,12 +202,10 @@ def fit(learner: Learner, size: Training, faces: Faces, seed: int, folder: Path)
 
 def trace(cascades: Sequence[Cascade], own: Bool[Tensor, "n p"], faces: Faces) -> Float[Tensor, "steps k p 2"]:
     """The landmarks before the first stage and after each, averaged over the cascades to whom they belong."""
-    total = 0.0
-    for cascade, some in zip(cascades, own, strict=True):
-        found = cascade.trace(faces.image, faces.boxes)
-        mine = found.new_zeros(*found.shape[:2], len(some), 2)
-        mine[:, :, some] = found if found.shape[2] == some.sum() else found[:, :, some]
-        total = total + mine
+    traces = [cascade.trace(faces.image, faces.boxes) for cascade in cascades]
+    total = traces[0].new_zeros(*traces[0].shape[:2], own.shape[1], 2)
+    for found, some in zip(traces, own, strict=True):
+        total[:, :, some] += found if found.shape[2] == some.sum() else found[:, :, some]
     return total / own.sum(0)[:, None]
 
 
@@ -252,7 +244,7 @@ def train(sizes: dict[str, Training], network: str, seed: int, scale: str, devic
     size, learner = sizes[scale], LEARNERS[network]
     faces, asked = (faces_of(size, folder, learner.faces, measuring) for measuring in (False, True))
     found = fit(learner, size, faces, seed, folder / f"{network} {seed}")
-    errors, stages = errors_of(found, asked, MEASURED[learner.faces], learner.method == "joint")
+    errors, stages = errors_of(found, asked, MEASURED.get(learner.faces, "photographs 91"), learner.method == "joint")
     figures: dict[str, Any] = {"stages": stages}
     if isinstance(found, Coupled):
         figures["history"] = [{k: v for k, v in row.items() if v == v and k != "seconds"} for row in found.history]
@@ -265,10 +257,7 @@ def train(sizes: dict[str, Training], network: str, seed: int, scale: str, devic
 def tell(sizes: dict[str, Training], runs: Mapping[str, list[Run]], scale: str) -> dict:
     """What was trained; errors, shares of faces and cumulative curves, of all seeds; and the alternation."""
     size = sizes[scale]
-    told: dict[str, Any] = {key: getattr(size, key) for key in Training._fields} | {
-        "jitter": JITTER,
-        "decay_sdm": DECAY,
-    }
+    told: dict[str, Any] = size._asdict() | {"jitter": JITTER, "decay_sdm": DECAY}
     told["settings"] = {key: getattr(coupled.PAPER, key) for key in ("decay", "tau", "patch", "margin", "tol", "still")}
     told |= {"nrmse_percent": _runs.averaged(runs), "shares_percent": {}, "cumulative": {"at": CED}}
     for name, each in _runs.stacked(runs).items():
@@ -277,8 +266,7 @@ def tell(sizes: dict[str, Training], runs: Mapping[str, list[Run]], scale: str) 
         told["shares_percent"].setdefault(what, {})[key] = {f"{t:g}": 100 * of([t]).item() for t in AT}
         told["cumulative"].setdefault(what, {})[key] = (100 * of(CED)).tolist()
     for key in ("stages", "history", "rows_of_h"):
-        told[key] = {network: [run.figures[key] for run in some] for network, some in runs.items()
-                     if key in some[0].figures}  # fmt: skip
+        told[key] = _runs.figures({name: some for name, some in runs.items() if key in some[0].figures}, key)
     return told
 
 
@@ -291,15 +279,9 @@ def matrix(sizes: dict[str, Training]) -> Matrix:
         judge=_coupled_claims.judge,
         sizes=scales | {"full": Size(UNION, 1)},
         question="Does a cascade coupled with sparse shape regression learn best from faces that all lack labels?",
-        data=(
-            "drawn faces held out from training, with 68 and with 113 points; 357 video frames with 68; 170 "
-            "photographs annotated by hand with 91"
-        ),
+        data="held-out drawn faces with 68 and with 113 points; 357 video frames with 68; 170 photographs with 91",
         claims=("B1", "B2", "B3", "B4", "B5"),
-        untouched=(
-            *("lddmmlib.faces.painters.styles", "lddmmlib.faces.painters.drawing"),
-            "lddmmlib.experiments._coupled_claims",
-        ),
+        untouched=(*DRAWING, "lddmmlib.experiments._coupled_claims"),
     )
 
 
