@@ -274,15 +274,12 @@ def matrix(sizes: dict[str, Training]) -> Matrix:
     """The experiment."""
     scales = _runs.scales(("coupled", "joint", "tau inf", "SDM 113", "coupled 91 mixed"), FIRST, LATER)
     return Matrix(
-        train=partial(train, sizes),
-        tell=partial(tell, sizes),
-        judge=_coupled_claims.judge,
+        train=partial(train, sizes), tell=partial(tell, sizes), judge=_coupled_claims.judge,
         sizes=scales | {"full": Size(UNION, 1)},
         question="Does a cascade coupled with sparse shape regression learn best from faces that all lack labels?",
         data="held-out drawn faces with 68 and with 113 points; 357 video frames with 68; 170 photographs with 91",
-        claims=("B1", "B2", "B3", "B4", "B5"),
-        untouched=(*DRAWING, "lddmmlib.experiments._coupled_claims"),
-    )
+        claims=("B1", "B2", "B3", "B4", "B5"), untouched=(*DRAWING, "lddmmlib.experiments._coupled_claims"),
+    )  # fmt: skip
 
 
 EXPERIMENTS = {"coupled_regression": matrix(SIZES)}
