@@ -83,6 +83,12 @@ def test_every_method_tells_the_whole_union(folder, tmp_path, method):
         pred = getattr(found, "cascade", found).predict(faces.image, faces.boxes)
         torch.testing.assert_close(errors["x, final"], paper_b.nrmse(pred, faces.points, faces.points))
     assert stages[-1] < stages[0], "it has learnt"
+    assert sorted(found.known.sum(1).tolist()) == ([68] if method == "all labels" else [32, 36])
+    if method in ("masked", "all labels", "coupled", "deep sparse"):
+        assert (found.H is None) == (method in ("masked", "all labels"))
+    else:  # how many landmarks each cascade was taught
+        taught = sorted(len(cascade.mean) for cascade in found.cascades)
+        assert taught == ([68, 68] if method == "joint" else [32, 36])
     assert errors["x, final"].isfinite().all()
 
 
