@@ -15,9 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import NamedTuple
-
-import numpy as np
+from typing import Any, NamedTuple
 
 from lddmmlib.experiments import _verdicts
 
@@ -79,7 +77,7 @@ def claims(kind: str) -> dict[str, Claim]:
         "B5, above 0.03": Claim({}, b5 | b5_more, ABOVE_3)}  # fmt: skip
 
 
-def judge(errors: Mapping[str, np.ndarray]) -> dict[str, dict[str, dict]]:
+def judge(errors: Mapping[str, Any]) -> dict[str, dict[str, dict]]:
     """Claim -> kind of data -> what is compared -> its row, of all comparisons whose networks there are.
 
     errors: "held out 68, coupled, final" -> (seeds, images), and so on.
@@ -93,6 +91,6 @@ def judge(errors: Mapping[str, np.ndarray]) -> dict[str, dict[str, dict]]:
             within = {what: BOUND for what in pairs if " within " in what}
             rows = _verdicts.judge(pairs, claim.statistic, within, claim.primary.keys() & pairs.keys())
             claimed, _, measure = name.partition(", ")
-            known = told.setdefault(claimed, {}).setdefault(kind, {})
-            known |= {f"{what}{measure and ', '}{measure}": each.row() for what, each in rows.items()}
+            named = {f"{what}{measure and ', '}{measure}": each.row() for what, each in rows.items()}
+            told.setdefault(claimed, {}).setdefault(kind, {}).update(named)
     return told

@@ -53,7 +53,7 @@ def folder(drawn, monkeypatch, tmp_path):
 
 def test_a_small_run_end_to_end(folder, monkeypatch, tmp_path):
     of = paper_b.drawn
-    monkeypatch.setattr(paper_b, "drawn", lambda size, _, measuring: of(size, folder, measuring))
+    monkeypatch.setattr(paper_b, "drawn", lambda size, _, *how: of(size, folder, *how))
     matrix = paper_b.EXPERIMENTS["coupled_regression"]
     for task in _runs.tasks("coupled_regression", matrix, "smoke"):
         run = _runs.load(_runs.perform(task, results=tmp_path))
@@ -157,10 +157,12 @@ def test_all_have_as_many_evaluations_a_stage():
         for network, learner in paper_b.LEARNERS.items():
             how = paper_b.settings(learner, size)
             assert how.evaluations * (how.rounds + 1) == size.evaluations, (scale, network)
-    paper = paper_b.settings(paper_b.LEARNERS["coupled 113"], paper_b.SIZES["full"])
-    assert (paper.sides, paper.hidden, paper.decay, paper.tau) == coupled.PAPER[:4]
-    assert paper.patch == coupled.PAPER.patch
-    assert paper_b.SIZES["full"].faces == 3478
+    size = paper_b.SIZES["workstation"]
+    paper = paper_b.settings(paper_b.LEARNERS["coupled 113"], size)
+    assert (paper.sides, paper.hidden, paper.decay, paper.tau, paper.patch) == coupled.PAPER[:5]
+    assert size.union == 3478
+    once = paper_b.EXPERIMENTS["coupled_regression"].sizes["workstation"].later
+    assert [once[name] for name in paper_b.UNION] == [1, 1, 1]
 
 
 def test_common_landmarks_of_separate_cascades_are_averaged(folder, tmp_path):
