@@ -1,4 +1,4 @@
-"""`python -m data_scripts.cascade`: train the cascade that `FollowCascade()` shows, and ship what it did on three faces.
+"""`python -m data_scripts.cascade`: train the cascade that `FollowCascade()` shows; ship what it did on three faces.
 
 Four linear stages (SDM) at the paper's sizes of the face, on drawn faces of which half have labels of 68 landmarks and
 half of 74; H completes them in the loop. Some minutes.

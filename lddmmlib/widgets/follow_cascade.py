@@ -22,14 +22,14 @@ BYTES = ("pictures", "votes")
 STATE = ("sizes", "sides", "patch", "shapes", "truth", "middle", "scales", "taught", "lines", "names")
 
 QUESTION = (
-    "Press Play: the mean shape becomes this face. Then go back to the start and press a landmark: the square is all that it "
-    "sees, the arrows are what it votes for. Predict: does a landmark move itself alone, and who taught the pupils?"
+    "Press Play: the mean shape becomes this face. Then go back to the start and press a landmark: the square is all "
+    "that it sees, the arrows are what it votes for. Does a landmark move itself alone? Who taught the pupils?"
 )
 
 ALT = (
-    "A drawn face in grey with 113 landmarks, in three colours for those that the first set of faces labels, those that "
-    "the second labels, and those that both do. A square around one landmark is what its descriptor sees; arrows at the "
-    "landmarks are what it votes for."
+    "A drawn face in grey with 113 landmarks, in three colours for those that the first set of faces labels, those "
+    "that the second labels, and those that both do. A square around one landmark is what its descriptor sees; arrows "
+    "at the landmarks are what it votes for."
 )
 
 
