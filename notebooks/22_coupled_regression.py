@@ -27,13 +27,13 @@
 # half, or a few hundredths? And which landmarks end worse: those that only one set labels, or those that both do?**
 
 # %%
+import torch
+
 from lddmmlib.widgets import FollowCascade
 
 FollowCascade()
 
 # %% tags=["reveal"]
-import torch
-
 shares, errors_by = [], {}
 for face in range(3):
     explorer = FollowCascade(face=face)
@@ -82,7 +82,6 @@ from lddmmlib.methods.coupled_regression import Settings
 from lddmmlib.methods.shape_indexed import features, features_by_loops
 from lddmmlib.methods.sparse_shape_regression import fit_h
 from lddmmlib.notebook import check, result, start
-
 
 # %%
 generator = start(seed=0)

@@ -117,7 +117,7 @@ const way = ([dx, dy]) => `${percent(Math.abs(dx))} % ${dx < 0 ? "left" : "right
 function words(now) {
   const { stage, side, selected, names, vote, shift, most, sizes, taught } = now, next = `Stage ${stage + 1}`;
   return `${next}, on a face of ${decimal(side, 0)} px. Landmark ${selected}, ${names[selected]}, labelled by ${SETS[taught[selected]][1]}. ` +
-    `It is to move ${way(shift)}; its own square votes for ${way(vote[selected])}. ` +
+    `All squares together move it ${way(shift)}; its own votes for ${way(vote[selected])}. ` +
     `Its largest vote, ${percent(sizes[most])} %, is for ${most === selected ? "itself" : `landmark ${most}, ${names[most]}`}.`;
 }
 function facePlot(ui, now) {
@@ -171,7 +171,7 @@ export default widget(ui => {
         hint(`Press a landmark, or the arrow keys on its ring. Square: what its descriptor sees. Arrows: its votes, ${GAIN} times as long. White lines: the truth.`)),
       h("div", {},
         ui.slider({ name: "time", label: "stages", min: 0, max: 1, step: 1 / stages, text: when }),
-        h("div", { class: "sw-bar" }, ui.play({ seconds: 1.5 * stages }), ui.reset(...MOVED)),
+        h("div", { class: "sw-bar" }, ui.play({ seconds: stages }), ui.reset(...MOVED)),
         chosen.choice({ name: "face", label: "face", options: faces }),
         h("div", { class: "sw-sees" }, patch.node, said),
         numbers(ui, now))),

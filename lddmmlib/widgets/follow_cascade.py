@@ -27,8 +27,8 @@ QUESTION = (
 )
 
 ALT = (
-    "A drawn face in grey with 113 landmarks, in three colours for those that the first set of faces labels, those "
-    "that the second labels, and those that both do. A square around one landmark is what its descriptor sees; arrows "
+    "A drawn face in grey with 113 landmarks, in three colours and shapes: those that the first set of faces labels, "
+    "those that the second labels, and those that both do. A square around one landmark is what its descriptor sees; arrows "
     "at the landmarks are what it votes for."
 )
 
@@ -137,9 +137,11 @@ class FollowCascade(StaticWidget):
         ax, image, side = figure.subplots(), self.crop(), self.sides[self.stage]
         edge = len(image) / side / 2
         ax.imshow(image, cmap="gray", vmin=0, vmax=255, extent=(0.5 - edge, 0.5 + edge, 0.5 + edge, 0.5 - edge))
-        x, v, at = self.shape().numpy(), 8 * self.vote().numpy(), self.shape()[self.selected].numpy()
-        colours = [plots.PALETTE[{1: 5, 2: 4, 3: 7}[int(t)]] for t in self.taught]
-        ax.scatter(*x.T, s=12, c=colours, edgecolors="black", linewidths=0.4, zorder=3)
+        x, v, at = self.shape().numpy(), 20 * self.vote().numpy(), np.array(self.shapes[self.face][self.stage])
+        at = at[self.selected]
+        for k, (marker, colour) in enumerate(zip("oDs", (5, 1, 7), strict=True), 1):
+            these = x[np.array(self.taught) == k]
+            ax.scatter(*these.T, s=24, marker=marker, color=plots.PALETTE[colour], ec="black", lw=0.4, zorder=3)
         ax.quiver(*x.T, *v.T, angles="xy", scale_units="xy", scale=1, color="white", width=0.004, zorder=2)
         wide = self.patch / side
         ax.add_patch(Rectangle(at - wide / 2, wide, wide, fill=False, color="white"))
@@ -176,6 +178,7 @@ def _followed(
         "truth": coupled.to_face(truth, boxes)[:shown].double().round(decimals=5),
         "middle": torch.stack(middle).round(decimals=6), "scales": scales.round(decimals=7),
         "taught": found.known[0].int() + 2 * found.known[1].int(), "lines": lines, "names": list(named.names),
+        "selected": named.corners[0],
     }  # fmt: skip
 
 
