@@ -28,8 +28,8 @@ QUESTION = (
 
 ALT = (
     "A drawn face in grey with 113 landmarks, in three colours and shapes: those that the first set of faces labels, "
-    "those that the second labels, and those that both do. A square around one landmark is what its descriptor sees; arrows "
-    "at the landmarks are what it votes for."
+    "those that the second labels, and those that both do. A square around one landmark is what its descriptor sees; "
+    "arrows at the landmarks are what it votes for."
 )
 
 
