@@ -72,6 +72,7 @@ import textwrap
 from itertools import pairwise
 
 import matplotlib.pyplot as plt
+import torch
 from torch import nn
 
 from lddmmlib import metrics, plots
@@ -266,8 +267,9 @@ print(f"{sum(w.numel() for w in net.parameters()):,} numbers for {len(x)} faces"
 #
 # $$
 # \begin{gathered}
-# \min_{F, H} \sum_i \sum_{I \in D_i} \bigl| H_i S_i(I) - (F(\varphi) + \bar S) \bigr|^2 \\
-# {} + \alpha \sum_q |W_q|^2, \quad |h^r|_1 \le \tau .
+# \min_{F, H} \sum_i \sum_{I \in D_i} \bigl| H_i S_i(I) \\
+# {} - (F(\varphi) + \bar S) \bigr|^2 + \alpha \sum_q |W_q|^2, \\
+# |h^r|_1 \le \tau .
 # \end{gathered}
 # $$ (eq-coupled)
 
@@ -297,7 +299,10 @@ assert math.isclose(objective_by_hand(S, Y, weights, ALPHA), library, rel_tol=1e
 # It is minimised in turns. **First** $F$ alone, from the labels that there are; $\delta_i$ picks those of set $i$:
 #
 # $$
-# \min_F \sum_i \sum_{I \in D_i} \bigl| S_i(I) - \delta_i\,(F(\varphi) + \bar S) \bigr|^2 .
+# \begin{gathered}
+# \min_F \sum_i \sum_{I \in D_i} \bigl| S_i(I) \\
+# {} - \delta_i\,(F(\varphi) + \bar S) \bigr|^2 .
+# \end{gathered}
 # $$ (eq-masked)
 #
 # The hidden layers learn from all faces, the rows of the last layer from those that label their landmark. **Then**, given $F$, each $H_i$ by itself, with the network's
@@ -305,7 +310,7 @@ assert math.isclose(objective_by_hand(S, Y, weights, ALPHA), library, rel_tol=1e
 #
 # $$
 # \begin{gathered}
-# h^r = \arg\min_h \sum_{I \in D_i} \bigl| h\, S_i(I) - y^r(I) \bigr|^2 \\
+# \min_h \sum_{I \in D_i} \bigl| h\, S_i(I) - y^r(I) \bigr|^2 \\
 # \text{subject to}\quad |h|_1 \le \tau .
 # \end{gathered}
 # $$ (eq-h)
@@ -314,7 +319,8 @@ assert math.isclose(objective_by_hand(S, Y, weights, ALPHA), library, rel_tol=1e
 #
 # $$
 # \begin{gathered}
-# \min_F \sum_I \bigl| \Delta S(I) - F(\varphi) \bigr|^2 + \alpha \sum_q |W_q|^2, \\
+# \min_F \sum_I \bigl| \Delta S(I) - F(\varphi) \bigr|^2 \\
+# {} + \alpha \sum_q |W_q|^2, \\
 # \Delta S(I) = H_i S_i(I) - \bar S .
 # \end{gathered}
 # $$ (eq-f)
@@ -443,7 +449,7 @@ for number, (after_h, after_f, moves, wrong) in enumerate(rows, 1):
     )
 print(f"completed by the linear F: off by {off:.2f} %")
 
-# %% mystnb={"image": {"alt": "Left: the objective falls in steps, after H and after F in turn, steeply in the first rounds and then flat; it never rises. Right: how far the completed landmarks move falls from over half a per cent of the face to nothing in six rounds, and how far they are from the hidden truth falls from above two per cent to below two and stays there."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Left: the objective falls in steps, after H and after F in turn, steeply in the first rounds and then flat; it never rises. Right: how far the completed landmarks move falls from over half a per cent of the face to a small part of that in six rounds; how far they are from the hidden truth falls from above two per cent to below two."}} tags=["hide-input"]
 after_h, after_f, moves, wrong = torch.tensor(rows).T
 figure, (left, right) = plt.subplots(1, 2, figsize=(8.6, 3))
 rounds = torch.arange(1, len(rows) + 1)
@@ -474,7 +480,7 @@ assert wrong[-1] < 0.9 * wrong[0]
 assert wrong[-1] < 0.8 * off
 
 # %% [markdown]
-# Three things to see. **The objective falls at each step**, and after a few rounds hardly any more: $F$ and $H$ agree. **So do the completed shapes**: they stop moving. And **they
+# Three things to see. **The objective falls at each step**, and after a few rounds hardly any more: $F$ and $H$ agree. **So do the completed shapes**: they move less and less. And **they
 # come closer to a truth that nobody told them**. A network of few hidden units cannot repeat what $H$ says of each face; it keeps what is common to many faces, and $H$, fitted to that, is a
 # little better each time. The linear $F$ repeats everything, errors included, and its completions stay where the first round left them.
 #
@@ -491,7 +497,8 @@ assert wrong[-1] < 0.8 * off
 # $$ (eq-cascade)
 #
 # The paper has four stages, on faces of 80, 80, 140 and 140 px; we take two, on 40 and 56. Beside it three rivals of the same size, with as many steps of L-BFGS: *separate*, one cascade a set, the common points averaged; *ignoring*, one
-# cascade that fits what is labelled and nothing else, {eq}`eq-masked` alone; and *all labels*, one cascade that is told what nobody could tell it in practice.
+# cascade that fits what is labelled and nothing else, {eq}`eq-masked` alone; and *all labels*, one cascade that is told what nobody could tell it in practice. (The paper's two-step rival, "Deep + Sparse", is `fit_deep_sparse`; it
+# is in the recorded run.)
 
 # %%
 how = Settings((40, 56), UNITS, ALPHA, TAU, patch=PATCH, evaluations=30, rounds=3)
@@ -673,7 +680,7 @@ assert first_h[1.0] < first_h[1.4] < first_h[10.0] < first_h[math.inf]
 # - **The mean shape of the union**, which no image shows (sets joined at their common points by a similarity; by the boxes where fewer than two are shared).
 # - **L-BFGS in the span's basis** is ours: $m$ faces span $m$ of 14,464 directions, and outside them weights only decay. Same steps, smaller matrices.
 # - **The faces**: 3,478 of 68 points, but 14,360 of 74. Our run of the paper's size has 3,478 of each.
-# - **Eleven or twelve?** Equation 11 and the two steps are the paper's numbers; its equation 10 writes $S^{k-1}$ for a shape that its equation 9 calls $\bar S$.
+# - **The face size** by which errors are divided is not defined. (Here, the root of width times height of the landmarks' box.)
 # :::
 
 # %% [markdown]
@@ -824,19 +831,19 @@ around = torch.tensor([crops.box(face[:68]) for face in both_of]).double()
 framed = coupled.to_face(both_of, around)
 seen_68, hidden_45 = framed[:, :68], framed[:, 68:]
 expected = []
-for share in (1.0, 0.7, 0.4):
-    shrunk = hidden_45.mean(0) + share * (hidden_45 - hidden_45.mean(0))
+for lam in (1.0, 0.7, 0.4):
+    shrunk = hidden_45.mean(0) + lam * (hidden_45 - hidden_45.mean(0))
     expected.append(fit_h(seen_68, shrunk, 1.4).H.sum(1).mean())
 check(sums, torch.stack(expected), 0.01)
 
 # %% tags=["solution"]
 sums = []
-for share in (1.0, 0.7, 0.4):
-    less = hidden_45.mean(0) + share * (hidden_45 - hidden_45.mean(0))
+for lam in (1.0, 0.7, 0.4):
+    less = hidden_45.mean(0) + lam * (hidden_45 - hidden_45.mean(0))
     H_less = fit_h(seen_68, less, 1.4).H
     sums.append(H_less.sum(1).mean())
     away = (H_less @ seen_68 - hidden_45).norm(dim=-1).mean()
-    print(f"λ = {share}: rows sum to {sums[-1]:.2f}, off by {100 * away:.2f} %")
+    print(f"λ = {lam}: rows sum to {sums[-1]:.2f}, off by {100 * away:.2f} %")
 assert torch.allclose(torch.stack(sums), torch.stack(expected), atol=0.01)
 
 # %% [markdown]
