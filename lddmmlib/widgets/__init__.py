@@ -47,6 +47,7 @@ from lddmmlib.widgets.decoder_explorer import DecoderExplorer
 from lddmmlib.widgets.earth_mover import EarthMover
 from lddmmlib.widgets.face_explorer import FaceExplorer
 from lddmmlib.widgets.flow_explorer import FlowExplorer
+from lddmmlib.widgets.follow_cascade import FollowCascade
 from lddmmlib.widgets.heatmap_explorer import HeatmapExplorer
 from lddmmlib.widgets.lars_explorer import LarsExplorer
 from lddmmlib.widgets.loss_race import LossRace
@@ -65,6 +66,7 @@ __all__ = [
     "EarthMover",
     "FaceExplorer",
     "FlowExplorer",
+    "FollowCascade",
     "HeatmapExplorer",
     "LarsExplorer",
     "LossRace",

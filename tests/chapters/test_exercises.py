@@ -51,6 +51,32 @@ for beta in (0.0, BETA, 10 * BETA):
             "one number": "tried = 0.5",
         },
     },
+    "22_coupled_regression": {
+        "Check": {
+            "x alone": "from_one, from_both, later = 400 * 39, 400 * 29, 400 * 113",
+            "all of the 68": "from_one, from_both, later = 800 * 68, 800 * 29, 800 * 113",
+            "a union that counts the shared ones twice": "from_one, from_both, later = 800 * 39, 800 * 29, 800 * 142",
+        },
+        "Extend": {
+            "all sets counted": """
+def united(found, knows):
+    return found.nan_to_num(0.0).sum(0) / len(found)""",
+            "whoever comes last": """
+def united(found, knows):
+    out = torch.zeros_like(found[0])
+    for shape, own in zip(found, knows, strict=True):
+        out[own] = shape[own]
+    return out""",
+            "NaN that spreads": """
+def united(found, knows):
+    return found.sum(0) / knows.sum(0)[:, None]""",
+        },
+        "Explore": {
+            "rows that always sum to one": "sums = [1.0, 1.0, 1.0]",
+            "the share itself": "sums = [1.0, 0.7, 0.4]",
+            "one number": "sums = 0.8",
+        },
+    },
     "41_wasserstein_heatmaps": {
         "Check": {
             "the mean squared way": "cost, coordinate, push = 16.0, 2.0, 6.0",
