@@ -18,7 +18,9 @@ from lddmmlib.curves import Curves
 from lddmmlib.data import crops
 from lddmmlib.faces import curve_sets, perturb, statistics
 from lddmmlib.methods import (
+    conditional_warp,
     coupled_regression,
+    domain_adaptation,
     heatmap_regression,
     lddmm_face,
     shape_indexed,
@@ -30,19 +32,23 @@ from lddmmlib.networks import dan
 
 MODULES = [kernels, currents, flows, matching, lars, heatmaps, optimal_transport, polyharmonic, statistics, perturb,
            crops, metrics, sparse_shape_regression, heatmap_regression, subpixel, dan, curve_sets,
-           lddmm_face, wasserstein, coupled_regression, shape_indexed]  # fmt: skip
+           lddmm_face, wasserstein, coupled_regression, shape_indexed, conditional_warp,
+           domain_adaptation]  # fmt: skip
 APART = {
     "phi", "slope", "check", "between", "mean_shape",  # parts that modules share, behind the doors
     "height", "softmax_width", "real_300w", "get", "curve_at",  # numbers and files alone
     "shoot_by_equations", "sinkhorn_by_iterating", "w1_by_linear_program", "encode_by_loops", "decode_by_loops",
     "norm2_by_loops", "match_by_descending", "fit_by_solving", "evaluate_by_loops", "warp_by_pixels", "deform_by_loops",
-    "features_by_loops",
+    "features_by_loops", "warper_loss_by_pixels",
     # ... versions to read: they refuse nothing
     "network", "drn_objective", "minimise", "start",  # parts of the trainings that follow, tried in their own tests
     "fit_cascade", "fit_separate", "fit_deep_sparse",
     "both", "siamese_loss", "correction_loss", "corrected_landmarks", "network_input", "stacks", "heatmaps_of",
     "stride", "target", "l2_loss", "l2_of_stacks", "cross_entropy_loss", "soft_argmax_loss", "landmarks_from",
     "predict", "train_loss", "wasserstein_loss", "point_loss", "jensen_shannon_loss", "recipe_loss", "landmarks",
+    "perceptual", "check_images", "points_of",
+    "outputs_of", "joint_loss", "alternating_loss", "source_loss", "oracle_loss",
+    "fourier_loss", "adversarial_loss",
     # ... of a network, whose images have a door of their own
 }  # fmt: skip
 
@@ -172,6 +178,13 @@ def calls():
         (wasserstein.distance, {"maps": 9 * maps, "target": maps.flip(0), "eps": 2.0, "by": "softmax", "tau": 1.0,
                                 "tol": 1e-2, "max_iter": 50}),
         (wasserstein.jensen_shannon, {"maps": 9 * maps, "target": maps.flip(0), "by": "softmax", "tau": 1.0}),
+        (conditional_warp.image_gradient, {"images": image[None] / 255, "operator": "canny", "gray": True}),
+        (conditional_warp.warper_loss, {"predicted": (few + p / 20)[None], "photos": image[None] / 255,
+                                        "landmarks": few[None], "stylised": 1 - image[None] / 255, "smoothing": 0.1}),
+        (conditional_warp.landmark_loss, {"output": faces + 1, "landmarks": faces, "side": 200.0}),
+        (domain_adaptation.swap_amplitude, {"images": image[None] / 255, "targets": 1 - image[None] / 255,
+                                            "share": 0.1}),
+        (domain_adaptation.reverse_gradient, {"x": x, "scale": 0.5}),
         (dan.Similarity.apply, {"self": T, "points": faces}),
         (dan.Similarity.undo, {"self": T, "points": faces}),
         (dan.similarity, {"points": faces, "target": x}),

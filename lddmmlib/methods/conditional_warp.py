@@ -95,7 +95,7 @@ def image_gradient(
     tensor([[0.5000, 1.0000, 1.0000, 0.5000],
             [0.0000, 0.0000, 0.0000, 0.0000]])
     """
-    _images(images, "images")
+    check_images(images=images)
     _checks.one_of(operator, "operator", OPERATORS)
     _checks.kind(gray, "gray", bool)
     if gray and images.shape[1] == 3:
@@ -161,7 +161,6 @@ def perceptual(encoder: Callable[[Tensor], Tensor | list[Tensor]]) -> Callable[[
 def warper_loss(
     predicted: Float[Tensor, "b n 2"], photos: Float[Tensor, "b c h w"], landmarks: Float[Tensor, "b n 2"],
     stylised: Float[Tensor, "b c h w"], view: Callable[[Tensor], Any] = image_gradient, smoothing: float = 0.0,
-    step: int = 1,
 ) -> Float[Tensor, ""]:  # fmt: skip
     """The loss of equation 4: mean |∇X̂ - ∇X|² over pixels + mean |w(ŷ) - y|² over landmarks, with the gradient through
     the warp.
@@ -180,7 +179,6 @@ def warper_loss(
         view: what is compared, a function from images to a tensor or a list of them: `image_gradient`, a `partial` of
             it, or `perceptual`.
         smoothing: of the spline, see `polyharmonic.fit`; the paper has none.
-        step: of the warp, see `polyharmonic.warp`.
 
     Raises:
         ValueError: images of different sizes, fewer than three landmarks, points that do not fit or are not finite.
@@ -195,10 +193,11 @@ def warper_loss(
     """
     _pairs(predicted, photos, landmarks, stylised)
     use = _determined(predicted.detach(), smoothing) & ~landmarks.isnan().flatten(1).any(-1)
-    target, photos, source, stylised = (x[use] for x in (predicted, photos, landmarks, stylised))
+    kept = use.nonzero()[:, 0]
+    target, photos, source, stylised = (x[kept] for x in (predicted, photos, landmarks, stylised))
     if not len(target):
         return 0 * predicted.sum()
-    warped, goal = (_listed(view(x)) for x in (polyharmonic.warp(photos, source, target, 2, smoothing, step), stylised))
+    warped, goal = (_listed(view(x)) for x in (polyharmonic.warp(photos, source, target, 2, smoothing), stylised))
     value = sum((a - b).square().mean() for a, b in zip(warped, goal, strict=True))
     if smoothing:
         spline = polyharmonic.fit(target, source - target, 2, smoothing)
@@ -208,7 +207,7 @@ def warper_loss(
 
 
 def warper_loss_by_pixels(predicted: Tensor, photo: Tensor, landmarks: Tensor, stylised: Tensor) -> float:
-    """Warp one photograph pixel by pixel and compare slopes one by one: the version to read of `warper_loss`.
+    """Warp one photograph and compare slopes, pixel by pixel: the version to read of `warper_loss`.
 
     Args:
         predicted: ŷ, (n, 2) px.
@@ -228,14 +227,11 @@ def warper_loss_by_pixels(predicted: Tensor, photo: Tensor, landmarks: Tensor, s
     """
     warped, total = polyharmonic.warp_by_pixels(photo[None], landmarks, predicted)[0], 0.0
     h, w = photo.shape
+    difference = F.pad((warped - stylised)[None], (1, 1, 1, 1), mode="replicate")[0]
     for y in range(h):
         for x in range(w):
             for direction in KERNELS["sobel"]:
-                slope = 0.0
-                for i in range(3):
-                    for j in range(3):
-                        at = min(max(y + i - 1, 0), h - 1), min(max(x + j - 1, 0), w - 1)
-                        slope += direction[i, j].item() * (warped[at] - stylised[at]).item()
+                slope = (direction * difference[y : y + 3, x : x + 3]).sum().item()
                 total += slope**2
     return total / (2 * h * w)
 
@@ -253,25 +249,35 @@ def _listed(x: Any) -> list:
     return list(x) if isinstance(x, list | tuple) else [x]
 
 
-def _images(x: Tensor, name: str) -> None:
-    _checks.floats(x, name)
-    _checks.need(x.ndim == 4 and x.numel(), name, "(b, c, h, w), at least one", tuple(x.shape))
-    _checks.finite(x, name)
+def check_images(**several: Tensor) -> None:
+    """Refuse images unless they are (b, c, h, w) of finite numbers, all of one shape, dtype and device.
+
+    Args:
+        several: the images, by the names of the arguments that they are.
+
+    >>> check_images(photos=torch.zeros(1, 3, 8, 8), stylised=torch.zeros(1, 3, 8, 8))
+    """
+    (first, one), *others = several.items()
+    for name, x in several.items():
+        _checks.floats(x, name)
+        _checks.need(x.ndim == 4 and x.numel(), name, "(b, c, h, w), at least one", tuple(x.shape))
+        _checks.finite(x, name)
+    for name, x in others:
+        got = f"{tuple(one.shape)} and {tuple(x.shape)}"
+        _checks.need(x.shape == one.shape, f"{first}, {name}", "one shape", got, "crop both to one size")
+        _checks.same(**{first: one, name: x})
 
 
 def _pairs(predicted: Tensor, photos: Tensor, landmarks: Tensor, stylised: Tensor) -> None:
-    for name, x in (("photos", photos), ("stylised", stylised)):
-        _images(x, name)
-    mend, sizes = "crop both to one size", f"{tuple(photos.shape)} and {tuple(stylised.shape)}"
-    _checks.need(photos.shape == stylised.shape, "photos, stylised", "one shape", sizes, mend)
+    check_images(photos=photos, stylised=stylised)
     _checks.points(predicted, "predicted")
     _checks.points(landmarks, "landmarks", nan=True)
     right = predicted.ndim == 3 and predicted.shape == landmarks.shape and len(predicted) == len(photos)
     got = f"{tuple(predicted.shape)} and {tuple(landmarks.shape)}"
     _checks.need(right, "predicted, landmarks", f"one shape ({len(photos)}, n, 2), one face for each image", got)
     _checks.need(predicted.shape[1] >= 3, "predicted", "three landmarks or more, as a spline does", predicted.shape[1])
-    for name, x in (("photos", photos), ("landmarks", landmarks), ("stylised", stylised)):
-        _checks.same(predicted=predicted, **{name: x})
+    _checks.same(predicted=predicted, photos=photos)
+    _checks.same(predicted=predicted, landmarks=landmarks)
 
 
 # -------------------------------------------------------------------------------------------------- the landmarker
@@ -436,9 +442,10 @@ class JitteredBoxes(Dataset):
             of the scale.
         seed: of the noise.
 
-    >>> from lddmmlib.faces import synthetic
-    >>> faces = JitteredBoxes(synthetic.Faces(3, "studio", 64), jitter=0.05)
-    >>> faces[1].box == faces[1].box != crops.box(faces[1].landmarks)
+    >>> places = torch.tensor([[10.0, 8.0], [30.0, 38.0]])
+    >>> face = Photo(torch.zeros(3, 40, 40).byte(), places, torch.ones(2).bool(), None)
+    >>> faces = JitteredBoxes([face, face], jitter=0.05)
+    >>> faces[1].box == faces[1].box != faces[0].box
     True
     """
 
@@ -498,7 +505,7 @@ def joint_loss(
         pair: a batch of pairs.
         weight: of the warper's loss, which the paper does not tell.
         weights: of stages, see `landmark_loss`.
-        how: view, smoothing and step of `warper_loss`.
+        how: view and smoothing of `warper_loss`.
 
     Paper D, equation 3: the rival of figure 7.
 
@@ -536,7 +543,7 @@ class Alternation(nn.Module):
         super().__init__()
         for least, steps in enumerate(phases):
             _checks.whole(steps, "phases", least)
-        self.landmarker, self.phases = landmarker, tuple(phases)
+        self.landmarker, self.phases, self.training = landmarker, tuple(phases), landmarker.training
         self.before = copy.deepcopy(landmarker)  # called without gradients
         self.register_buffer("count", torch.zeros((), dtype=torch.long))
 
@@ -592,7 +599,7 @@ def alternating_loss(
         weights: of stages, see `landmark_loss`.
         flip: see `Alternation.labels`.
         agree: see `Alternation.labels`.
-        how: view, smoothing and step of `warper_loss`.
+        how: view and smoothing of `warper_loss`.
 
     Paper D, equations 4 and 5.
 
@@ -636,15 +643,14 @@ class TwoAdams(torch.optim.Adam):
 
     def step(self, closure: None = None) -> None:
         """Take the step of whose turn it is, and count it."""
-        rates = [group["lr"] for group in self.param_groups]
+        group = self.param_groups[0]
+        rate = group["lr"]
         if self.model.warps:
-            for group in self.param_groups:
-                group["lr"] *= self.warper
+            group["lr"] = self.warper * rate
             self.other.step()
+            group["lr"] = rate
         else:
             super().step()
-        for group, rate in zip(self.param_groups, rates, strict=True):
-            group["lr"] = rate
         self.model.advance()
 
     def state_dict(self) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from lddmmlib import _checks
 from lddmmlib._shapes import Float
-from lddmmlib.methods.conditional_warp import Pair, landmark_loss, outputs_of, points_of
+from lddmmlib.methods.conditional_warp import Pair, check_images, landmark_loss, outputs_of, points_of
 from lddmmlib.methods.heatmap_regression import network_input
 
 
@@ -90,16 +90,10 @@ def swap_amplitude(
     Yang and Soatto, CVPR 2020, equation 3.
 
     >>> swap_amplitude(torch.eye(2)[None, None], torch.full((1, 1, 2, 2), 0.75), share=0)
-    tensor([[[[ 1.2500,  0.2500],
-              [ 0.2500,  1.2500]]]])
+    tensor([[[[1.2500, 0.2500],
+              [0.2500, 1.2500]]]])
     """
-    for name, x in (("images", images), ("targets", targets)):
-        _checks.floats(x, name)
-        _checks.need(x.ndim == 4 and x.numel(), name, "(b, c, h, w), at least one", tuple(x.shape))
-        _checks.finite(x, name)
-    got = f"{tuple(images.shape)} and {tuple(targets.shape)}"
-    _checks.need(images.shape == targets.shape, "images, targets", "one shape", got)
-    _checks.same(images=images, targets=targets)
+    check_images(images=images, targets=targets)
     _checks.number(share, "share", 0, 0.5)
     X, T = torch.fft.fft2(images), torch.fft.fft2(targets)
     y, x = (torch.fft.fftfreq(k, device=images.device).abs() <= share for k in images.shape[-2:])
@@ -172,7 +166,7 @@ class Adversary(nn.Module):
     def __init__(self, landmarker: nn.Module, inputs: int, at: str | None = None, hidden: int = 64) -> None:
         super().__init__()
         _checks.whole(inputs, "inputs")
-        self.landmarker, self.at = landmarker, at
+        self.landmarker, self.at, self.training = landmarker, at, landmarker.training
         if at is not None:
             landmarker.get_submodule(at)
         self.discriminator = nn.Sequential(

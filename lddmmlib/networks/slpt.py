@@ -62,8 +62,6 @@ class SLPT(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         _checks.points(mean, "mean")
-        for name, value in (("size", size), ("channels", channels), ("layers", layers), ("heads", heads)):
-            _checks.whole(value, name)
         _checks.need(channels % heads == 0, "channels", f"a multiple of the {heads} heads", channels)
         self.size = size
         self.register_buffer("mean", mean.detach().clone())

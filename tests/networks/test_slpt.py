@@ -74,7 +74,8 @@ def test_each_stage_starts_where_the_one_before_ended_and_moves_by_shares_of_a_s
     assert [side for _, side in asked] == [share * SIZE for share in SIDES] == [8.0, 4.0, 2.0]
     assert torch.equal(asked[0][0], net.mean.expand(2, -1, -1))
     for (at, _), stage in zip(asked[1:], stages, strict=False):
-        assert torch.equal(at, stage[:, -1]) and not at.requires_grad  # anchors are detached
+        assert torch.equal(at, stage[:, -1])
+        assert not at.requires_grad
     assert sum(WEIGHTS) == 1
 
 
