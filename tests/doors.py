@@ -48,7 +48,7 @@ APART = {
     "predict", "train_loss", "wasserstein_loss", "point_loss", "jensen_shannon_loss", "recipe_loss", "landmarks",
     "perceptual", "check_images", "points_of",
     "outputs_of", "joint_loss", "alternating_loss", "source_loss", "oracle_loss",
-    "fourier_loss", "adversarial_loss",
+    "fourier_loss", "adversarial_loss", "reverse_gradient",
     # ... of a network, whose images have a door of their own
 }  # fmt: skip
 
@@ -184,7 +184,6 @@ def calls():
         (conditional_warp.landmark_loss, {"output": faces + 1, "landmarks": faces, "side": 200.0}),
         (domain_adaptation.swap_amplitude, {"images": image[None] / 255, "targets": 1 - image[None] / 255,
                                             "share": 0.1}),
-        (domain_adaptation.reverse_gradient, {"x": x, "scale": 0.5}),
         (dan.Similarity.apply, {"self": T, "points": faces}),
         (dan.Similarity.undo, {"self": T, "points": faces}),
         (dan.similarity, {"points": faces, "target": x}),
@@ -272,11 +271,17 @@ OPTIONAL = {
 }
 WIDTHS = {"sigma", "sigma_v", "sigma_w", "tau"}  # one a curve, one a target
 NUMBERS_MAY = {  # what is a right argument here, of what is wrong elsewhere
-    "negative": set(), "zero": {"beta", "gamma", "smoothing", "blur", "tau", "count"}, "nan": set(), "inf": {"tau"},
+    "negative": set(), "zero": {"beta", "gamma", "smoothing", "blur", "tau", "count", "share"}, "nan": set(),
+    "inf": {"tau"},
     "two": WIDTHS, "tensor": WIDTHS, "half": set(), "meta": set(),
 }  # fmt: skip
 # A loss that is not finite is named by `training.fit`, with its step.
-TRAINING = ("methods.subpixel", "methods.heatmap_regression", "networks.dan")
+TRAINING = (
+    "methods.subpixel",
+    "methods.heatmap_regression",
+    "networks.dan",
+    "methods.conditional_warp.landmark_loss",
+)
 # NaN may mean: not labelled.
 MISSING = {"t", "points", "landmarks", "truth", "errors", "pred", "shapes", "y", "cells", "pixels", "target"}
 ENDLESS = {"t", "errors", "cells", "pixels"}  # inf may mean: never found; another unit of it is as far

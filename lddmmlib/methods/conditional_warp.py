@@ -192,6 +192,7 @@ def warper_loss(
     (tensor(0.), 0.0938)
     """
     _pairs(predicted, photos, landmarks, stylised)
+    _checks.number(smoothing, "smoothing", 0)
     use = _determined(predicted.detach(), smoothing) & ~landmarks.isnan().flatten(1).any(-1)
     kept = use.nonzero()[:, 0]
     target, photos, source, stylised = (x[kept] for x in (predicted, photos, landmarks, stylised))
@@ -238,7 +239,7 @@ def warper_loss_by_pixels(predicted: Tensor, photo: Tensor, landmarks: Tensor, s
 
 def _determined(points: Tensor, smoothing: float) -> Tensor:
     """Tell for each set of points (b, n, 2) whether it determines a spline, with room to spare: (b,)."""
-    z = points - points.mean(1, keepdim=True)
+    z = points.double() - points.double().mean(1, keepdim=True)
     z = z / z.square().sum(-1).mean(-1).sqrt().clamp(min=1e-6)[:, None, None]
     broad = torch.linalg.svdvals(z)[:, 1] > APART * math.sqrt(z.shape[1])
     near = (torch.cdist(z, z) < APART).triu(1).flatten(1).any(-1)
@@ -346,7 +347,7 @@ def landmark_loss(
     labelled, value = ~landmarks.isnan().any(-1), 0.0
     for weight, points in zip(weights, stages, strict=True):
         _checks.floats(points, "output")
-        layers = points if points.ndim == 4 else points[:, None]
+        layers = points[:, None] if points.ndim == 3 else points
         fits = layers.ndim == 4 and layers[:, 0].shape == landmarks.shape
         _checks.need(fits, "output", f"{tuple(landmarks.shape)}, as the landmarks", tuple(points.shape))
         off = (layers - landmarks.nan_to_num()[:, None].to(layers)).norm(dim=-1).mean(1) * labelled
@@ -419,7 +420,12 @@ class Pairs(Dataset):
         return self._pair(self.photos[index], self.stylised[index % len(self.stylised)])
 
     def draw(self, index: int, rng: np.random.Generator) -> Pair:
-        """Augment photograph `index`, and a stylised face that `rng` picks."""
+        """Augment photograph `index`, and a random stylised face.
+
+        Args:
+            index: the photograph.
+            rng: the source of randomness.
+        """
         other = int(rng.integers(len(self.stylised)))
         return self._pair(self.photos.draw(index, rng), self.stylised.draw(other, rng))
 
