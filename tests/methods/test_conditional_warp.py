@@ -333,6 +333,8 @@ def test_jittered_boxes_scatter_as_asked_and_belong_to_the_face():
     assert many[7].box == many[7].box != many[8].box
     given = [drawn(1)[0]._replace(box=(1.0, 2.0, 3.0, 4.0), landmarks=torch.full((68, 2), torch.nan).double())]
     assert cw.JitteredBoxes(given, jitter=0)[0].box == pytest.approx((1.0, 2.0, 3.0, 4.0))  # its own, without labels
+    unlabelled = Crops(cw.JitteredBoxes(given), "300w-68", 16)
+    assert cw.Pairs(cut(1), unlabelled).draw(0, np.random.default_rng(0)).stylised.image.shape == (3, 16, 16)
 
 
 # ------------------------------------------------------------------------------------------ at once, and in turns
@@ -382,6 +384,7 @@ def test_labels_come_without_dropout_and_with_batch_norms_as_they_are():
     assert not first.requires_grad
     model.landmarker.eval()
     assert not torch.allclose(model.labels(pair), first)  # by the running statistics
+    assert not cw.Alternation(model.landmarker, (1, 1)).training  # a whole one that `training.fit` puts into training
 
 
 def test_landmarks_at_which_mirror_images_disagree_are_no_labels():
