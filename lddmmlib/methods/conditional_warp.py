@@ -51,14 +51,13 @@ from lddmmlib.data.images import LUMA
 from lddmmlib.methods.heatmap_regression import network_input, stacks, stride
 
 SMOOTH, SLOPE = torch.tensor([1.0, 2.0, 1.0]) / 4, torch.tensor([-1.0, 0.0, 1.0]) / 2
-ALONE = torch.tensor([0.0, 1.0, 0.0])
 KERNELS = {  # each a row of 3 x 3 filters
-    "sobel": torch.stack([SMOOTH.outer(SLOPE), SLOPE.outer(SMOOTH)]),
-    "spatial": torch.stack([ALONE.outer(SLOPE), SLOPE.outer(ALONE)]),
+    "spatial": torch.stack([SMOOTH.outer(SLOPE), SLOPE.outer(SMOOTH)]),
     "laplacian": torch.tensor([[[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]]]),
-    "pixels": ALONE.outer(ALONE)[None],
+    "pixels": torch.tensor([[[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]]),
 }
-OPERATORS = (*KERNELS, "canny")
+OPERATORS = ("sobel", *KERNELS, "canny")
+FLAT = 1e-6  # added to the square of a slope, so that its length has a gradient where it is 0
 EDGE, SOFT = 0.04, 0.01  # of soft Canny: the slope, 1/px, of half an edge, and the width of its two thresholds
 APART = 1e-3  # of the face's extent: predicted landmarks nearer than this do not determine a spline
 
@@ -74,8 +73,8 @@ def image_gradient(
 
     | `operator` | k for each channel | |
     |---|---|---|
-    | `"sobel"` | 2 | central differences, averaged by (1, 2, 1)/4 across |
-    | `"spatial"` | 2 | central differences (X(x + 1) - X(x - 1)) / 2 |
+    | `"sobel"` | 1 | the length of the slope: an edge counts whichever side of it is brighter |
+    | `"spatial"` | 2 | the slope: central differences, averaged by (1, 2, 1)/4 across |
     | `"laplacian"` | 1 | the sum of the four neighbours less four times the pixel |
     | `"canny"` | 1 | soft Canny: 1 on edges, thin, whatever their contrast; without hysteresis |
     | `"pixels"` | 1 | no gradient: the image itself |
@@ -88,25 +87,34 @@ def image_gradient(
     Returns:
         (b, k c', h, w), c' = 1 of gray images, per px.
 
-    Paper D, section 3.1 and table 5.
+    Paper D, section 3.1 and table 5. Its equations compare gradients, its released code lengths, under the names of
+    the package kornia, which are also these.
 
     >>> ramp = torch.arange(4.0).expand(1, 1, 3, 4)
-    >>> image_gradient(ramp)[0, :, 1]
+    >>> image_gradient(ramp, "spatial")[0, :, 1]
     tensor([[0.5000, 1.0000, 1.0000, 0.5000],
             [0.0000, 0.0000, 0.0000, 0.0000]])
+    >>> image_gradient(-ramp)[0, :, 1]
+    tensor([[0.5000, 1.0000, 1.0000, 0.5000]])
     """
     check_images(images=images)
     _checks.one_of(operator, "operator", OPERATORS)
     _checks.kind(gray, "gray", bool)
     if gray and images.shape[1] == 3:
         images = (images * images.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
-    return _canny(images) if operator == "canny" else _filtered(images, operator).flatten(1, 2)
+    if operator in KERNELS:
+        return _filtered(images, operator).flatten(1, 2)
+    return _canny(images) if operator == "canny" else _length(_filtered(images, "spatial"))
 
 
 def _filtered(x: Tensor, name: str) -> Float[Tensor, "b c k h w"]:
     kernels = KERNELS[name].to(x)
     padded = F.pad(x.flatten(0, 1)[:, None], (1, 1, 1, 1), mode="replicate")
     return F.conv2d(padded, kernels[:, None]).unflatten(0, x.shape[:2])
+
+
+def _length(slope: Float[Tensor, "b c 2 h w"]) -> Float[Tensor, "b c h w"]:
+    return (slope.square().sum(2) + FLAT).sqrt()
 
 
 def _canny(x: Tensor) -> Tensor:
@@ -117,8 +125,8 @@ def _canny(x: Tensor) -> Tensor:
     flat = x.flatten(0, 1)[:, None]
     for _ in range(2):  # a standard deviation of 1 px
         flat = F.conv2d(F.pad(flat, (1, 1, 1, 1), mode="replicate"), blur)
-    slope = _filtered(flat, "sobel")[:, 0]  # (b c, 2, h, w)
-    m = (slope.square().sum(1, keepdim=True) + 1e-6).sqrt()
+    slopes = _filtered(flat, "spatial")  # (b c, 1, 2, h, w)
+    slope, m = slopes[:, 0], _length(slopes)
     h, w = x.shape[-2:]
     rows, columns = (torch.arange(k, dtype=x.dtype, device=x.device) for k in (h, w))
     pixels, size = torch.stack(torch.meshgrid(columns, rows, indexing="xy")), x.new_tensor([w, h])[:, None, None]
@@ -189,7 +197,7 @@ def warper_loss(
     >>> bar = torch.zeros(1, 1, 8, 8)
     >>> bar[..., 3:5] = 1
     >>> warper_loss(points, bar, points, bar), round(warper_loss(points + 1, bar, points, bar).item(), 4)
-    (tensor(0.), 0.0938)
+    (tensor(0.), 0.0623)
     """
     _pairs(predicted, photos, landmarks, stylised)
     _checks.number(smoothing, "smoothing", 0)
@@ -217,24 +225,24 @@ def warper_loss_by_pixels(predicted: Tensor, photo: Tensor, landmarks: Tensor, s
         stylised: gray, (h, w).
 
     Returns:
-        The mean of |∇X̂ - ∇X|² over pixels and both directions, ∇ by the Sobel operator.
+        The mean of (|∇X̂| - |∇X|)² over pixels, ∇ by the Sobel operator.
 
     Paper D, equations 2 and 4.
 
     >>> points, bar = torch.tensor([[1.0, 1.0], [6.0, 1.0], [3.0, 6.0]]), torch.zeros(8, 8)
     >>> bar[:, 3:5] = 1
-    >>> warper_loss_by_pixels(points + 1, bar, points, bar)
-    0.09375
+    >>> round(warper_loss_by_pixels(points + 1, bar, points, bar), 4)
+    0.0623
     """
     warped, total = polyharmonic.warp_by_pixels(photo[None], landmarks, predicted)[0], 0.0
     h, w = photo.shape
-    difference = F.pad((warped - stylised)[None], (1, 1, 1, 1), mode="replicate")[0]
+    two = F.pad(torch.stack([warped, stylised]), (1, 1, 1, 1), mode="replicate")
     for y in range(h):
         for x in range(w):
-            for direction in KERNELS["sobel"]:
-                slope = (direction * difference[y : y + 3, x : x + 3]).sum().item()
-                total += slope**2
-    return total / (2 * h * w)
+            slopes = [[(k * image[y : y + 3, x : x + 3]).sum() for k in KERNELS["spatial"]] for image in two]
+            one, other = (math.sqrt(u**2 + v**2 + FLAT) for u, v in slopes)
+            total += (one - other) ** 2
+    return total / (h * w)
 
 
 def _determined(points: Tensor, smoothing: float) -> Tensor:
