@@ -38,7 +38,7 @@ class SLPT(nn.Module):
     normalised. The estimate starts at the mean shape; other weights are initialised by torch's defaults.
 
     Args:
-        mean: the mean shape, (n, 2) px of an image of `size`.
+        mean: the mean shape, (n, 2) px of an image of `size`, in any precision.
         size: side of an image, px.
         channels: of features and tokens, a multiple of `heads`.
         layers: of the transformer.
@@ -64,7 +64,7 @@ class SLPT(nn.Module):
         _checks.points(mean, "mean")
         _checks.need(channels % heads == 0, "channels", f"a multiple of the {heads} heads", channels)
         self.size = size
-        self.register_buffer("mean", mean.detach().clone())
+        self.register_buffer("mean", mean.detach().to(torch.get_default_dtype(), copy=True))
         self.trunk = HRNetV2(channels) if trunk is None else trunk
         self.multiple = self.trunk.multiple
         self.token = nn.Conv2d(channels, channels, SAMPLES, bias=False)
@@ -91,7 +91,7 @@ class SLPT(nn.Module):
         k = ((torch.arange(SAMPLES, dtype=points.dtype, device=points.device) + 0.5) / SAMPLES - 0.5) * side
         places = points[:, :, None] + torch.cartesian_prod(k, k).flip(-1)  # (b, n, 49, 2), row by row
         grid = (2 * places + 1) / self.size - 1  # -1 and 1 are the borders of the image, and of the maps
-        patches = F.grid_sample(maps, grid.to(maps), padding_mode="border", align_corners=False)  # (b, c, n, 49)
+        patches = F.grid_sample(maps.to(grid), grid, padding_mode="border", align_corners=False)  # (b, c, n, 49)
         patches = patches.transpose(1, 2).unflatten(-1, (SAMPLES, SAMPLES))  # (b, n, c, 7, 7)
         return self.norm(self.token(patches.flatten(0, 1)).flatten(1)).unflatten(0, points.shape[:2])
 

@@ -60,7 +60,7 @@ def test_patches_are_those_that_scipy_samples():
 def test_a_fresh_network_says_the_mean_shape():
     torch.manual_seed(0)
     mean = SIZE * torch.rand(5, 2)
-    net = SLPT(mean, SIZE, 8, 2, 2, 16, HRNetV2(8, width=4, modules=(1, 1, 1), blocks=1)).eval()
+    net = SLPT(mean.double(), SIZE, 8, 2, 2, 16, HRNetV2(8, width=4, modules=(1, 1, 1), blocks=1)).eval()
     for stage in net(torch.rand(2, 3, SIZE, SIZE)):
         assert torch.equal(stage, mean.expand(2, 2, 5, 2))
 
@@ -111,3 +111,18 @@ def test_other_sizes_and_heads_are_refused():
         small()(torch.rand(1, 3, 64, 64))
     with pytest.raises(ValueError, match="channels: needed a multiple of the 3 heads, got 8"):
         small(heads=3)
+
+
+def test_places_stay_in_single_precision_under_autocast():
+    """Of bfloat16 a coordinate has eight bits: a patch would jump by pixels."""
+    net, images = small(), torch.rand(2, 3, SIZE, SIZE)
+    expected = net(images)[-1]
+    asked = []
+    plain = torch.nn.functional.grid_sample
+    with pytest.MonkeyPatch.context() as patch, torch.autocast("cpu", torch.bfloat16):
+        patch.setattr(
+            "torch.nn.functional.grid_sample", lambda x, grid, **how: (asked.append(grid), plain(x, grid, **how))[1]
+        )
+        found = net(images)[-1]
+    assert {grid.dtype for grid in asked} == {found.dtype} == {torch.float32}
+    assert (found - expected).abs().max() < 0.1
