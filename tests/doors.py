@@ -19,7 +19,9 @@ from lddmmlib.data import crops
 from lddmmlib.faces import curve_sets, perturb, statistics
 from lddmmlib.methods import (
     completed_training,
+    conditional_warp,
     coupled_regression,
+    domain_adaptation,
     heatmap_regression,
     lddmm_face,
     shape_indexed,
@@ -31,19 +33,23 @@ from lddmmlib.networks import dan
 
 MODULES = [kernels, currents, flows, matching, lars, heatmaps, optimal_transport, polyharmonic, statistics, perturb,
            crops, metrics, sparse_shape_regression, heatmap_regression, subpixel, dan, curve_sets,
-           lddmm_face, wasserstein, coupled_regression, shape_indexed, completed_training]  # fmt: skip
+           lddmm_face, wasserstein, coupled_regression, shape_indexed, completed_training, conditional_warp,
+           domain_adaptation]  # fmt: skip
 APART = {
     "phi", "slope", "check", "between", "mean_shape",  # parts that modules share, behind the doors
     "height", "softmax_width", "real_300w", "get", "curve_at",  # numbers and files alone
     "shoot_by_equations", "sinkhorn_by_iterating", "w1_by_linear_program", "encode_by_loops", "decode_by_loops",
     "norm2_by_loops", "match_by_descending", "fit_by_solving", "evaluate_by_loops", "warp_by_pixels", "deform_by_loops",
-    "features_by_loops",
+    "features_by_loops", "warper_loss_by_pixels",
     # ... versions to read: they refuse nothing
     "network", "drn_objective", "minimise", "start",  # parts of the trainings that follow, tried in their own tests
     "fit_cascade", "fit_separate", "fit_deep_sparse", "alternate",
     "both", "siamese_loss", "correction_loss", "corrected_landmarks", "network_input", "stacks", "heatmaps_of",
     "stride", "target", "l2_loss", "l2_of_stacks", "cross_entropy_loss", "soft_argmax_loss", "landmarks_from",
     "predict", "train_loss", "wasserstein_loss", "point_loss", "jensen_shannon_loss", "recipe_loss", "landmarks",
+    "perceptual", "check_images", "points_of",
+    "outputs_of", "joint_loss", "alternating_loss", "source_loss", "oracle_loss",
+    "fourier_loss", "adversarial_loss", "reverse_gradient",
     # ... of a network, whose images have a door of their own
 }  # fmt: skip
 
@@ -174,6 +180,12 @@ def calls():
         (wasserstein.distance, {"maps": 9 * maps, "target": maps.flip(0), "eps": 2.0, "by": "softmax", "tau": 1.0,
                                 "tol": 1e-2, "max_iter": 50}),
         (wasserstein.jensen_shannon, {"maps": 9 * maps, "target": maps.flip(0), "by": "softmax", "tau": 1.0}),
+        (conditional_warp.image_gradient, {"images": image[None] / 255, "operator": "canny", "gray": True}),
+        (conditional_warp.warper_loss, {"predicted": (few + p / 20)[None], "photos": image[None] / 255,
+                                        "landmarks": few[None], "stylised": 1 - image[None] / 255, "smoothing": 0.1}),
+        (conditional_warp.landmark_loss, {"output": faces + 1, "landmarks": faces, "side": 200.0}),
+        (domain_adaptation.swap_amplitude, {"images": image[None] / 255, "targets": 1 - image[None] / 255,
+                                            "share": 0.1}),
         (dan.Similarity.apply, {"self": T, "points": faces}),
         (dan.Similarity.undo, {"self": T, "points": faces}),
         (dan.similarity, {"points": faces, "target": x}),
@@ -261,11 +273,17 @@ OPTIONAL = {
 }
 WIDTHS = {"sigma", "sigma_v", "sigma_w", "tau"}  # one a curve, one a target
 NUMBERS_MAY = {  # what is a right argument here, of what is wrong elsewhere
-    "negative": set(), "zero": {"beta", "gamma", "smoothing", "blur", "tau", "count"}, "nan": set(), "inf": {"tau"},
+    "negative": set(), "zero": {"beta", "gamma", "smoothing", "blur", "tau", "count", "share"}, "nan": set(),
+    "inf": {"tau"},
     "two": WIDTHS, "tensor": WIDTHS, "half": set(), "meta": set(),
 }  # fmt: skip
 # A loss that is not finite is named by `training.fit`, with its step.
-TRAINING = ("methods.subpixel", "methods.heatmap_regression", "networks.dan")
+TRAINING = (
+    "methods.subpixel",
+    "methods.heatmap_regression",
+    "networks.dan",
+    "methods.conditional_warp.landmark_loss",
+)
 # NaN may mean: not labelled.
 MISSING = {"t", "points", "landmarks", "labels", "truth", "errors", "pred", "shapes", "y", "cells", "pixels", "target"}
 ENDLESS = {"t", "errors", "cells", "pixels"}  # inf may mean: never found; another unit of it is as far

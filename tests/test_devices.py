@@ -20,12 +20,21 @@ from lddmmlib.curves import Curves
 from lddmmlib.data import crops
 from lddmmlib.data.augment import Crops
 from lddmmlib.faces import curve_sets, perturb, schemes, statistics, synthetic
-from lddmmlib.methods import completed_training, coupled_regression, lddmm_face, subpixel, wasserstein
+from lddmmlib.methods import (
+    completed_training,
+    conditional_warp,
+    coupled_regression,
+    domain_adaptation,
+    lddmm_face,
+    subpixel,
+    wasserstein,
+)
 from lddmmlib.methods import heatmap_regression as regression
 from lddmmlib.methods import sparse_shape_regression as ssr
 from lddmmlib.networks.cpn import CPN
 from lddmmlib.networks.momenta import MomentaHead
 from lddmmlib.networks.simple_baselines import SimpleBaselines
+from lddmmlib.networks.slpt import SLPT
 from tests.elsewhere import Device, Elsewhere, Mixed, back, there
 
 MODULES = [
@@ -36,6 +45,7 @@ MODULES = [
     "networks.momenta", "networks.resnet", "networks.simple_baselines", "networks.cpn", "faces.curve_sets",
     "methods.lddmm_face", "methods.wasserstein", "methods.coupled_regression", "methods.shape_indexed",
     "methods.completed_training",
+    "methods.conditional_warp", "methods.domain_adaptation", "networks.slpt",
 ]  # fmt: skip
 ELSEWHERE_TOLD = {  # public, without a case: why
     "heatmaps.height": "numbers alone", "heatmaps.softmax_width": "numbers alone", "heatmaps.best_tau": "numbers alone",
@@ -72,6 +82,10 @@ ELSEWHERE_TOLD = {  # public, without a case: why
     "methods.coupled_regression.fit_deep_sparse": "fit_cascade, some times",
     "methods.coupled_regression.network": "layers alone", "methods.coupled_regression.start": "part of fit_cascade",
     "methods.coupled_regression.minimise": "part of fit_cascade",
+    "methods.conditional_warp.check_images": "a check",
+    "methods.conditional_warp.points_of": "part of its losses",
+    "methods.conditional_warp.outputs_of": "part of its losses",
+    "methods.conditional_warp.warper_loss_by_pixels": "a version to read",
 }  # fmt: skip
 
 
@@ -233,7 +247,17 @@ CASES = {
     "methods.lddmm_face.loss": (lambda z, y, s: lddmm_face.loss(z, y, [range(9), range(20, 40)], s), FACES, HIDDEN,
                                 1 + random(2)),
     "networks.coordconv.coordinates": (networks.coordconv.coordinates, IMAGE),
+    "methods.conditional_warp.perceptual": (lambda i: conditional_warp.perceptual(lambda x: [x, x[:, 1:]])(i), IMAGE),
+    "methods.conditional_warp.warper_loss": (
+        lambda p, i, y: conditional_warp.warper_loss(p, i, y, i.flip(0), smoothing=0.1), 3 * A, IMAGE, 3 * A + P),
+    "methods.conditional_warp.landmark_loss": (
+        lambda x, y, z: conditional_warp.landmark_loss([x, z], y, 9.0), FACES, HIDDEN, random(3, 2, 68, 2)),
+    "methods.domain_adaptation.swap_amplitude": (
+        lambda i: domain_adaptation.swap_amplitude(i, i.flip(0), 0.2), IMAGE),
+    "methods.domain_adaptation.reverse_gradient": (domain_adaptation.reverse_gradient, P),
 }  # fmt: skip
+CASES |= {f"methods.conditional_warp.image_gradient:{how}": (lambda i, how=how: conditional_warp.image_gradient(i, how),
+          IMAGE) for how in conditional_warp.OPERATORS}  # fmt: skip
 CASES |= {f"heatmaps.decode:{how}": (lambda m, how=how: heatmaps.decode(m, how), MASS) for how in heatmaps.METHODS}
 CASES |= {f"optimal_transport.sinkhorn:{how}, {p}, {eps}": (lambda u, v, how=how, p=p, eps=eps: ot.sinkhorn(
     u, v, eps, p, 1e-6, 20, how)[:4], MASS, OTHER)
@@ -299,7 +323,7 @@ def public(module):
 def test_every_public_function_has_a_case():
     told = {name.split(":")[0] for name in CASES} | {name.split(":")[0] for name in LOSSES} | set(ELSEWHERE_TOLD)
     told |= {"networks.coordconv.with_coordinates", "methods.heatmap_regression.predict", "methods.lddmm_face.predict"}
-    told |= {"methods.wasserstein.predict", "methods.wasserstein.probabilities"}
+    told |= {"methods.conditional_warp.predict", "methods.wasserstein.predict", "methods.wasserstein.probabilities"}
     names = {name for module in MODULES for name in public(module)}
     assert names - told == set()
     assert set(ELSEWHERE_TOLD) - names == set()  # no reason for what is gone
@@ -325,6 +349,11 @@ def momenta(**how):
     return lddmm_face.LDDMMFace(hrnet(head=head), layer)
 
 
+def slpt():
+    trunk = networks.StackedHourglass(8, 1, blocks=1, channels=8, depth=2)
+    return SLPT(shape(), SIDE, channels=8, layers=2, heads=2, hidden=8, trunk=trunk, dropout=0.0)
+
+
 def shape():
     return SIDE * random(68, 2, dtype=torch.float32)
 
@@ -337,6 +366,7 @@ NETWORKS = {
     "SimpleBaselines": lambda: SimpleBaselines(68, (1, 1, 1, 1), width=4, channels=8),
     "CPN with CoordConv": lambda: networks.with_coordinates(CPN(68, (1, 1, 1, 1), width=4, channels=8)),
     "DAN": lambda: networks.DAN(shape(), size=SIDE, width=4),
+    "SLPT": lambda: slpt(),
     "pretrained": networks.pretrained,
 }
 
@@ -368,6 +398,19 @@ def batch(views=False):
     faces = Crops(synthetic.Faces(3, "wild", size=64), SCHEME, size=SIDE, how=subpixel.RECIPE)
     data = subpixel.Views(faces) if views else faces
     return default_collate([data.draw(i, np.random.default_rng(i)) for i in range(3)])
+
+
+def pair(x):
+    """The faces of a batch, as photographs and, turned round, as stylised faces without labels."""
+    images, nothing = x.image.flip(0).flip(-1), torch.full_like(x.landmarks, torch.nan)
+    return conditional_warp.Pair(photo=x, stylised=x._replace(image=images, landmarks=nothing))
+
+
+def in_turn(phases):
+    """Paper D, in a turn of the warper or of the landmarker."""
+    how = {"smoothing": 0.1, "flip": FLIP, "agree": 1.0}
+    return (lambda: conditional_warp.Alternation(slpt(), phases),
+            lambda net, x: conditional_warp.alternating_loss(net, pair(x), **how))  # fmt: skip
 
 
 def transport_loss(model, x):
@@ -402,6 +445,20 @@ LOSSES = {
         lambda: subpixel.Corrected(hourglass()), lambda net, x: subpixel.correction_loss(net, x, dynamic=True), False,
         5, 0),
     "methods.lddmm_face.train_loss": (momenta, lddmm_face.train_loss, False, 14, 16),
+    "methods.conditional_warp.joint_loss": (
+        lambda: conditional_warp.SoftArgmax(hourglass()),
+        lambda net, x: conditional_warp.joint_loss(net, pair(x), smoothing=0.1), False, 30, 4),
+    "methods.conditional_warp.alternating_loss:the warper": (*in_turn((1, 1)), False, 30, 4),
+    "methods.conditional_warp.alternating_loss:the landmarker": (*in_turn((0, 1)), False, 30, 3),
+    "methods.domain_adaptation.source_loss": (
+        slpt, lambda net, x: domain_adaptation.source_loss(net, pair(x)), False, 20, 0),
+    "methods.domain_adaptation.oracle_loss": (
+        slpt, lambda net, x: domain_adaptation.oracle_loss(net, pair(x)._replace(stylised=x)), False, 20, 0),
+    "methods.domain_adaptation.fourier_loss": (
+        slpt, lambda net, x: domain_adaptation.fourier_loss(net, pair(x), 0.2), False, 20, 0),
+    "methods.domain_adaptation.adversarial_loss": (
+        lambda: domain_adaptation.Adversary(slpt(), 8, "trunk"),
+        lambda net, x: domain_adaptation.adversarial_loss(net, pair(x)), False, 20, 0),
     "transport": (hourglass, transport_loss, False, 20, 1),
     "warp": (NETWORKS["HRNetV2 with points"], warp_loss, False, 8, 0),
 }  # fmt: skip

@@ -11,6 +11,7 @@ mean and standard deviation; h and w must be multiples of its `multiple` (for DA
 | `StackedHourglass` | a list of maps (b, n, h/4, w/4), one a stack: all are trained, the last is used | A, C |
 | `HRNetV2(head=CoordinateHead(...))` | points (b, n, 2) px, or momenta | paper A |
 | `DAN` | points (b, n, 2) px | paper A |
+| `slpt.SLPT` | a list of points (b, layers, n, 2) px, one a stage: all are trained, the last of the last is used | D |
 
 A network of maps has a `stride`, in pixels a cell, for `heatmaps.encode` and `heatmaps.decode`. It learns either
 `alignment`, as long as both functions are given the same one. Maps are returned without a final nonlinearity.
