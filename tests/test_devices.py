@@ -466,7 +466,7 @@ LOSSES = {
 
 def step(net, loss, x):
     """What `training.fit` does in a step, without what it shows and saves; the loss."""
-    # A softmax does not feel its bias: the gradient is rounding alone, and with the usual ε a whole step in its direction.
+    # A softmax does not feel its bias: that gradient is rounding alone, which the usual ε makes a whole step.
     optim = torch.optim.AdamW(net.parameters(), lr=1e-3, eps=1e-4)
     value = loss(net, x)
     value.backward()
