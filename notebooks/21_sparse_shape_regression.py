@@ -12,7 +12,7 @@
 #
 # **Before this** {doc}`20_lars`
 #
-# **Reading** 45 minutes
+# **Reading** 55 minutes
 #
 # **Run time** {run-time}`-`
 # :::
