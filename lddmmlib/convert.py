@@ -1,7 +1,7 @@
 """Conversion of annotated faces to another scheme, or to the union of several: `python -m lddmmlib.data convert`.
 
 A face labels some landmarks K of the wanted ones; the others, M, are completed from a first guess S⁰ of the whole
-shape and from how far the labels lie from it, by a sparse matrix H with |h|₁ ≤ τ for each row (`fit_h`):
+shape and from how far the labels lie from it, by a sparse matrix H with |h|₁ ≤ τ for each row (`by_deviations`):
 
     S_M = S⁰_M + H (S_K - S⁰_K).
 
@@ -37,7 +37,7 @@ from torch import Tensor
 
 from lddmmlib import _checks, metrics
 from lddmmlib._checks import need
-from lddmmlib._shapes import Bool, Float
+from lddmmlib._shapes import Bool
 from lddmmlib.data import coco_writer, crops
 from lddmmlib.data.augment import Photos
 from lddmmlib.data.records import Record
@@ -45,7 +45,7 @@ from lddmmlib.faces import geometry, schemes, synthetic
 from lddmmlib.faces.placements import SCHEMES, Placement
 from lddmmlib.faces.statistics import similarity
 from lddmmlib.methods import coupled_regression as coupled
-from lddmmlib.methods.sparse_shape_regression import fit_h
+from lddmmlib.methods.completed_training import by_deviations
 
 FEWEST = 10  # faces that teach
 MEASURED = 200  # faces, at most, on which hidden labels are measured
@@ -281,7 +281,7 @@ class _Faces:
         """Complete a part of the landmarks of the faces of one set of labels."""
         by, shapes = ("labels", taught) if team.any() else self.others
         x, few, error, hidden = self.points[these], these[:MEASURED], None, None
-        self.filled[these[:, None], part] = _completed(shapes, x, self.guesses(these), known, part, self.tau)
+        self.filled[these[:, None], part] = by_deviations(shapes, x, self.guesses(these), known, part, self.tau)
         if by != "cascade":
             out = torch.arange(len(shapes)) % 5 == 4
             theirs = self.guesses(team.nonzero().flatten()[out]) if by == "labels" else None
@@ -375,23 +375,7 @@ def _same(a: Record, b: Record) -> bool:
     return 2 * abs(x + w / 2 - u - m / 2) <= min(w, m) and 2 * abs(y + h / 2 - v - n / 2) <= min(h, n)
 
 
-def _completed(
-    shapes: Float[Tensor, "t n 2"], x: Float[Tensor, "k n 2"], guess: Tensor | None, known: Tensor, part: Tensor,
-    tau: float
-) -> Float[Tensor, "k q 2"]:  # fmt: skip
-    """The landmarks `part` of faces x of which the `known` ones are labelled: S⁰_M + H (S_K - S⁰_K)."""
-    mean = shapes[0]
-    for _ in range(3):  # a mean of all teachers, whichever the first is
-        aligned = similarity(shapes[:, known], mean[known].expand(len(shapes), -1, -1)).apply(shapes)
-        mean = aligned.mean(0)
-    H = fit_h(aligned[:, known] - mean[known], aligned[:, part] - mean[part], tau).H
-    if guess is None:
-        guess = mean.expand(len(x), -1, -1)
-        guess = similarity(guess[:, known], x[:, known]).apply(guess)
-    return guess[:, part] + H @ (x[:, known] - guess[:, known])
-
-
 def _percent(shapes: Tensor, x: Tensor, guess: Tensor | None, known: Tensor, part: Tensor, tau: float) -> float:
     """The mean error of landmarks that are hidden and completed, % of the face's size."""
-    pred, sizes = _completed(shapes, x, guess, known, part, tau), metrics.reference_distance(x, "face")
+    pred, sizes = by_deviations(shapes, x, guess, known, part, tau), metrics.reference_distance(x, "face")
     return 100 * metrics.nme(pred, x[:, part], sizes).mean().item()

@@ -12,7 +12,7 @@
 #
 # **Before this** {doc}`20_lars`
 #
-# **Reading** 45 minutes
+# **Reading** 55 minutes
 #
 # **Run time** {run-time}`-`
 # :::
@@ -35,6 +35,7 @@ from lddmmlib.faces import geometry, schemes
 from lddmmlib.notebook import start
 
 generator = start(seed=0)
+torch.set_num_threads(1)  # small matrices: a second thread gains nothing
 other = schemes.get("lfw-74")
 common = {j for _, j in schemes.shared("300w-68", "lfw-74")}
 new = [j for j in range(74) if j not in common]  # 45 of the 74
@@ -54,8 +55,8 @@ plt.show()
 # %% [markdown]
 # {cite:t}`zhang2015leveraging` answer with a sentence: "a landmark on the upper eyelid from the $j$th type can be approximated by
 # those landmarks on eyes and eyebrows from the $i$th type". This chapter takes it literally, where both annotations are known
-# for some faces. Coupled with a network that has to learn without any such face, it becomes the paper's method; that is
-# another chapter.
+# for some faces. Coupled with a network that has to learn without any such face, it becomes the paper's method, of
+# {doc}`22_coupled_regression`; what that does to $H$ is compared below.
 
 # %% [markdown]
 # ## Set-up
@@ -310,8 +311,8 @@ for n in (20, 40, 120):
 #
 # $$
 # \begin{gathered}
-# h^r = \arg\min_h \sum_{I} \bigl| h\, S_i(I) - y^r(I) \bigr|^2, \\
-# Y = F(\varphi(I, \bar S)) + \bar S, \quad |h^r|_1 \le \tau .
+# \min_h \sum_{I} \bigl| h\, S_i(I) - y^r(I) \bigr|^2, \quad |h|_1 \le \tau, \\
+# Y = F(\varphi(I, \bar S)) + \bar S .
 # \end{gathered}
 # $$ (eq-ssr-loop)
 #
@@ -343,25 +344,26 @@ T, completed = (coupled.to_face(x, loop.boxes) for x in (truth, loop.completed))
 T_68, T_45 = T[:30, :68], T[:30, 68:]
 
 
-def off(found):
+def wrong_by(found):
     """The mean error of the 45 hidden landmarks of the first 30 faces, % of the face."""
     return 100 * (found - T_45).norm(dim=-1).mean().item()
 
 
-in_loop = off(completed[:30, 68:])
+in_loop = wrong_by(completed[:30, 68:])
 print(
     f"H learned in the loop, 60 faces with one annotation: off by {in_loop:.2f} %"
 )
 co_annotated = {}
 for n in (2, 3, 5, 10, 30):  # of the others, if they had both
     H_n = fit_h(T[30 : 30 + n, :68], T[30 : 30 + n, 68:], 1.4).H
-    co_annotated[n] = off(H_n @ T_68)
+    co_annotated[n] = wrong_by(H_n @ T_68)
     print(f"H from {n:2d} faces with both: off by {co_annotated[n]:.2f} %")
-assert co_annotated[5] < 0.7 * in_loop
-assert co_annotated[30] < 0.3 * in_loop
+assert co_annotated[3] < 0.8 * in_loop
+assert co_annotated[5] < 0.4 * in_loop
+assert co_annotated[30] < 0.2 * in_loop
 
 # %% [markdown]
-# Co-annotated faces win, and not by a little: a handful of them is truer than the loop over sixty. (Drawn faces are exact, and no two annotators disagree. On real ones the handful is larger; the table above
+# Co-annotated faces win, and not by a little: three of them are truer than the loop over sixty. (Drawn faces are exact, and no two annotators disagree. On real ones it takes more; the table above
 # says what one pixel of error does.) **If you can annotate ten faces in both schemes, do that first.**
 #
 # Why does the loop lose? $F$ is wrong by a few per cent of a face. But errors that have nothing to do with the shape average out in a regression. So give $H$ the truth plus noise of the same size, and see whether it does as badly:
@@ -376,7 +378,7 @@ told = {}
 print("H fitted to       off (% of the face)   sums of rows")
 for name, y in targets.items():
     H_y = fit_h(T_68, y, 1.4).H
-    told[name] = off(H_y @ T_68)
+    told[name] = wrong_by(H_y @ T_68)
     low, high = H_y.sum(1).min(), H_y.sum(1).max()
     print(f"{name:16s} {told[name]:12.2f}               {low:.2f} to {high:.2f}")
 
@@ -396,7 +398,7 @@ assert spread[0] < 0.9 * spread[1]
 budgets = {}
 for name, tau in taus.items():
     H_y = fit_h(T_68, F_45, tau).H
-    budgets[name] = off(H_y @ T_68)
+    budgets[name] = wrong_by(H_y @ T_68)
     near = 100 * (H_y @ T_68 - F_45).norm(dim=-1).mean()
     print(
         f"tau {name:3s}: off by {budgets[name]:.2f} %, from F + S̄ by {near:.2f} %"

@@ -394,7 +394,7 @@ assert torch.tensor(values).flatten().diff().max() <= 0
 # ## The alternation, watched
 #
 # Nearly all of the gain came in the first round, and then both stood still. That is what a *linear* $F$ does: with more features than faces it follows any target, so that it agrees with
-# whatever $H$ says. The paper's network has to squeeze all shapes through its hidden units. The same turns with 32 and 16 sigmoids and L-BFGS, in the library's parts; as in the library, in
+# whatever $H$ says. A network of few hidden units has to squeeze all shapes through them. (The paper's last one has 400, and 226 numbers above it; what restrains it are its thousands of faces.) The same turns with 32 and 16 sigmoids and L-BFGS, in the library's parts; as in the library, in
 # coordinates of the span of the 120 views, in which the first layer has 120 columns instead of 14,464. Beside the objective we look at what the training cannot see: how far the
 # completed landmarks are from the hidden ones.
 
@@ -919,7 +919,7 @@ assert torch.allclose(torch.stack(sums), torch.stack(expected), atol=0.01)
 #
 # ## Take-aways
 #
-# - Features at the landmarks of a shape are the same for every face whose shape is right. So a regression can tell from them how far it is wrong.
+# - Features at the landmarks of a shape look alike on all faces whose shape is right. So a regression can tell from them how far one is wrong.
 # - A linear stage adds up votes; no landmark decides its own step.
 # - $F$ and $H$ in turns: one objective, which never rises. It measures agreement, not truth.
 # - The gain is that every face teaches every landmark; the price is that half of what is taught is approximate.

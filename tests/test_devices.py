@@ -78,6 +78,7 @@ ELSEWHERE_TOLD = {  # public, without a case: why
     "methods.shape_indexed.features": "OpenCV, on the CPU", "methods.shape_indexed.check": "a check",
     "methods.coupled_regression.fit_cascade": "trains on the CPU, beside OpenCV",
     "methods.coupled_regression.fit_separate": "fit_cascade, some times",
+    "methods.completed_training.by_deviations": "part of complete",
     "methods.completed_training.alternate": "calls the functions that it is given",
     "methods.coupled_regression.fit_deep_sparse": "fit_cascade, some times",
     "methods.coupled_regression.network": "layers alone", "methods.coupled_regression.start": "part of fit_cascade",

@@ -192,7 +192,8 @@ def _together(runs: Mapping[str, list[Run]]) -> dict:
     """The provenance of several runs: the last date, every machine and version, the sum of seconds if all are known."""
     each = [run.provenance for some in runs.values() for run in some]
     apart = {"code", "seconds", "date"}
-    told = {key: " and ".join(dict.fromkeys(str(p[key]) for p in each)) for key in each[0] if key not in apart}
+    keys = dict.fromkeys(key for p in each for key in p if key not in apart)  # "renewed" is of some alone
+    told = {key: " and ".join(dict.fromkeys(str(p[key]) for p in each if key in p)) for key in keys}
     told["date"] = max(p["date"] for p in each)
     if all("seconds" in p for p in each):
         told["seconds"] = round(sum(p["seconds"] for p in each), 1)

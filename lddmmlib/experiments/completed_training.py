@@ -4,7 +4,7 @@ The union has 91 points, six of which both mark. All rivals see the same picture
 
 - "ignored": one network of 91 points, whose loss leaves out what is not labelled;
 - "completed": after a third of the steps, and again after two, missing landmarks are completed by H, fitted to the
-  network's predictions, and learned, too (`methods.completed_training`);
+  shapes that the network predicts, and learned, too (`methods.completed_training`);
 - "separate": a network for each half, of its own points; the six common ones are averaged;
 - "all labels": as "ignored", with all 91 points of every face, which nobody has: a bound.
 """

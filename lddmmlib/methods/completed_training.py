@@ -4,9 +4,12 @@ Paper B completes faces while it trains a cascade (`coupled_regression`). The sa
 trained by steps over batches. Let S_I be the labelled landmarks of a crop and F(I) the prediction of all landmarks:
 
 - **Start.** The network is trained on the labels alone; its loss ignores what is missing (eq. 11).
-- **In turn.** For each set of labels, H is a lasso under a budget, fitted to the predictions of its own crops,
-  min Σ_I |H S_I - F(I)|², |h|₁ ≤ τ (eq. 12-14). The missing landmarks become H S_I, a combination of a few labels, and
-  the network is trained on (eq. 15).
+- **In turn.** For each set of labels, H is a lasso under a budget, |h|₁ ≤ τ, that tells the missing landmarks of all
+  predictions from the labelled ones. Applied to labels, it completes them, and the network is trained on (eq. 15).
+
+Paper B fits H S_I to F(I) (eq. 12-14). Early predictions of a network that learns by steps are drawn towards the mean
+face, and such an H learns that. Here both sides are predictions: H is fitted to deviations of predicted shapes from
+their mean, in its frame, and what is completed goes with the labels, `by_deviations`.
 
 No crop needs all landmarks. Whether this gains over ignoring what is missing is a question of the data: the experiment
 `completed_training` asks it.
@@ -27,6 +30,7 @@ from lddmmlib._checks import need
 from lddmmlib._shapes import Float
 from lddmmlib.data import crops
 from lddmmlib.data.crops import Crop
+from lddmmlib.faces.statistics import similarity
 from lddmmlib.methods.sparse_shape_regression import fit_h
 
 
@@ -79,7 +83,7 @@ class Completed(Dataset):
 
 @_checks.full_precision
 def complete(labels: Float[Tensor, "m n 2"], found: Float[Tensor, "m n 2"], tau: float = 1.4) -> Float[Tensor, "m n 2"]:
-    """Complete faces by matrices H that are fitted to predictions of them, one matrix for each set of labels.
+    """Complete faces by matrices H that are fitted to predicted shapes, one matrix for each set of labels.
 
     Args:
         labels: (m, n, 2), px; NaN where not labelled.
@@ -87,17 +91,19 @@ def complete(labels: Float[Tensor, "m n 2"], found: Float[Tensor, "m n 2"], tau:
         tau: the budget of a row of H.
 
     Returns:
-        (m, n, 2): the labels, and H S_I where there are none.
+        (m, n, 2): the labels, and `by_deviations` where there are none.
 
     Raises:
-        ValueError: a face or a landmark without labels, predictions that are not finite, a negative budget.
+        ValueError: a face or a landmark without labels, predictions that are not finite or all of a face in one place,
+            a negative budget.
 
-    Paper B, equations 7, 8 and 12-14.
+    Paper B, equations 7, 8 and 12-14, for deviations.
 
-    >>> labels = 9 * torch.rand(8, 3, 2).double()
-    >>> labels[:, 2] = found = labels[:, :2].mean(1)
-    >>> found, labels[4:, 2] = labels.clone(), torch.nan
-    >>> torch.allclose(complete(labels, found), found, atol=1e-3)
+    >>> found = 9 * torch.rand(8, 4, 2).double()
+    >>> found[:, 3] = found[:, :3].mean(1)
+    >>> labels = 2 * found  # H does not mind that the predictions are too small
+    >>> labels[4:, 3] = torch.nan
+    >>> torch.allclose(complete(labels, found), 2 * found)
     True
     """
     _checks.points(labels, "labels", nan=True)
@@ -112,17 +118,52 @@ def complete(labels: Float[Tensor, "m n 2"], found: Float[Tensor, "m n 2"], tau:
     for each, what in ((labelled.any(1), "face"), (labelled.any(0), "landmark")):
         gone = (~each).nonzero().flatten().tolist()
         need(not gone, "labels", f"one or more for each {what}", f"none for {what} {gone[:5]}", "leave it out")
-    corner, side = found.amin(1, keepdim=True), (found.amax(1) - found.amin(1)).amax(1)[:, None, None]
-    side = side.clamp(min=1e-9).double()  # each face counts alike, whatever its size
-    truth, pred = ((x.double() - corner) / side for x in (labels, found))
-    whole = truth.clone()
+    whole = labels.clone()
     known, which = torch.unique(labelled, dim=0, return_inverse=True)
     for i, own in enumerate(known):
         faces, lost = (which == i).nonzero(), (~own).nonzero().flatten()
         if len(lost):
-            mine = truth[faces[:, 0]][:, own]
-            whole[faces, lost] = fit_h(mine, pred[faces, lost], tau).H @ mine
-    return (whole * side + corner).to(labels)
+            x = labels[faces[:, 0]].double()
+            whole[faces, lost] = by_deviations(found.double(), x, None, own, lost, tau).to(labels)
+    return whole
+
+
+def by_deviations(
+    shapes: Float[Tensor, "m n 2"], x: Float[Tensor, "k n 2"], guess: Float[Tensor, "k n 2"] | None, known: Tensor,
+    wanted: Tensor, tau: float
+) -> Float[Tensor, "k q 2"]:  # fmt: skip
+    """Landmarks of faces from others of them, S⁰_M + H (S_K - S⁰_K), with H fitted to deviations from a mean shape.
+
+    The shapes are moved by similarities onto their mean, so that each counts alike. As the weights are numbers, the
+    same for x and y, the result turns, moves and grows with the face.
+
+    Args:
+        shapes: (m, n, 2), which H is fitted to; NaN in landmarks that are neither known nor wanted.
+        x: (k, n, 2), px, the faces; only the known landmarks are read.
+        guess: S⁰, (k, n, 2), px; None: the mean of the shapes, moved onto the known landmarks by a similarity.
+        known: (n,), bool, the landmarks K.
+        wanted: (q,), the numbers of the landmarks M.
+        tau: the budget of a row of H.
+
+    Returns:
+        (k, q, 2), px.
+
+    >>> shapes = torch.rand(9, 4, 2).double()
+    >>> shapes[:, 3] = shapes[:, :3].mean(1)
+    >>> known = torch.tensor([True, True, True, False])
+    >>> found = by_deviations(shapes, 50 * shapes + 7, None, known, torch.tensor([3]), 10.0)
+    >>> torch.allclose(found, 50 * shapes[:, 3:] + 7)
+    True
+    """
+    mean = shapes[0]
+    for _ in range(3):  # a mean of all shapes, whichever the first is
+        aligned = similarity(shapes[:, known], mean[known].expand(len(shapes), -1, -1)).apply(shapes)
+        mean = aligned.mean(0)
+    H = fit_h(aligned[:, known] - mean[known], aligned[:, wanted] - mean[wanted], tau).H
+    if guess is None:
+        guess = mean.expand(len(x), -1, -1)
+        guess = similarity(guess[:, known], x[:, known]).apply(guess)
+    return guess[:, wanted] + H @ (x[:, known] - guess[:, known])
 
 
 def alternate(

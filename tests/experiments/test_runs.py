@@ -107,6 +107,16 @@ def test_other_code_is_another_run_and_leaves_the_fuller_result(results, code):
     assert record(results)["provenance"]["code"] == {"lddmmlib/x.py": "2"}
 
 
+def test_renewed_runs_and_new_ones_make_one_result(results):
+    list(_runs.queue({"m": MATRIX}, "workstation"))
+    path = results / "m.workstation" / "plain-1.npz"
+    run = _runs.load(path)
+    _runs.save(path, run._replace(provenance=run.provenance | {"renewed": "smoke runs agree"}))
+    _runs.judge("m", MATRIX, "workstation", results)
+    assert record(results)["provenance"]["renewed"] == "smoke runs agree"
+    assert record(results)["provenance"]["runs"] == 4
+
+
 def test_an_interrupted_run_adds_up_its_seconds(monkeypatch):
     clock = iter([0.0, 7.0, 100.0, 105.0])
     monkeypatch.setattr(_runs.time, "perf_counter", lambda: next(clock))

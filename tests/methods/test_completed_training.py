@@ -9,6 +9,7 @@ from lddmmlib import training
 from lddmmlib.data.augment import Crops, Recipe
 from lddmmlib.data.crops import Crop
 from lddmmlib.faces import schemes
+from lddmmlib.faces.statistics import real_300w, sample, similarity
 from lddmmlib.methods.completed_training import Completed, alternate, complete
 from lddmmlib.methods.sparse_shape_regression import fit_h
 from tests.helpers import points, refused
@@ -26,39 +27,49 @@ def halves(x, lost=((1, 3), (0, 4))):
 # ---------------------------------------------------------------------------------------------------------- complete
 
 
-def test_rows_are_lassos_on_the_predictions_of_each_set():
+def test_rows_are_lassos_on_predicted_shapes():
+    """By a loop over faces: deviations from the mean of the predictions, in its frame."""
     x = points(24, 6) + 30
     found = x + 0.1 * points(24, 6, seed=1)
     labels = halves(x)
     whole = complete(labels, found)
-    for faces, lost in ((slice(0, 12), [1, 3]), (slice(12, 24), [0, 4])):
+    for faces, lost in ((range(12), [1, 3]), (range(12, 24), [0, 4])):
         kept = [j for j in range(6) if j not in lost]
-        low, high = found[faces].amin(1), found[faces].amax(1)
-        side = (high - low).amax(1)[:, None, None]
-        truth, pred = ((z[faces] - low[:, None]) / side for z in (x, found))
-        h = fit_h(truth[:, kept], pred[:, lost], 1.4).H
-        torch.testing.assert_close(whole[faces][:, lost], (h @ truth[:, kept]) * side + low[:, None], rtol=0, atol=1e-9)
+        mean = found[0]
+        for _ in range(3):
+            u = torch.stack([similarity(z[kept], mean[kept]).apply(z) for z in found])
+            mean = u.mean(0)
+        h = fit_h((u - mean)[:, kept], (u - mean)[:, lost], 1.4).H
+        for i in faces:
+            base = similarity(mean[kept], x[i, kept]).apply(mean)
+            torch.testing.assert_close(whole[i, lost], base[lost] + h @ (x[i, kept] - base[kept]), rtol=0, atol=1e-9)
     labelled = ~labels.isnan()
     assert torch.equal(whole[labelled], labels[labelled])
+
+
+def test_the_completion_goes_with_the_labels_and_not_with_predictions_that_are_drawn_to_the_mean():
+    x = 45 + 40 * sample(real_300w(), 60, torch.Generator().manual_seed(0))
+    labels, found = halves(x, (range(0, 68, 2), range(1, 68, 2))), x.mean(0) + 0.2 * (x - x.mean(0))
+    whole, lost = complete(labels, found), labels.isnan()
+    assert (whole - x)[lost].square().mean() < 0.1 * (found - x)[lost].square().mean()
 
 
 def test_faces_count_alike_whatever_their_size_and_place():
     x = points(16, 6) + 9
     scale, shift = 1 + 9 * torch.rand(16, 1, 1).double(), 99 * torch.rand(16, 1, 2).double()
+    scale[0], shift[0] = 1.0, 0.0  # the frame of the first is the unit
     found = x + 0.3 * points(16, 6, seed=2)
     a, b = complete(halves(x), found), complete(halves(scale * x + shift), scale * found + shift)
     torch.testing.assert_close(scale * a + shift, b, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("tau", [0.0, 1.0])
-def test_the_budget_is_kept(tau):
-    """With none, missing landmarks are the corner of the face; with 1, combinations that are no longer than labels."""
+def test_without_a_budget_the_mean_is_moved():
     x = points(20, 6) + 9
-    whole = complete(halves(x), x, tau)
-    low = x.amin(1, keepdim=True)
-    if not tau:
-        torch.testing.assert_close(whole[:10, [1, 3]], low[:10].expand(-1, 2, -1))
-    assert ((whole - low).abs().amax(1) <= tau * (x - low).amax(1) + (x - low).amax(1) + 1e-9).all()
+    whole = complete(halves(x), x, 0.0)
+    kept, mean = [0, 2, 4, 5], x[0]
+    for _ in range(3):
+        mean = similarity(x[:, kept], mean[kept].expand(20, -1, -1)).apply(x).mean(0)
+    torch.testing.assert_close(whole[3, [1, 3]], similarity(mean[kept], x[3, kept]).apply(mean)[[1, 3]])
 
 
 def test_what_does_not_fit_is_refused():
