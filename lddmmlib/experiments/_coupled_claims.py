@@ -23,8 +23,7 @@ ABOVE_3 = _verdicts.failure_rate(3.0)  # % of the face's size
 BOUND = 0.05  # what "similarly" may differ by
 KINDS = {"synthetic": ("held out 68", ""), "real": ("frames 68", " frames")}  # data, the end of its networks' names
 UNIONS = {"synthetic": ("held out 113", "113"), "real": ("photographs 91", "91")}
-Key = tuple[str, ...]  # ("held out 68", network, "final")
-Pairs = dict[str, tuple[Key, Key]]
+Pairs = dict[str, tuple[tuple[str, ...], tuple[str, ...]]]  # two keys each: ("held out 68", network, "final")
 
 
 class Claim(NamedTuple):
@@ -38,7 +37,7 @@ class Claim(NamedTuple):
 def versus(text: str, what: str, end: str = "", how: str = "final") -> Pairs:
     """Comparisons from "ours < rival; ..."; a network's name may say how it is asked, behind a comma."""
 
-    def of(name: str) -> Key:
+    def of(name: str) -> tuple[str, ...]:
         network, _, own = name.partition(", ")
         return tuple(filter(None, (what, network + end, own or how)))
 
@@ -78,19 +77,20 @@ def claims(kind: str) -> dict[str, Claim]:
 
 
 def judge(errors: Mapping[str, Any]) -> dict[str, dict[str, dict]]:
-    """Claim -> kind of data -> what is compared -> its row, of all comparisons whose networks there are.
+    """Claim -> kind of data -> what is compared -> its row, of all comparisons whose networks there are; where no
+    primary one is among them, none.
 
     errors: "held out 68, coupled, final" -> (seeds, images), and so on.
     """
     told: dict[str, dict[str, dict]] = {}
     for kind in KINDS:
         for name, claim in claims(kind).items():
-            pairs = {what: _verdicts.paired(errors, *map(", ".join, pair))
-                     for what, pair in (claim.primary | claim.exploratory).items()}  # fmt: skip
-            pairs = {what: both for what, both in pairs.items() if both}
+            pairs = {what: both for what, pair in (claim.primary | claim.exploratory).items()
+                     if (both := _verdicts.paired(errors, *map(", ".join, pair)))}  # fmt: skip
             within = {what: BOUND for what in pairs if " within " in what}
             rows = _verdicts.judge(pairs, claim.statistic, within, claim.primary.keys() & pairs.keys())
             claimed, _, measure = name.partition(", ")
             named = {f"{what}{measure and ', '}{measure}": each.row() for what, each in rows.items()}
             told.setdefault(claimed, {}).setdefault(kind, {}).update(named)
-    return told
+    return {claim: {kind: rows for kind, rows in kinds.items() if any(row["primary"] for row in rows.values())}
+            for claim, kinds in told.items()}  # fmt: skip
