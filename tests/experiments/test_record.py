@@ -13,6 +13,7 @@ SCALED = {"realism": ("full",), "realism_small": ("notebook", "full"), "learned_
 SCALED |= {"subpixel": ("notebook", "workstation", "full"), "subpixel_hrnet": ("full",)}
 SCALED |= {"lddmm_face": ("notebook", "workstation", "full")}
 SCALED |= {"wasserstein": ("notebook", "workstation", "full"), "wasserstein_choices": ("notebook",)}
+SCALED |= {name: ("notebook", "workstation") for name in ("completed_training", "coupled_regression")}
 SIZED = {f"{name}.{scale}" for name, scales in SCALED.items() for scale in scales}
 
 
@@ -130,7 +131,7 @@ def test_running_without_data_or_name_fails_with_a_sentence(capsys, monkeypatch)
     assert __main__.main(["run", "nme_curve_floor"]) == 2
     assert "set it to that folder" in capsys.readouterr().err
     assert __main__.main(["run", "floor"]) == 2
-    assert "needed one of curve_norm" in capsys.readouterr().err
+    assert "needed one of completed_training" in capsys.readouterr().err
 
 
 # The recorded results
