@@ -22,7 +22,6 @@ face label one landmark, that of the earlier record counts.
 
 from __future__ import annotations
 
-import ast
 import functools
 import hashlib
 import itertools
@@ -308,16 +307,10 @@ class _Trained:
     """A trained cascade, from the file of its training."""
 
     def __init__(self, path: Path, n: int) -> None:
-        need(path.is_file(), "cascade", "the file coupled.pt of a training", path)
+        self.net = coupled.load_cascade(path)
+        need(len(self.net.mean) == n, "cascade", f"the {n} landmarks of the target", len(self.net.mean))
         state = torch.load(path, map_location="cpu", weights_only=True)
         told, self.digest = state["identity"], hashlib.sha256(path.read_bytes()).hexdigest()
-        made = {k.arg: ast.unparse(k.value) for k in ast.parse(told["settings"], mode="eval").body.keywords}
-        how = {k: ast.literal_eval(made[k]) for k in ("sides", "hidden", "patch", "margin")}
-        self.net = coupled.Cascade(state["weights"]["mean"], coupled.Settings(**how))
-        self.net.load_state_dict(state["weights"])
-        got = f"{len(self.net.mean)}, {state['stage']} of {len(how['sides'])} stages trained"
-        right = len(self.net.mean) == n and state["stage"] == len(how["sides"])
-        need(right, "cascade", f"a whole training of the {n} landmarks of the target", got)
         truth = coupled.to_face(told["landmarks"], told["boxes"])
         self.shapes = truth.where(~truth.isnan(), state["shapes"])  # predicted where not labelled
 

@@ -256,7 +256,7 @@ def test_a_cascade_completes_from_images(tmp_path):
         mean = u.mean(0)
     h = fit_h(u[:, known] - mean[known], u[:, ~known] - mean[~known], 1.4).H
     torch.testing.assert_close(made[0, ~known], guess[~known] + h @ (y[20, known] - guess[known]), rtol=0, atol=1e-6)
-    refused("cascade: needed a whole training of the 29", convert, given, "cofw-29", tmp_path / "p.json",
+    refused("cascade: needed the 29 landmarks of the target, got 19", convert, given, "cofw-29", tmp_path / "p.json",
             cascade=tmp_path / "run" / "coupled.pt")  # fmt: skip
 
 

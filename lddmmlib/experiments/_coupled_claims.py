@@ -62,6 +62,7 @@ def claims(kind: str) -> dict[str, Claim]:
     b5, b5_more = versus(both, union), versus(f"deep {n} < SDM {n}", union)
     if kind == "real":
         more = "coupled 91 < deep sparse 91; coupled 91 mixed < coupled 91; coupled 91 mixed < deep 91 mixed"
+        more += "; coupled 91 tuned < coupled 91; coupled 91 tuned < coupled 91 mixed; coupled 91 tuned < deep 91 tuned"
         b5_more |= versus(more, union)
     common = {f"{name}, shared landmarks": pair for name, pair in versus(both, union, how="common").items()}
     return {

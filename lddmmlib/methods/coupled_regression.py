@@ -26,6 +26,10 @@ What the paper leaves open, and what it is here:
 
 A set of labels is a mask of landmarks: there may be any number of sets, and one may be complete.
 
+**Fine-tuning** (`init`, beyond the paper): a cascade of many faces, of drawings perhaps, is trained on with few others.
+The weights start at its weights W⁰, and the decay is of what changes, α Σ_q |W_q - W⁰_q|²: what the few faces say
+nothing about stays as it was.
+
 **Speed.** m faces span at most m of the 128 p directions of the features. In an orthonormal basis of their span the
 first layer has m columns; weights outside would only decay. L-BFGS takes the same steps in either.
 
@@ -35,6 +39,7 @@ Rivals of the paper: `hidden=()` makes every stage linear, which is SDM; `fit_se
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -249,8 +254,10 @@ def _zeros(a: int, b: int) -> nn.Linear:
     return layer
 
 
-def drn_objective(net: nn.Module, x: Tensor, target: Tensor, weight: Tensor, decay: float) -> Float[Tensor, ""]:
-    """The objective of F,  Σ_I Σ_j δ_Ij |ΔS_j(I) - F(x_I)_j|²  +  α Σ_q |W_q|².
+def drn_objective(
+    net: nn.Module, x: Tensor, target: Tensor, weight: Tensor, decay: float, init: nn.Module | None = None
+) -> Float[Tensor, ""]:
+    """The objective of F,  Σ_I Σ_j δ_Ij |ΔS_j(I) - F(x_I)_j|²  +  α Σ_q |W_q - W⁰_q|².
 
     Args:
         net: F, or F on features in another basis.
@@ -258,6 +265,7 @@ def drn_objective(net: nn.Module, x: Tensor, target: Tensor, weight: Tensor, dec
         target: ΔS, (m, p, 2), in the frame of the face; any number where δ is 0.
         weight: δ, (m, p): 1 for landmarks that count (eq. 11); all 1 in eq. 15.
         decay: α. Biases are not in the sum.
+        init: a network like F, whose weights are W⁰; None: W⁰ = 0, as in the paper.
 
     Returns:
         A number, float64.
@@ -270,7 +278,10 @@ def drn_objective(net: nn.Module, x: Tensor, target: Tensor, weight: Tensor, dec
     20.0
     """
     miss = (target - net(x).view_as(target)).square().sum(-1) * weight
-    return miss.sum(dtype=torch.float64) + decay * sum(w.weight.square().sum().double() for w in _linear(net))
+    weights = [layer.weight for layer in _linear(net)]
+    if init is not None:
+        weights = [w - layer.weight.detach() for w, layer in zip(weights, _linear(init), strict=True)]
+    return miss.sum(dtype=torch.float64) + decay * sum(w.square().sum().double() for w in weights)
 
 
 def _linear(net: nn.Module) -> list[nn.Linear]:
@@ -280,7 +291,7 @@ def _linear(net: nn.Module) -> list[nn.Linear]:
 
 def minimise(
     net: nn.Module, x: Tensor, target: Tensor, weight: Tensor, how: Settings = PAPER,
-    report: Callable[[int, float], Any] | None = None,
+    report: Callable[[int, float], Any] | None = None, init: nn.Module | None = None,
 ) -> int:  # fmt: skip
     """Minimise `drn_objective` over the weights of a network, in place, by L-BFGS over all faces at once.
 
@@ -291,6 +302,7 @@ def minimise(
         weight: as in `drn_objective`.
         how: its decay, tol and evaluations.
         report: called with (evaluation, objective) at each evaluation.
+        init: as in `drn_objective`.
 
     Returns:
         The number of evaluations. The objective is never above what it was.
@@ -310,7 +322,7 @@ def minimise(
 
     def closure() -> Tensor:
         optim.zero_grad()
-        value = drn_objective(net, x, target, weight, how.decay)
+        value = drn_objective(net, x, target, weight, how.decay, init)
         (value / unit).backward()
         values.append(value.item())
         if report:
@@ -319,7 +331,7 @@ def minimise(
 
     optim.step(closure)
     with torch.no_grad():
-        if not drn_objective(net, x, target, weight, how.decay) <= values[0]:
+        if not drn_objective(net, x, target, weight, how.decay, init) <= values[0]:
             for w, old in zip(parameters, before, strict=True):
                 w.copy_(old)
     return len(values)
@@ -393,10 +405,16 @@ class _Basis:
         return nn.Sequential(first, *net[1:])
 
     @torch.no_grad()
-    def outwards(self, inner: nn.Sequential, net: nn.Sequential) -> None:
-        """Undo `inwards`: set the first layer of `net`, which shares the others."""
+    def outwards(self, inner: nn.Sequential, net: nn.Sequential, init: nn.Sequential | None = None) -> None:
+        """Undo `inwards`: set the first layer of `net`, which shares the others. Outside the span it is that of `init`,
+        or 0."""
         w = inner[0].weight
-        net[0].weight.copy_(w if self.q is None else w @ self.q.T)
+        if self.q is not None and init is not None:
+            old = init[0].weight
+            w = old + (w - old @ self.q) @ self.q.T
+        elif self.q is not None:
+            w = w @ self.q.T
+        net[0].weight.copy_(w)
         net[0].bias.copy_(inner[0].bias - net[0].weight @ self.middle)
 
 
@@ -478,7 +496,8 @@ class Cascade(nn.Module):
 @_checks.with_gradients
 def fit_cascade(
     images: Any, landmarks: Float[Tensor, "m p 2"], boxes: Float[Tensor, "m 4"] | None = None,
-    how: Settings = PAPER, *, folder: str | Path | None = None, seed: int = 0, progress: Progress | None = None,
+    how: Settings = PAPER, *, init: Cascade | None = None, folder: str | Path | None = None, seed: int = 0,
+    progress: Progress | None = None,
 ) -> Coupled:  # fmt: skip
     """Train a cascade on faces that label different landmarks, and complete their shapes.
 
@@ -491,6 +510,8 @@ def fit_cascade(
             landmarks in those of a union.
         boxes: (m, 4), px: x, y, w, h of each face; None: as in `union_mean`. Predictions need boxes of the same kind.
         how: the settings.
+        init: a trained cascade of the same landmarks, sides, hidden units, patch and margin, to fine-tune: the weights
+            start there, S̄ is its mean shape, and the decay is of what changes. None: random weights.
         folder: the folder of the state, ``coupled.pt``; one training a folder.
         seed: of the hidden weights that L-BFGS starts from.
         progress: called at each evaluation with a dict of stage, round, evaluation and objective.
@@ -500,8 +521,8 @@ def fit_cascade(
         (the largest change), the number of evaluations, and seconds; round 0 is the start of a stage.
 
     Raises:
-        ValueError: another training in the folder; an image smaller than a pixel of its crop or a crop smaller than the
-            patch; and as in `union_mean` and `label_sets`.
+        ValueError: another training in the folder; `init` is another kind of cascade, or linear; an image smaller than
+            a pixel of its crop or a crop smaller than the patch; and as in `union_mean` and `label_sets`.
 
     Paper B, equations 9-15. Its 74-point set has 14,360 faces; a run of 3,478 and 3,478 is our size.
 
@@ -517,9 +538,15 @@ def fit_cascade(
     need(len(images) == len(landmarks), "images", f"one for each of {len(landmarks)} faces", len(images))
     landmarks, boxes = landmarks.detach().double(), None if boxes is None else _boxes(boxes, len(landmarks))
     mean, boxes = (x.detach() for x in union_mean(landmarks, boxes))
+    if init is not None:
+        _check_init(init, how, len(mean))
+        mean = init.mean
+    identity = {"settings": repr(how), "seed": repr(seed), "init": init and _digest(init)}
     truth, cascade = to_face(landmarks, boxes), Cascade(mean, how)
-    run = _State(cascade, truth, known, which, Path(folder) if folder is not None else None)
-    run.resume({"settings": repr(how), "seed": repr(seed), "landmarks": landmarks, "boxes": boxes})
+    if init is not None:
+        cascade.load_state_dict(init.state_dict())
+    run = _State(cascade, truth, known, which, init, Path(folder) if folder is not None else None)
+    run.resume(identity | {"landmarks": landmarks, "boxes": boxes})
     pictures = _cut(images, boxes, how, set(how.sides[run.stage :]))
     basis, of = None, -1
     while run.stage < len(how.sides):
@@ -533,18 +560,47 @@ def fit_cascade(
                    history=run.rows)  # fmt: skip
 
 
+def load_cascade(path: str | Path) -> Cascade:
+    """Read the cascade of a finished training.
+
+    Args:
+        path: the file ``coupled.pt`` that `fit_cascade` left in its folder.
+
+    Raises:
+        ValueError: no such file, or a training that was not finished: the same call of `fit_cascade` finishes it.
+
+    >>> load_cascade("nowhere/coupled.pt")
+    Traceback (most recent call last):
+    ValueError: path: needed the file coupled.pt of a training, got nowhere/coupled.pt
+    """
+    path = Path(path)
+    need(path.is_file(), "path", "the file coupled.pt of a training", path)
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    cascade = Cascade(state["weights"]["mean"], Settings(**state["how"]))
+    trained, stages = state["stage"], len(cascade.stages)
+    need(trained == stages, "path", f"a training of all {stages} stages", trained, "fit_cascade resumes it")
+    cascade.load_state_dict(state["weights"])
+    return cascade
+
+
 class _State:
     """The state of a training between two minimisations, in memory and in its folder."""
 
-    def __init__(self, cascade: Cascade, truth: Tensor, known: Tensor, which: Tensor, folder: Path | None) -> None:
-        self.cascade, self.truth, self.known, self.which, self.folder = cascade, truth, known, which, folder
+    def __init__(
+        self, cascade: Cascade, truth: Tensor, known: Tensor, which: Tensor, init: Cascade | None, folder: Path | None
+    ) -> None:
+        self.cascade, self.truth, self.known, self.which = cascade, truth, known, which
+        self.init, self.folder = init, folder
         self.stage, self.round, self.H, self.rows = 0, 0, None, []
         self.shapes = cascade.mean.expand_as(truth)
 
     def advance(self, basis: _Basis, generator: torch.Generator, progress: Progress | None) -> None:
         """Minimise once more: over F, and before over H unless the stage begins."""
         began, how, net = time.perf_counter(), self.cascade.how, self.cascade.stages[self.stage]
-        inner, moved = basis.inwards(net), torch.nan
+        inner, moved, init, old = basis.inwards(net), torch.nan, None, None
+        if self.init is not None:
+            init = self.init.stages[self.stage]
+            old = basis.inwards(init)
         if self.round:
             with torch.no_grad():
                 found = self.shapes + inner(basis.x).double().view_as(self.shapes)
@@ -553,20 +609,20 @@ class _State:
         whole = self.truth if self.H is None else _completed(self.H, self.truth, self.which)
         weight = (~whole.isnan().any(-1)).float()
         fitted = basis.x, (whole - self.shapes).nan_to_num(nan=0.0).float(), weight
-        if not self.round:
+        if not self.round and init is None:
             start(inner, *fitted, how.decay, generator)
-        after_h = drn_objective(inner, *fitted, how.decay).item()
+        after_h = drn_objective(inner, *fitted, how.decay, old).item()
 
         def report(evaluation: int, value: float) -> None:
             if progress:
                 at = {"stage": self.stage + 1, "round": self.round, "evaluation": evaluation, "objective": value}
                 progress(at)
 
-        evaluations = minimise(inner, *fitted, how, report) if how.hidden else 0
+        evaluations = minimise(inner, *fitted, how, report, old) if how.hidden else 0
         if self.round and not how.hidden:
             start(inner, *fitted, how.decay, generator)  # least squares
-        after_f = drn_objective(inner, *fitted, how.decay).item()
-        basis.outwards(inner, net)
+        after_f = drn_objective(inner, *fitted, how.decay, old).item()
+        basis.outwards(inner, net, init)
         row = {"stage": self.stage + 1, "round": self.round, "after_h": after_h, "after_f": after_f, "moved": moved}
         self.rows.append(row | {"evaluations": evaluations, "seconds": time.perf_counter() - began})
         with torch.no_grad():
@@ -588,7 +644,8 @@ class _State:
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
             aside, state = self.folder / "coupled.tmp", {name: getattr(self, name) for name in self.KEPT}
-            torch.save(state | {"weights": self.cascade.state_dict()}, aside)
+            state |= {"how": self.cascade.how._asdict(), "weights": self.cascade.state_dict()}
+            torch.save(state, aside)
             aside.replace(self.folder / "coupled.pt")
 
     KEPT = ("stage", "round", "shapes", "H", "rows", "identity")
@@ -641,7 +698,8 @@ class Separate(NamedTuple):
 
 def fit_separate(
     images: Any, landmarks: Float[Tensor, "m p 2"], boxes: Float[Tensor, "m 4"] | None = None,
-    how: Settings = PAPER, *, folder: str | Path | None = None, seed: int = 0, progress: Progress | None = None,
+    how: Settings = PAPER, *, init: Separate | None = None, folder: str | Path | None = None, seed: int = 0,
+    progress: Progress | None = None,
 ) -> Separate:  # fmt: skip
     """Train a cascade for each set of labels on its own faces: the paper's "Deep"; with `hidden=()`, SDM.
 
@@ -650,6 +708,7 @@ def fit_separate(
         landmarks: as in `fit_cascade`.
         boxes: as in `fit_cascade`.
         how: as in `fit_cascade`; its tau and rounds have no use.
+        init: cascades to fine-tune, of the same sets of labels.
         folder: a folder, which gets one a set.
         seed: as in `fit_cascade`.
         progress: as in `fit_cascade`.
@@ -665,14 +724,14 @@ def fit_separate(
     tensor([4, 4])
     """
     known, which = label_sets(landmarks)
+    need(init is None or torch.equal(init.known, known), "init", "cascades of these sets of labels", "others")
     _, boxes = union_mean(landmarks, boxes)
     cascades = []
     for i, own in enumerate(known):
         faces = (which == i).nonzero().flatten()
         aside, these = None if folder is None else Path(folder) / f"set-{i + 1}", Subset(images, faces.tolist())
-        found = fit_cascade(
-            these, landmarks[faces][:, own], boxes[faces], how, folder=aside, seed=seed, progress=progress
-        )
+        found = fit_cascade(these, landmarks[faces][:, own], boxes[faces], how, init=init and init.cascades[i],
+                            folder=aside, seed=seed, progress=progress)  # fmt: skip
         cascades.append(found.cascade)
     return Separate(cascades, known)
 
@@ -802,6 +861,19 @@ def _check_settings(how: Settings) -> None:
     need(isinstance(how.tau, int | float) and how.tau >= 0, "how.tau", "a budget >= 0 for |h|₁, inf for none", how.tau)
     small = round(how.margin * min(how.sides))
     need(how.patch <= small, "how.patch", f"at most {small} px, the smallest crop", how.patch)
+
+
+def _check_init(init: Cascade, how: Settings, p: int) -> None:
+    _checks.kind(init, "init", Cascade)
+    need(len(init.mean) == p, "init", f"a cascade of these {p} landmarks", f"one of {len(init.mean)}")
+    need(how.hidden, "init", "hidden units, to fine-tune", "none: a linear stage is least squares from any start")
+    for name in ("sides", "hidden", "patch", "margin"):
+        ours, its = getattr(how, name), getattr(init.how, name)
+        need(ours == its, f"how.{name}", f"{its}, that of init", ours)
+
+
+def _digest(cascade: Cascade) -> str:
+    return hashlib.sha256(b"".join(w.numpy().tobytes() for w in cascade.state_dict().values())).hexdigest()
 
 
 def _equal(a: object, b: object) -> bool:

@@ -92,6 +92,21 @@ def test_every_method_tells_the_whole_union(folder, tmp_path, method):
     assert errors["x, final"].isfinite().all()
 
 
+@pytest.mark.parametrize("method", ["coupled", "deep"])
+def test_tuning_begins_with_a_cascade_of_drawn_faces(folder, monkeypatch, tmp_path, method):
+    of, seen, fit = paper_b.drawn, [], coupled.fit_cascade
+    monkeypatch.setattr(paper_b, "drawn", lambda size, _, *how: of(size, folder, *how))
+    monkeypatch.setattr(
+        coupled, "fit_cascade", lambda *a, init=None, **k: seen.append((init, fit(*a, init=init, **k))) or seen[-1][1]
+    )
+    faces = paper_b.faces_of(SMOKE, folder, "tuned", False)
+    paper_b.fit(paper_b.Learner(method, "tuned"), SMOKE, faces, 0, tmp_path)
+    first, second = seen[: len(seen) // 2], seen[len(seen) // 2 :]
+    assert all(init is None for init, _ in first)
+    assert all(init is before.cascade for (init, _), (_, before) in zip(second, first, strict=True))
+    assert all(found.cascade.how.decay == paper_b.DECAY_TUNED for _, found in second)
+
+
 def test_who_labels_what(folder):
     """Halves without a shared landmark; 68 and 74 that share 29; 68 and 29 of which six are the same."""
     marked = paper_b.drawn(SMOKE, folder, True)

@@ -1,5 +1,7 @@
 """Cascades and sparse matrices learned in turn: against least squares, finite differences, loops and themselves."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -365,6 +367,102 @@ def test_an_interrupted_training_ends_as_one_that_was_not(trained, tmp_path, sto
     refused(known + "settings; name another", fit_cascade, IMAGES, LABELLED, BOXES, SMALL._replace(decay=0.5),
             folder=tmp_path)  # fmt: skip
     refused(known + "seed, landmarks", fit_cascade, IMAGES, LABELLED + 1, BOXES, SMALL, folder=tmp_path, seed=1)
+
+
+# ------------------------------------------------------------------------------------------ fine-tuning, the reader
+
+FEW, ASIDE = slice(0, 8), slice(8, 24)
+
+
+@pytest.fixture(scope="module")
+def taught():
+    """A cascade of other faces, whose annotator put every landmark three pixels to the right."""
+    images, truth = drawn(40, seed=1)
+    return fit_cascade(images, truth + torch.tensor([3.0, 0.0]), boxes_of(40), SMALL._replace(evaluations=40)).cascade
+
+
+def test_a_tuned_cascade_keeps_what_few_faces_say_nothing_about(taught):
+    """Its first layer changes within the span of their features alone, and the less, the larger the decay."""
+    before, after = taught.stages[0][0].weight.detach(), {}
+    x = taught.features(coupled._cut(IMAGES[FEW], BOXES[FEW], SMALL)[24], taught.mean.expand(8, -1, -1), 0)
+    x = (x - x.mean(0)).double()
+    project = torch.linalg.pinv(x) @ x
+    for decay in (1e-3, 1e6):
+        found = fit_cascade(IMAGES[FEW], halves(TRUTH[FEW]), BOXES[FEW], SMALL._replace(decay=decay), init=taught)
+        change = (found.cascade.stages[0][0].weight - before).detach().double()
+        assert (change - change @ project).norm() < 1e-3 * before.norm()
+        after[decay] = change.norm() / before.norm()
+        assert torch.equal(found.cascade.mean, taught.mean)
+    assert after[1e6] < 1e-4 < after[1e-3]
+
+
+def test_tuning_by_few_faces_is_better_than_the_many_or_the_few_alone(taught):
+    def error(cascade):
+        return (cascade.predict(IMAGES[ASIDE], BOXES[ASIDE]) - TRUTH[ASIDE]).norm(dim=-1).mean()
+
+    of_few = IMAGES[FEW], TRUTH[FEW], BOXES[FEW], SMALL._replace(evaluations=60, decay=1.0)
+    tuned, alone = fit_cascade(*of_few, init=taught), fit_cascade(*of_few)
+    assert error(tuned.cascade) < 0.9 * min(error(taught), error(alone.cascade))
+    assert all(row["after_f"] <= row["after_h"] for row in tuned.history)
+
+
+def test_the_decay_is_of_what_changes(taught):
+    x, target, weight = torch.rand(5, 768), torch.rand(5, 6, 2), (torch.rand(5, 6) > 0.3).float()
+    init = taught.stages[0]
+    net = copy.deepcopy(init)
+    with torch.no_grad():
+        for w in net.parameters():
+            w.mul_(1.01).add_(0.01)
+    want = sum(
+        weight[i, j] * (target[i, j] - net(x[i]).view(6, 2)[j]).square().sum() for i in range(5) for j in range(6)
+    )
+    for a, b in zip(net, init, strict=True):
+        if isinstance(a, nn.Linear):
+            want = want + 0.7 * (a.weight - b.weight).square().sum()
+    torch.testing.assert_close(
+        coupled.drn_objective(net, x, target, weight, 0.7, init), want.double(), rtol=1e-5, atol=0
+    )
+
+
+def test_separate_cascades_are_tuned_one_by_one():
+    images, truth = drawn(24, seed=2)
+    how = SMALL._replace(rounds=0)
+    first = fit_separate(images, halves(truth), BOXES, how)
+    both = fit_separate(IMAGES, LABELLED, BOXES, how, init=first)
+    for i, own in enumerate(both.known):
+        faces = [k for k in range(24) if torch.equal(~LABELLED[k].isnan().any(-1), own)]
+        alone = fit_cascade([IMAGES[k] for k in faces], LABELLED[faces][:, own], BOXES[faces], how,
+                            init=first.cascades[i])  # fmt: skip
+        torch.testing.assert_close(weights(alone), torch.cat([w.flatten() for w in both.cascades[i].parameters()]))
+    refused("init: needed cascades of these sets of labels", fit_separate, IMAGES, TRUTH, BOXES, how, init=first)
+
+
+def test_a_tuning_resumes_and_a_finished_one_is_read(taught, tmp_path):
+    how = SMALL._replace(rounds=1)
+
+    def interrupt(at):
+        if at["stage"] == 2 and at["evaluation"] == 2:
+            raise Stop
+
+    with pytest.raises(Stop):
+        fit_cascade(IMAGES, LABELLED, BOXES, how, init=taught, folder=tmp_path, progress=interrupt)
+    refused("path: needed a training of all 2 stages, got 1", coupled.load_cascade, tmp_path / "coupled.pt")
+    again = fit_cascade(IMAGES, LABELLED, BOXES, how, init=taught, folder=tmp_path)
+    whole = fit_cascade(IMAGES, LABELLED, BOXES, how, init=taught)
+    torch.testing.assert_close(weights(again), weights(whole), rtol=0, atol=0)
+    read = coupled.load_cascade(tmp_path / "coupled.pt")
+    assert read.how == how
+    assert torch.equal(read.predict(IMAGES[:2], BOXES[:2]), whole.cascade.predict(IMAGES[:2], BOXES[:2]))
+    refused("folder: needed .* of other init", fit_cascade, IMAGES, LABELLED, BOXES, how, folder=tmp_path)
+
+
+@pytest.mark.parametrize(("match", "how", "few"), [
+    ("init: needed a cascade of these 5 landmarks, got one of 6", SMALL, 5),
+    (r"how.sides: needed \(24, 32\), that of init, got \(24, 24\)", SMALL._replace(sides=(24, 24)), 6),
+    ("init: needed hidden units, to fine-tune, got none", SMALL._replace(hidden=()), 6),
+])  # fmt: skip
+def test_only_its_like_can_be_tuned(taught, match, how, few):
+    refused(match, fit_cascade, IMAGES, TRUTH[:, :few], BOXES, how, init=taught)
 
 
 # ------------------------------------------------------------------------------------------------------- the rivals
