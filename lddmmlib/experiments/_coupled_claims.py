@@ -63,6 +63,7 @@ def claims(kind: str) -> dict[str, Claim]:
     if kind == "real":
         more = "coupled 91 < deep sparse 91; coupled 91 mixed < coupled 91; coupled 91 mixed < deep 91 mixed"
         more += "; coupled 91 tuned < coupled 91; coupled 91 tuned < coupled 91 mixed; coupled 91 tuned < deep 91 tuned"
+        more += "; coupled 91 tuned < coupled 91 drawn; coupled 91 drawn < coupled 91; coupled 91 drawn < deep 91 drawn"
         b5_more |= versus(more, union)
     common = {f"{name}, shared landmarks": pair for name, pair in versus(both, union, how="common").items()}
     return {
