@@ -24,7 +24,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 RESOLUTION = {"oldest": "lowest-direct", "newest": "highest"}
 SHOWN = ("numpy", "torch", "scipy", "scikit-learn", "pot", "opencv-python-headless", "matplotlib")
-RUNNERS = ("pytest", "pytest-timeout", "hypothesis", "jaxtyping", "beartype")  # of the extra `test`
+RUNNERS = ("pytest", "pytest-timeout", "hypothesis", "jaxtyping", "beartype", "jsonschema")  # of the extra `test`
 FOLDERS = ("data", "faces", "methods", "networks")
 # These are about the project, the book and its tools, not about the libraries beneath.
 LEFT_OUT = ("test_book", "test_notebook", "test_plots", "test_project", "test_tasks")
