@@ -47,7 +47,7 @@ COMPARED = [*PYTEST, *AS_NUMBERS, "--override-ini=filterwarnings=", str(CHAPTERS
 PAGES = [*PYTEST, "-m", "book or browser", "tests"]
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 # Other machines, as near as one comes to them: instructions of MKL and of torch, threads, font, height of windows.
-# What a processor lacks it leaves out by itself.
+# MKL leaves out by itself what a processor lacks; torch would die of it (`on_this_processor`).
 MACHINES = {
     "oldest instructions": {"MKL_CBWR": "COMPATIBLE", "ATEN_CPU_CAPABILITY": "default", "OMP_NUM_THREADS": "1",
                             "LDDMMLIB_FONT": "DejaVu Serif", "LDDMMLIB_WINDOW": "0.85"},
@@ -405,12 +405,27 @@ def sweep() -> int:
     library = [*LIBRARY, *(f"--ignore=tests/{name}" for name in SAME_EVERYWHERE)]
     parts = {"the library": library, "chapters": COMPARED, "pages": [*PYTEST, "-m", "browser", "tests"]}
     held: dict[str, dict[str, bool]] = {}
-    for machine, how in MACHINES.items():
+    for machine, how in on_this_processor(MACHINES).items():
         held[machine] = {part: passes(f"{part}, {machine}", check, how) for part, check in parts.items()}
-    print("\n" + "".join(f"{part:>14}" for part in ("", *parts)))
+    print("\n" + " " * 32 + "".join(f"{part:>14}" for part in parts))
     for machine, passed in held.items():
-        print(f"{machine:<22}" + "".join(f"{'passed' if ok else 'FAILED':>14}" for ok in passed.values()))
+        print(f"{machine:<32}" + "".join(f"{'passed' if ok else 'FAILED':>14}" for ok in passed.values()))
     return sum(not ok for passed in held.values() for ok in passed.values())
+
+
+def on_this_processor(machines: dict) -> dict:
+    """The same machines, without instructions of torch that this processor lacks."""
+    ask = [str(PYTHON), "-c", "import torch; print(torch.backends.cpu.get_cpu_capability().lower())"]
+    own = {name: value for name, value in os.environ.items() if name != "ATEN_CPU_CAPABILITY"}
+    has = subprocess.run(ask, env=own, capture_output=True, text=True, check=True).stdout.strip()
+    levels = ["default", "avx2", "avx512"]
+    lacked = levels[levels.index(has) + 1 :] if has in levels else levels
+    able = {}
+    for name, how in machines.items():
+        if how["ATEN_CPU_CAPABILITY"] in lacked:
+            name, how = f"{name} (here: {has})", {k: v for k, v in how.items() if k != "ATEN_CPU_CAPABILITY"}
+        able[name] = how
+    return able
 
 
 def passes(name, check, environment=None) -> bool:

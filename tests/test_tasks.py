@@ -223,6 +223,24 @@ def test_after_an_interruption_the_same_command_goes_on(tasks, monkeypatch, at, 
     assert len(tasks.asked) == asked, "nothing is left to do"
 
 
+@pytest.mark.parametrize(("has", "renamed"), [("AVX512", []), ("AVX2", ["avx512"]), ("NEON", ["avx2", "avx512"])])
+def test_the_sweep_asks_no_processor_for_instructions_that_it_lacks(tasks, monkeypatch, has, renamed):
+    """torch dies of those."""
+    monkeypatch.setitem(os.environ, "ATEN_CPU_CAPABILITY", "default")
+
+    def run(command, env, **how):
+        assert "ATEN_CPU_CAPABILITY" not in env, "its own, not what the user asked for"
+        return subprocess.CompletedProcess(command, 0, f"{has.lower()}\n")
+
+    monkeypatch.setattr(tasks.subprocess, "run", run)
+    able = tasks.on_this_processor(tasks.MACHINES)
+    assert len(able) == len(tasks.MACHINES)
+    for (old, before), (new, now) in zip(tasks.MACHINES.items(), able.items(), strict=True):
+        lacked = before["ATEN_CPU_CAPABILITY"] in (*renamed, "default" if has == "NEON" else "")
+        assert ("ATEN_CPU_CAPABILITY" in now, new == old) == (not lacked, not lacked)
+        assert all(now[key] == before[key] for key in now)
+
+
 def test_an_empty_folder_is_ours_to_fill(tasks):
     """It is what a set-up leaves that was killed right at its start."""
     tasks.VENV.mkdir()

@@ -62,7 +62,8 @@ def test_the_verdict_is_on_the_share_of_the_slope(monkeypatch, swapped, verdict)
 
 def test_bias_and_ways_are_measured_against_whole_shifts(monkeypatch):
     monkeypatch.setattr(transport_growth, "EPSILONS", (2.0,))
-    monkeypatch.setattr(transport_growth, "WAYS", ((12, 0), (12, 12)))
+    monkeypatch.setattr(transport_growth, "WAYS", ((12, 12),))
+    monkeypatch.setattr(transport_growth, "SIGMAS", (1.5,))
     rows = transport_growth.bias_table()
     assert [row["length"] for row in rows] == [0, 1, 3, 5, 15]
     assert all(0 < row["cost"] <= row["value"] for row in rows)
