@@ -690,7 +690,7 @@ assert first_h[1.0] < first_h[1.4] < first_h[10.0] < first_h[math.inf]
 #
 # Drawn faces at the size of a notebook, with several starts: 68 points in two halves of 36 and 32 that share nothing, as in the paper's section 4.2; and 68 beside 74 points. Frames of videos and
 # photographs where they have been measured. *deep* are the separate cascades, *joint* two cascades that are told all 68 points, each of its own half of the faces, *deep sparse* the two steps, *SDM* linear
-# stages. On photographs 91 landmarks are united, from 68 and 29 points on 80 of them; *mixed* has as many drawn faces beside these as the other rows, *drawn* drawn faces alone, *tuned* begins with the weights
+# stages. On photographs 91 landmarks are united, from 68 and 29 points on 80 of them; *mixed* has the drawn faces of the other rows beside these, *drawn* drawn faces alone, *tuned* begins with the weights
 # that drawn faces gave and is trained on with the photographs (`fit_cascade(..., init=cascade)`: the decay is then of what changes, so what so few faces say nothing about stays as it was).
 
 
