@@ -46,7 +46,8 @@ MEND = {
     DAMAGED: "unpack that image again; if it lies in --out, delete it and give the same command again",
     NOTE + "files of no part": "they are left out",
 }
-Found = Iterator[tuple[str | None, Record | Problem]]  # the part of each face; None: of no part, left out
+# The part of each face. None: of no part, left out; "": nobody knows of which, and the numbers of faces will tell.
+Found = Iterator[tuple[str | None, Record | Problem]]
 
 
 class Split(NamedTuple):
@@ -92,18 +93,19 @@ def files(folder: Path, pattern: str) -> list[Path]:
 
 
 def only(folder: Path, name: str) -> Path:
-    """The one file or folder of a name below a folder, or the folder itself."""
-    found = [path for path in (folder, *sorted(folder.rglob(name))) if path.match(name)]
+    """The one file or folder of that name below a folder."""
+    found = sorted(folder.rglob(name))
     if len(found) != 1:
-        got = " and ".join(map(str, found)) or "none"
-        raise Malformed(f"one {name} in it", got)
+        raise Malformed(f"one {name} below {folder}", " and ".join(map(str, found)) or "none")
     return found[0]
 
 
-def of_part(part: str, path: Path, faces: Callable[..., Iterable], *arguments: Any) -> Found:
-    """The faces that a reader gives, all of one part; what it refuses, one face or all, is a problem of that part."""
+def of_file(part: str, folder: Path, name: str, faces: Callable[[Path], Iterable]) -> Found:
+    """The faces in one file, all of one part; what is refused, one face or all, is a problem of that part."""
+    path = folder
     try:
-        for item in faces(*arguments):
+        path = only(folder, name)
+        for item in faces(path):
             yield part, item.problem(path) if isinstance(item, Malformed) else item
     except Malformed as error:
         yield part, error.problem(path)
@@ -245,7 +247,7 @@ def _read(data: Dataset, folder: Path, out: Path, findings: list) -> dict[str, l
             needed = " or ".join(map(str, data.points)) + " landmarks"
             item = Problem(Path(item.source), None, needed, str(len(item.landmarks)))
         if isinstance(item, Problem):
-            findings.append((part, BROKEN if part else NOTE + "files of no part", str(item)))
+            findings.append((part, BROKEN if part is not None else NOTE + "files of no part", str(item)))
         else:
             image = item.image and _absolute(item.image)
             faces[part].append(item._replace(image=image, attributes=item.attributes | {"subset": part}))

@@ -1,27 +1,29 @@
 """`python data_scripts/aflw.py FOLDER --out DIR`: AFLW with the 19 landmarks of AFLW-19, hidden ones too."""
 
 import sys
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import _dataset
 from _dataset import Dataset, Split
 
 from lddmmlib.data import mat
-from lddmmlib.data.records import Problem, Record
+from lddmmlib.data.records import Malformed, Problem, Record
 
 
 def read(folder: Path, out: Path) -> _dataset.Found:
     """The faces of the file, in the order of its permutation."""
-    for _, item in _dataset.of_part("test", folder, faces, folder):
+    for part, item in _dataset.of_file("", folder, "AFLWinfo_release.mat", partial(faces, folder)):
         if isinstance(item, Problem):
-            yield from ((part, item) for part in ("train", "test"))  # nobody knows of which
+            yield part, item
         else:
             yield "train" if item.attributes["train"] else "test", item
 
 
-def faces(folder: Path):
+def faces(folder: Path, path: Path) -> Iterator[Record | Malformed]:
     """The faces of both parts."""
-    return mat.aflw(_dataset.only(folder, "AFLWinfo_release.mat"), _dataset.only(folder, "flickr"))
+    return mat.aflw(path, _dataset.only(folder, "flickr"))
 
 
 def frontal(face: Record) -> bool:

@@ -4,6 +4,7 @@ Paper D learns from a part of them and tests on the rest, or tests on all of the
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import _dataset
@@ -16,7 +17,7 @@ PARTS = {"train": 128, "test": 32}
 def read(folder: Path, out: Path) -> _dataset.Found:
     """The faces of both lists."""
     for part in PARTS:
-        yield from _dataset.of_part(part, folder, faces, folder, f"{part}_list.txt")
+        yield from _dataset.of_file(part, folder, f"{part}_list.txt", partial(faces, folder))
 
 
 DATASET = Dataset(

@@ -5,6 +5,7 @@ The images lie in the MATLAB files: they are taken out, as PNG, into ``DIR/cofw/
 
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import _dataset
@@ -14,18 +15,18 @@ from _dataset import Dataset, Split
 from lddmmlib.data import mat
 from lddmmlib.data.records import Malformed, Record
 
-ENDS = {"train": "Tr", "test": "T"}
+FILE, ENDS = "COFW_{}_color.mat", {"train": "Tr", "test": "T"}
 
 
 def read(folder: Path, out: Path) -> _dataset.Found:
     """The faces of both files."""
     for part in ENDS:
-        yield from _dataset.of_part(part, folder, faces, folder, out, part)
+        yield from _dataset.of_file(part, folder, FILE.format(part), partial(faces, out, part))
 
 
-def faces(folder: Path, out: Path, part: str) -> Iterator[Record | Malformed]:
+def faces(out: Path, part: str, path: Path) -> Iterator[Record | Malformed]:
     """The faces of one file, whose images are then below `out`."""
-    path, target, found = _dataset.only(folder, f"COFW_{part}_color.mat"), out / "cofw" / part, []
+    target, found = out / "cofw" / part, []
 
     def pictures(items: Iterator) -> Iterator[tuple[str, np.ndarray]]:
         for item in items:

@@ -6,6 +6,7 @@ The images are those that `cofw.py` has taken out into the same DIR; else they a
 import re
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import _dataset
@@ -13,25 +14,25 @@ import cofw
 from _dataset import Dataset, Split
 
 from lddmmlib.data import mat
-from lddmmlib.data.records import Malformed, Record, attempt, need, required
+from lddmmlib.data.records import Malformed, Problem, Record, attempt, need
 
 
 def read(folder: Path, out: Path) -> _dataset.Found:
     """The faces of all annotations."""
-    yield from _dataset.of_part("test", folder, faces, folder, out)
-
-
-def faces(folder: Path, out: Path) -> Iterator[Record | Malformed]:
-    """The faces, each with the image of its number."""
     pictures = out / "cofw" / "test"
     if not pictures.is_dir():
-        for item in cofw.faces(folder, out, "test"):
-            if isinstance(item, Malformed):
-                yield item
-    boxes = mat.variables(_dataset.only(folder, "cofw68_test_bboxes.mat"), "bboxes")["bboxes"]
+        images = _dataset.of_file("test", folder, cofw.FILE.format("test"), partial(cofw.faces, out, "test"))
+        yield from ((part, item) for part, item in images if isinstance(item, Problem))
+    yield from _dataset.of_file("test", folder, "cofw68_test_bboxes.mat", partial(faces, folder, pictures))
+
+
+def faces(folder: Path, pictures: Path, path: Path) -> Iterator[Record | Problem]:
+    """The faces, each with the image of its number."""
+    boxes = mat.variables(path, "bboxes")["bboxes"]
     need(boxes.ndim == 2 and boxes.shape[1] == 4, "bboxes (n, 4)", f"{boxes.shape}")
-    for path in _dataset.files(_dataset.only(folder, "test_annotations"), "*.mat"):
-        yield attempt(face, path, pictures, boxes, where=path.name)
+    for annotation in _dataset.files(_dataset.only(folder, "test_annotations"), "*.mat"):
+        found = attempt(face, annotation, pictures, boxes)
+        yield found.problem(annotation) if isinstance(found, Malformed) else found
 
 
 def face(path: Path, pictures: Path, boxes) -> Record:
@@ -39,8 +40,7 @@ def face(path: Path, pictures: Path, boxes) -> Record:
     named = re.fullmatch(r"([1-9]\d*)_points", path.stem)
     need(named and int(named[1]) <= len(boxes), f"N_points.mat, N from 1 to {len(boxes)}", path.name)
     i = int(named[1])
-    found = required(attempt(mat.cofw68, path, pictures / f"{i:04}.png", boxes[i - 1]))
-    return found._replace(attributes={"image": i})
+    return mat.cofw68(path, pictures / f"{i:04}.png", boxes[i - 1])._replace(attributes={"image": i})
 
 
 DATASET = Dataset(

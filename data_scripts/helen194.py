@@ -8,14 +8,14 @@ import _dataset
 from _dataset import Dataset, Split
 
 from lddmmlib.data import points
-from lddmmlib.data.records import Malformed, Problem, Record, attempt, decode, read_bytes, record
+from lddmmlib.data.records import Malformed, Problem, attempt, decode, read_bytes, record
 
 
 def read(folder: Path, out: Path) -> _dataset.Found:
     """The faces of all annotations; the lists of names tell to which part each belongs."""
     parts: dict[str, str] = {}
     for part in ("train", "test"):
-        for _, item in _dataset.of_part(part, folder, names, folder, f"{part}names.txt"):
+        for _, item in _dataset.of_file(part, folder, f"{part}names.txt", names):
             if isinstance(item, Problem):
                 yield part, item
             else:
@@ -29,26 +29,22 @@ def read(folder: Path, out: Path) -> _dataset.Found:
     for path in annotations:
         found = attempt(points.helen, path)
         if isinstance(found, Malformed):
-            yield from ((part, found.problem(path)) for part in ("train", "test"))  # nobody knows of which
+            yield "", found.problem(path)
         elif found[0] not in parts:
             yield None, Problem(path, 1, "a name in trainnames.txt or testnames.txt", found[0])
         else:
-            yield parts[found[0]], face(path, images.get(found[0]), found[1])
+            image = images.get(found[0], folder / f"{found[0]}.jpg")
+            yield parts[found[0]], record((image, ()), found[1], str(path))
 
 
-def names(folder: Path, name: str) -> Iterator[str]:
+def names(path: Path) -> Iterator[str]:
     """The names in a list."""
-    return iter(decode(read_bytes(_dataset.only(folder, name))).split())
+    return iter(decode(read_bytes(path)).split())
 
 
 def number(path: Path) -> tuple[int, str]:
     """The place of an annotation in their order, 1.txt, 2.txt, ..., 10.txt."""
     return len(path.stem), path.stem
-
-
-def face(path: Path, image: Path | None, landmarks) -> Record:
-    """The face of one annotation."""
-    return record((image, ()), landmarks, str(path))
 
 
 DATASET = Dataset(

