@@ -10,7 +10,7 @@ The floor plan, lowest floor first. A module imports only from floors below its 
                         augmentation) · `metrics`
 3  networks             `networks` (HRNetV2, stacked hourglass, DAN, their heads, one that comes trained)
 4  methods              `methods` (a module a paper)
-5  training             `training` (the one training loop)
+5  training             `training` (the one training loop) · `landmarker` (own landmarks, from few labelled faces)
 6  showing, measuring   `plots` `widgets` `notebook` · `experiments` (a file is an experiment is a recorded result)
 
 Each module's docstring begins with its mathematics. `import lddmmlib` needs NumPy and PyTorch alone.

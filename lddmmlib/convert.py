@@ -88,6 +88,7 @@ def placements(name: str) -> list[Placement]:
     >>> len(placements("300w-68+cofw-29"))
     80
     """
+    _checks.kind(name, "target", str)  # own landmarks have no placements
     return list(dict.fromkeys(p for part in name.split("+") for p in schemes.get(part).placements))
 
 
@@ -339,6 +340,7 @@ def _scheme(record: Record, i: int) -> str:
 
 def _target(target: str, names: list[str]) -> str:
     """The name of the target: a registered one where its landmarks have one."""
+    _checks.kind(target, "target", str)  # own landmarks have no placements
     parts = list(dict.fromkeys(("+".join(names) if target == "union" else target).split("+")))
     for part in parts:
         _checks.one_of(part, "target", (*SCHEMES, "union"))

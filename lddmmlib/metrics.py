@@ -424,9 +424,10 @@ def _one_per_image(lengths: float | Sequence[float] | np.ndarray | Tensor, truth
 
 
 def _between_eyes(truth: Tensor, normaliser: str, scheme: Scheme) -> Tensor:
-    eyes = [(i,) for i in scheme.corners] if normaliser == "corners" else scheme.pupils
+    eyes = scheme.pupils if normaliser == "pupils" else scheme.corners and [(i,) for i in scheme.corners]
     if eyes is None:
-        raise ValueError(f"normaliser: needed pupils, got {scheme.name!r}, which has none; use 'corners' or 'box'")
+        others = "'corners' or 'box'" if normaliser == "pupils" and scheme.corners else "'box'"
+        raise ValueError(f"normaliser: needed {normaliser}, got {scheme.name!r}, which has none; use {others}")
     left, right = (truth[..., list(eye), :].mean(-2) for eye in eyes)
     return torch.linalg.vector_norm(right - left, dim=-1)
 
@@ -476,6 +477,8 @@ def _over_images_then_landmarks(values: Tensor, table: Tensor) -> Tensor:
 def _outline(scheme: Scheme, part: str) -> list[int]:
     """The landmarks of a part without the pupils, which are on no boundary and far from both lids."""
     pupils = {i for name, curve in scheme.curves.items() if name.endswith("_pupil") for i in curve}
+    needed, got = "one of the five parts of the face", f"own landmarks, {scheme.name!r}"
+    _checks.need(part in scheme.parts, "scheme", needed, got, "use `nme`")
     return [i for i in scheme.parts[part] if i not in pupils]
 
 

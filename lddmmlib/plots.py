@@ -13,6 +13,7 @@ from torch import Tensor
 from lddmmlib import _checks, metrics
 from lddmmlib._shapes import Float
 from lddmmlib.faces import schemes
+from lddmmlib.faces.schemes import Scheme
 
 plt = _checks.optional("matplotlib.pyplot")
 Axes = plt.Axes
@@ -33,14 +34,15 @@ STYLE = {
 
 
 def face(
-    ax: Axes, points: Float[Tensor, "n 2"], scheme: str, colour: str | None = None, label: str = "", size: float = 9.0
-) -> None:
+    ax: Axes, points: Float[Tensor, "n 2"], scheme: str | Scheme, colour: str | None = None, label: str = "",
+    size: float = 9.0,
+) -> None:  # fmt: skip
     """Draw one face: its curves as lines, its landmarks as dots, y downwards as in an image.
 
     Args:
         ax: the axes; several faces may share them.
         points: (n, 2), landmarks in any unit; NaN is ignored.
-        scheme: the name of the annotation scheme, such as "300w-68".
+        scheme: the annotation scheme, or its name, such as "300w-68".
         colour: one colour for the whole face; by default each curve has the colour of its scheme.
         label: the text in the legend.
         size: area of a dot in square points; 0 draws lines only.

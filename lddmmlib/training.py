@@ -33,6 +33,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from lddmmlib import _checks, _run, metrics
 from lddmmlib._run import CheckpointError, load_checkpoint
+from lddmmlib.faces.schemes import Scheme
 
 __all__ = ["CheckpointError", "History", "drops", "evaluate", "fit", "load_checkpoint", "one_cycle"]
 
@@ -219,7 +220,7 @@ def fit(
 
 def evaluate(
     model: nn.Module, predict: Callable[[nn.Module, Any], Tensor], data: Any, *, batch: int = 64, workers: int = 0,
-    normaliser: str | Tensor | np.ndarray = "corners", scheme: str | None = None,
+    normaliser: str | Tensor | np.ndarray = "corners", scheme: str | Scheme | None = None,
 ) -> Tensor:  # fmt: skip
     """Compute the NME of each sample, in order (`metrics.nme`).
 
@@ -231,7 +232,7 @@ def evaluate(
         batch: samples per call of `predict`.
         workers: the number of processes that load.
         normaliser: as in `metrics.nme`, or an array of k lengths, px, one per sample.
-        scheme: the name of the scheme of the truth, if the normaliser needs it.
+        scheme: the scheme of the truth or its name, if the normaliser needs it.
 
     Returns:
         (k,) fractions, float64 on the CPU.

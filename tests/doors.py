@@ -16,7 +16,7 @@ import torch
 from lddmmlib import currents, flows, heatmaps, kernels, lars, matching, metrics, optimal_transport, polyharmonic
 from lddmmlib.curves import Curves
 from lddmmlib.data import crops
-from lddmmlib.faces import curve_sets, perturb, statistics
+from lddmmlib.faces import curve_sets, own, perturb, statistics
 from lddmmlib.methods import (
     completed_training,
     conditional_warp,
@@ -32,7 +32,7 @@ from lddmmlib.methods import (
 from lddmmlib.networks import dan
 
 MODULES = [kernels, currents, flows, matching, lars, heatmaps, optimal_transport, polyharmonic, statistics, perturb,
-           crops, metrics, sparse_shape_regression, heatmap_regression, subpixel, dan, curve_sets,
+           own, crops, metrics, sparse_shape_regression, heatmap_regression, subpixel, dan, curve_sets,
            lddmm_face, wasserstein, coupled_regression, shape_indexed, completed_training, conditional_warp,
            domain_adaptation]  # fmt: skip
 APART = {
@@ -192,6 +192,9 @@ def calls():
         (dan.resample, {"images": image[None].expand(4, -1, -1, -1) / 255, "T": T}),
         (dan.landmark_image, {"points": faces, "size": 32}),
         (curve_sets.riders, {"source": "300w-68", "target": "cofw-29"}),
+        (own.mean_shape, {"points": truth}),
+        (own.mirrored, {"mean": x}),
+        (own.curves, {"mean": x}),
         (curve_sets.widths, {"mean": truth[0], "scheme": "300w-68"}),
         (curve_sets.fraction, {"scheme": "300w-68", "share": 0.5}),
         (lddmm_face.loss, {"prediction": faces + 1, "target": faces, "curves": [[0, 1, 2], [4, 5]],

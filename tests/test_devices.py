@@ -19,12 +19,13 @@ from lddmmlib import optimal_transport as ot
 from lddmmlib.curves import Curves
 from lddmmlib.data import crops
 from lddmmlib.data.augment import Crops
-from lddmmlib.faces import curve_sets, perturb, schemes, statistics, synthetic
+from lddmmlib.faces import curve_sets, own, perturb, schemes, statistics, synthetic
 from lddmmlib.methods import (
     completed_training,
     conditional_warp,
     coupled_regression,
     domain_adaptation,
+    few_labels,
     lddmm_face,
     subpixel,
     wasserstein,
@@ -39,12 +40,12 @@ from tests.elsewhere import Device, Elsewhere, Mixed, back, there
 
 MODULES = [
     "kernels", "currents", "flows", "matching", "lars", "heatmaps", "optimal_transport", "polyharmonic", "metrics",
-    "faces.statistics", "faces.perturb", "data.crops", "methods.heatmap_regression", "methods.subpixel",
+    "faces.statistics", "faces.own", "faces.perturb", "data.crops", "methods.heatmap_regression", "methods.subpixel",
     "methods.sparse_shape_regression",
     "networks.dan", "networks.heads", "networks.coordconv", "networks.hourglass", "networks.hrnet",
     "networks.momenta", "networks.resnet", "networks.simple_baselines", "networks.cpn", "faces.curve_sets",
     "methods.lddmm_face", "methods.wasserstein", "methods.coupled_regression", "methods.shape_indexed",
-    "methods.completed_training",
+    "methods.completed_training", "methods.few_labels",
     "methods.conditional_warp", "methods.domain_adaptation", "networks.slpt",
 ]  # fmt: skip
 ELSEWHERE_TOLD = {  # public, without a case: why
@@ -52,6 +53,7 @@ ELSEWHERE_TOLD = {  # public, without a case: why
     "polyharmonic.phi": "part of fit", "polyharmonic.slope": "part of evaluate's gradient",
     "lars.path_by_solving": "the version to read: its knots are Python's numbers",
     "faces.statistics.real_300w": "reads a file to the CPU", "faces.statistics.sample": "draws on the CPU, as it says",
+    "faces.own.mirrored": "SciPy, on the CPU", "faces.own.curves": "numbers alone",
     "data.crops.box": "returns Python's numbers", "data.crops.frame": "takes Python's numbers",
     "data.crops.cut": "OpenCV, on the CPU", "data.crops.crop": "OpenCV, on the CPU",
     "methods.subpixel.both": "joins tuples", "methods.heatmap_regression.stride": "numbers alone",
@@ -83,6 +85,11 @@ ELSEWHERE_TOLD = {  # public, without a case: why
     "methods.coupled_regression.fit_deep_sparse": "fit_cascade, some times",
     "methods.coupled_regression.network": "layers alone", "methods.coupled_regression.start": "part of fit_cascade",
     "methods.coupled_regression.minimise": "part of fit_cascade",
+    "methods.few_labels.placed": "numbers alone", "methods.few_labels.square": "OpenCV, on the CPU",
+    "methods.few_labels.photo": "OpenCV, on the CPU", "methods.few_labels.start": "a network on the CPU",
+    "methods.few_labels.loss": "cross_entropy_loss", "methods.few_labels.seconds_a_step": "a time",
+    "methods.few_labels.network": "a network on the CPU", "methods.few_labels.mean68": "numbers alone",
+    "methods.few_labels.points68": "part of square",
     "methods.conditional_warp.check_images": "a check",
     "methods.conditional_warp.points_of": "part of its losses",
     "methods.conditional_warp.outputs_of": "part of its losses",
@@ -200,6 +207,8 @@ CASES = {
     "metrics.auc": (lambda e: metrics.auc(e, 0.5), ERRORS),
     "metrics.ced": (lambda e: metrics.ced(e, [0.1, 0.5]), ERRORS),
     "metrics.nme_curve": (lambda p, t: metrics.nme_curve(p, t, "300w-68"), FACES, HIDDEN.flip(0).nan_to_num(9.0)),
+    "faces.own.mean_shape": (own.mean_shape, HIDDEN),
+    "methods.few_labels.decoded": (lambda m: few_labels.decoded(m, 4.0), random(2, 3, 12, 14, seed=12)),
     "faces.statistics.similarity": (lambda a, b: statistics.similarity(a, b).apply(a), A, B),
     "faces.statistics.to_corners": (lambda a: statistics.to_corners(a, (0, 1)), A),
     "faces.statistics.procrustes": (lambda a: statistics.procrustes(a, (0, 1))[:2], random(5, 8, 2)),

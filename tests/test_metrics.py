@@ -151,11 +151,11 @@ def test_normalisers_that_do_not_fit():
 
 def test_two_schemes_of_as_many_landmarks_must_be_named(monkeypatch):
     monkeypatch.setitem(schemes.SCHEMES, "aflw-19", schemes.SCHEMES["cofw-29"])
-    schemes.get.cache_clear()
+    schemes._named.cache_clear()
     try:
         refused("name one .'cofw-29', 'aflw-19'.", metrics.reference_distance, faces(2, n=29), "corners")
     finally:
-        schemes.get.cache_clear()
+        schemes._named.cache_clear()
 
 
 # --- errors, NME, NRMSE --------------------------------------------------------------

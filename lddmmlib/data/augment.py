@@ -24,6 +24,7 @@ from lddmmlib.data import crops, images
 from lddmmlib.data.crops import Affine, Box, Crop, Points
 from lddmmlib.data.records import Record
 from lddmmlib.faces import schemes
+from lddmmlib.faces.schemes import Scheme
 
 
 class Recipe(NamedTuple):
@@ -100,7 +101,7 @@ class Crops(Dataset):
     Args:
         faces: has a length and `faces[i]`, whose first three items are image (c, h, w) uint8, landmarks (n, 2) px and
             visible (n,), as in `faces.synthetic.Faces`. `Crops.of` makes them from records.
-        scheme: the name of their scheme.
+        scheme: their scheme, or its name.
         size: px of the crop.
         how: the strength of the augmentation.
         margin: side of the square / longer side of the box.
@@ -112,18 +113,25 @@ class Crops(Dataset):
     (torch.Size([3, 32, 32]), True)
     """
 
-    def __init__(self, faces: Any, scheme: str, size: int, how: Recipe = RECIPE, margin: float = crops.MARGIN) -> None:
+    def __init__(
+        self, faces: Any, scheme: str | Scheme, size: int, how: Recipe = RECIPE, margin: float = crops.MARGIN
+    ) -> None:
         self.faces, self.scheme, self.size, self.how, self.margin = faces, scheme, size, how, margin
 
     @classmethod
     def of(
-        cls, records: Sequence[Record], scheme: str, size: int, how: Recipe = RECIPE, margin: float = crops.MARGIN
+        cls,
+        records: Sequence[Record],
+        scheme: str | Scheme,
+        size: int,
+        how: Recipe = RECIPE,
+        margin: float = crops.MARGIN,
     ) -> Crops:
         """Make crops of annotated photographs, which are loaded on access.
 
         Args:
             records: the faces, as `formats.read` returns them.
-            scheme: the name of their scheme.
+            scheme: their scheme, or its name.
             size: px of the crop.
             how: the strength of the augmentation.
             margin: side of the square / longer side of the box.
@@ -143,9 +151,9 @@ class Crops(Dataset):
         torch.Size([3, 32, 32])
         >>> folder.cleanup()
         """
-        n = schemes.get(scheme).n
+        n, name = (of := schemes.get(scheme)).n, of.name
         for i, record in enumerate(records):
-            found, needed = len(record.landmarks), f"the {n} landmarks of {scheme!r}"
+            found, needed = len(record.landmarks), f"the {n} landmarks of {name!r}"
             need(found == n, f"records[{i}]", needed, f"{found} ({record.source})", "name their scheme")
         return cls(Photos(records), scheme, size, how, margin)
 
@@ -177,14 +185,15 @@ class Crops(Dataset):
         if box is not None and max(box[2:]) > 0:
             return tuple(box)
         if landmarks.isnan().any() and len(landmarks) == schemes.get(self.scheme).n:
-            if 0 < (known := (~landmarks.isnan()).all(-1).sum().item()) < 3:
+            fewest = 3 if schemes.get(self.scheme).placements else len(landmarks)
+            if 0 < (known := (~landmarks.isnan()).all(-1).sum().item()) < fewest:
                 warnings.warn(f"faces[{index}]: cut around {known} of {len(landmarks)} landmarks alone", stacklevel=4)
             landmarks = crops.complete(landmarks, self.scheme)
         return crops.box(landmarks)
 
 
 def augment(
-    image: Tensor, landmarks: Points, visible: Tensor, affine: Affine, size: int, scheme: str, rng: Generator,
+    image: Tensor, landmarks: Points, visible: Tensor, affine: Affine, size: int, scheme: str | Scheme, rng: Generator,
     how: Recipe = RECIPE
 ) -> Crop:  # fmt: skip
     """A random augmentation of one face.
@@ -212,12 +221,13 @@ def augment(
     >>> new.landmarks[0]
     tensor([15.5000, 15.5000])
     """
-    flip = schemes.get(scheme).flip
-    needed = f"the {len(flip)} of {scheme!r}"
-    need(len(landmarks) == len(flip), "landmarks", needed, len(landmarks), "name their scheme")
+    of = schemes.get(scheme)
+    need(len(landmarks) == of.n, "landmarks", f"the {of.n} of {of.name!r}", len(landmarks), "name their scheme")
+    needed = "one that says which landmarks are mirrored, to flip faces"
+    need(of.flip or not how.flipped, "scheme", needed, f"{of.name!r}", "give mirrored=, or a recipe with flipped=0")
     affine = crops.then(affine, move(size, rng, how))
     if affine[:, :2].det() < 0:
-        landmarks, visible = landmarks[list(flip)], visible[list(flip)]
+        landmarks, visible = landmarks[list(of.flip)], visible[list(of.flip)]
     face = crops.crop(image, landmarks, visible, size, affine)
     colours = face.image[:3].expand(3, -1, -1)  # gray is lit as a colour image and converted back
     pixels = colours.permute(1, 2, 0).numpy().astype(np.float32) / 255

@@ -25,7 +25,7 @@ from lddmmlib.faces import schemes
 def write_coco(
     records: Iterable[Record],
     path: str | Path,
-    scheme: str | None = None,
+    scheme: str | schemes.Scheme | None = None,
     root: str | Path | None = None,
     overwrite: bool = False,
 ) -> None:
@@ -37,7 +37,8 @@ def write_coco(
     Args:
         records: the faces; each needs its image, whose size is written too.
         path: the json to write.
-        scheme: determines the names of the landmarks and the skeleton; by default the records' own.
+        scheme: determines the names of the landmarks and the skeleton; a scheme or its name, by default the records'
+            own.
         root: the folder to which the images' names are relative (mmpose's `data_prefix`, FiftyOne's
             `data_path`); by default the folder of the json.
         overwrite: whether a file at `path` may be replaced.

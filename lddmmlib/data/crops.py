@@ -60,12 +60,14 @@ def box(landmarks: Points) -> Box:
 
 
 @cache
-def _mean(scheme: str) -> Tensor:
+def _mean(scheme: str | schemes.Scheme) -> Tensor:
     """The mean face in `scheme`; NaN where the 68 points that it is made from do not determine a landmark."""
+    if not (whole := schemes.get(scheme)).placements:
+        return torch.full((whole.n, 2), torch.nan, dtype=torch.float64)
     return schemes.convert(statistics.real_300w().mean, "300w-68", scheme)
 
 
-def complete(landmarks: Points, scheme: str) -> Points:
+def complete(landmarks: Points, scheme: str | schemes.Scheme) -> Points:
     """Fill in missing landmarks from the mean face, moved by the similarity that best fits the other landmarks.
 
     A bounding box of incomplete landmarks is too small: by a fifth without the jaw. Use the result for boxes only; a
@@ -73,11 +75,11 @@ def complete(landmarks: Points, scheme: str) -> Points:
 
     Args:
         landmarks: (n, 2), px; NaN where missing.
-        scheme: the name of their scheme.
+        scheme: their scheme, or its name.
 
     Returns:
-        (n, 2), px, float64. Landmarks that the mean face lacks stay NaN; all missing ones do if fewer than three
-            landmarks, or only coincident ones, can be compared with the mean face.
+        (n, 2), px, float64. Landmarks that the mean face lacks, own ones too, stay NaN; all missing ones do if fewer
+            than three landmarks, or only coincident ones, can be compared with the mean face.
 
     Raises:
         ValueError, TypeError: for landmarks that are not those of the scheme, or an unknown scheme.
@@ -88,7 +90,7 @@ def complete(landmarks: Points, scheme: str) -> Points:
     >>> torch.allclose(complete(jawless, "300w-68"), face)
     True
     """
-    _checks.kind(scheme, "scheme", str)
+    _checks.kind(scheme, "scheme", str, schemes.Scheme)
     mean = _mean(scheme)
     _checks.points(landmarks, "landmarks", len(mean), nan=True)
     if landmarks.ndim != 2:

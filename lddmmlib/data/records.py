@@ -43,7 +43,7 @@ class Record(NamedTuple):
     landmarks: Float[Tensor, "n 2"]  #: px, 0-based, float64
     visible: Bool[Tensor, " n"]
     box: tuple[float, float, float, float] | None  #: (x, y, w, h), px: upper left corner, 0-based, and size
-    scheme: str | None  #: by the number of landmarks; None if no scheme has that number
+    scheme: str | schemes.Scheme | None  #: by the number of landmarks; None if no scheme has that number
     attributes: dict  #: other information of the file on the face, such as WFLW's six flags
     source: str  #: the file, with the line or the annotation's id if it holds several faces
     claims: dict | None = None  #: statements that can be checked: `size` (h, w) of the image, `num_keypoints`

@@ -19,6 +19,7 @@ from lddmmlib import _checks
 from lddmmlib._shapes import Float
 from lddmmlib.faces import schemes
 from lddmmlib.faces.placements import HALF, SCHEMES, WING, Placement, band
+from lddmmlib.faces.schemes import Scheme
 
 TWELVE = ("left jaw", "right jaw", "left brow", "right brow", "nose bridge", "nose base", "left eye", "right eye",
           "outer lip, upper", "outer lip, lower", "inner lip, upper", "inner lip, lower")  # fmt: skip
@@ -54,11 +55,12 @@ RELEASED_SUBSETS: Mapping[tuple[str, int], tuple[int, ...]] = {
 }  # fmt: skip
 
 
-def get(scheme: str) -> Mapping[str, tuple[int, ...]]:
+def get(scheme: str | Scheme) -> Mapping[str, tuple[int, ...]]:
     """The curve set of a scheme: name of each curve -> its landmarks in order, 0-based.
 
     Args:
-        scheme: "300w-68", "wflw-98", "helen-194" or "cofw-29".
+        scheme: "300w-68", "wflw-98", "helen-194" or "cofw-29"; or own landmarks, each of which lies in one of their
+            curves, or else is a curve of one point.
 
     Raises:
         ValueError: for a scheme without curves, or an unknown one.
@@ -68,7 +70,13 @@ def get(scheme: str) -> Mapping[str, tuple[int, ...]]:
     >>> get("300w-68")["left eye"], len(get("helen-194")), get("cofw-29")["jaw"]
     ((36, 37, 38, 39, 40, 41), 11, (28,))
     """
-    _checks.one_of(scheme, "scheme", SCHEMES)
+    whole = schemes.get(scheme)
+    if not whole.placements:
+        listed = [i for curve in whole.curves.values() for i in curve]
+        once, needed = len({*listed}) == len(listed), "each landmark in one curve at most"
+        _checks.need(once, "scheme", needed, f"some of {whole.name!r} in several", "give other curves")
+        return {**whole.curves, **{f"{name}, alone": (i,) for i, name in enumerate(whole.names) if i not in listed}}
+    scheme = whole.name
     if scheme == "cofw-29":
         return _COFW
     if scheme not in _STARTS:
@@ -97,7 +105,7 @@ def curve_at(place: Placement) -> str:
     return f"{side} {'brow' if part == 'brow' else 'eye'}"
 
 
-def riders(source: str, target: str) -> tuple[tuple[int, ...], ...]:
+def riders(source: str | Scheme, target: str | Scheme) -> tuple[tuple[int, ...], ...]:
     """The landmarks of ``target`` that ride with each curve of ``source``: the curve map of paper A, by `curve_at`.
 
     Args:
@@ -113,12 +121,15 @@ def riders(source: str, target: str) -> tuple[tuple[int, ...], ...]:
     (27, 28, 29, 30, 31, 32, 33, 34, 35)
     """
     own = get(source)
-    _checks.one_of(target, "target", SCHEMES)
-    curves = [curve_at(place) for place in schemes.get(target).placements]
+    if target == source and not schemes.get(source).placements:
+        return tuple(own.values())
+    _checks.kind(target, "target", str, Scheme)
+    schemes.placed(source)
+    curves = [curve_at(place) for place in schemes.placed(target).placements]
     return tuple(tuple(i for i, c in enumerate(curves) if c in MERGED.get(name, (name,))) for name in own)
 
 
-def widths(mean: Float[Tensor, "n 2"], scheme: str) -> Float[Tensor, " curves"]:
+def widths(mean: Float[Tensor, "n 2"], scheme: str | Scheme) -> Float[Tensor, " curves"]:
     """σ_V of each curve, (Δx + Δy) / 2: the mean of its width and its height in the mean shape.
 
     A curve without extent, of one point, takes the width of its part of the face (jaw, brows, nose, eyes, mouth), and
@@ -152,7 +163,7 @@ def widths(mean: Float[Tensor, "n 2"], scheme: str) -> Float[Tensor, " curves"]:
     return torch.stack(found)
 
 
-def mean_shape(mean: Tensor, scheme: str, name: str = "mean") -> None:
+def mean_shape(mean: Tensor, scheme: str | Scheme, name: str = "mean") -> None:
     """Refuse a mean shape that is not (n, 2), finite, with n the number of landmarks of its scheme.
 
     Args:
@@ -162,16 +173,16 @@ def mean_shape(mean: Tensor, scheme: str, name: str = "mean") -> None:
 
     >>> mean_shape(torch.zeros(68, 2), "300w-68")  # nothing to refuse
     """
-    _checks.one_of(scheme, "scheme", SCHEMES)
-    _checks.points(mean, name)
     n = schemes.get(scheme).n
+    _checks.points(mean, name)
     if mean.shape != (n, 2):
         others = [other for other in SCHEMES if schemes.get(other).n == mean.shape[-2]]
         mend = f"it looks like one of {others[0]}" if others and mean.ndim == 2 else "give one face"
+        scheme = schemes.get(scheme).name
         raise ValueError(f"{name}: needed {(n, 2)}, the landmarks of {scheme}, got {tuple(mean.shape)}; {mend}")
 
 
-def fraction(scheme: str, share: float) -> tuple[int, ...]:
+def fraction(scheme: str | Scheme, share: float) -> tuple[int, ...]:
     """A true fraction of a scheme's landmarks: of each curve about ``share``, evenly along it, its ends kept.
 
     An eye goes round, and keeps both its corners instead. As many as ``share`` of all, unless the ends are more.

@@ -2,19 +2,24 @@
 
 `placements.py` says where each landmark lies on the canonical curves of the face, and how certain that is.
 Left and right are those of the image.
+
+A scheme of own landmarks is made by `custom`, and is passed wherever the name of a scheme is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
+from itertools import cycle
+from numbers import Integral
 
 import torch
 from torch import Tensor
 
 from lddmmlib import _checks
+from lddmmlib._checks import need
 from lddmmlib._shapes import Float
 from lddmmlib.faces.placements import BANDS, HALF, JOINTS, NAMES, SCHEMES, Placement, band, mirrored, place
 
@@ -34,13 +39,13 @@ class Scheme:
     """An annotation scheme. Indices are 0-based; left and right are those of the image.
 
     Attributes:
-        name: a key of `placements.SCHEMES`.
+        name: a key of `placements.SCHEMES`, or the name of own landmarks.
         n: the number of landmarks.
-        placements: (curve, t) of each landmark.
+        placements: (curve, t) of each landmark; none of own landmarks.
         curves: from a curve's name to its landmarks, in order along the curve.
         closed: names of the closed curves, which run along the upper edge and back along the lower one.
-        flip: landmark i of the flipped image is landmark flip[i] of the image.
-        corners: the outer corners of the left and of the right eye.
+        flip: landmark i of the flipped image is landmark flip[i] of the image; None if that is unknown.
+        corners: the outer corners of the left and of the right eye; None if there are none.
         pupils: for each eye the landmarks whose mean is the pupil.
         parts: from each of the five parts of NME_curve (paper A) to its landmarks.
         names: a name for each landmark.
@@ -56,12 +61,15 @@ class Scheme:
     placements: tuple[Placement, ...]
     curves: Mapping[str, tuple[int, ...]]
     closed: frozenset[str]
-    flip: tuple[int, ...]
-    corners: tuple[int, int]
+    flip: tuple[int, ...] | None
+    corners: tuple[int, int] | None
     pupils: tuple[tuple[int, ...], tuple[int, ...]] | None
     parts: Mapping[str, tuple[int, ...]]
     names: tuple[str, ...]
     colours: Mapping[str, str]
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.names))
 
     def lines(self, points: Float[Tensor, "*batch n 2"]) -> dict[str, Tensor]:
         """Polylines to draw, by the name of their curve; a closed one ends at its first point.
@@ -99,12 +107,11 @@ def _pupil(side: str, curves: Mapping[str, tuple[int, ...]], at: Mapping[Placeme
     return curves.get(side + "_pupil") or ((centre,) if centre is not None else curves[side + "_eye"])
 
 
-@cache
-def get(name: str) -> Scheme:
+def get(name: str | Scheme) -> Scheme:
     """The annotation scheme of the given name.
 
     Args:
-        name: a key of `placements.SCHEMES`, such as "300w-68".
+        name: a key of `placements.SCHEMES`, such as "300w-68"; a `Scheme` is returned as it is.
 
     Raises:
         ValueError: an unknown name; the message lists the known ones.
@@ -113,7 +120,14 @@ def get(name: str) -> Scheme:
     >>> scheme.n, scheme.corners, scheme.curves["nose_bridge"], scheme.names[33]
     (68, (36, 45), (27, 28, 29, 30), 'nose base')
     """
+    if isinstance(name, Scheme):
+        return name
     _checks.one_of(name, "scheme", SCHEMES)
+    return _named(name)
+
+
+@cache
+def _named(name: str) -> Scheme:
     placements = SCHEMES[name]()
     at = {p: i for i, p in enumerate(placements)}
     curves = _curves(placements)
@@ -134,7 +148,82 @@ def get(name: str) -> Scheme:
     )
 
 
-def shared(source: str, target: str) -> list[tuple[int, int]]:
+def custom(
+    name: str,
+    names: Sequence[str],
+    mirrored: Iterable[Sequence[int]] | None = None,
+    corners: Sequence[int] | None = None,
+    curves: Mapping[str, Sequence[int]] | None = None,
+    closed: Iterable[str] = (),
+) -> Scheme:
+    """A scheme of own landmarks, for all that takes the name of a scheme.
+
+    It has no places on the curves of the face: no conversion, pupils or drawn faces, and it is one part, "face".
+
+    Args:
+        name: its name, none of those of `placements.SCHEMES`.
+        names: a name for each landmark, all different; their number is n.
+        mirrored: the pairs (i, j) that change places in the mirror image; all others lie on the midline. None: unknown,
+            and faces cannot be flipped.
+        corners: the outer eye corners, left and right in the image; None: errors cannot be divided by their distance.
+        curves: from the name of a curve to its landmarks in order; None: none.
+        closed: the names of the closed curves.
+
+    Raises:
+        ValueError: an index that is no landmark, a landmark in two pairs, a name that is taken or occurs twice.
+
+    >>> mine = custom("mine-3", ["left eye", "right eye", "chin"], mirrored=[(0, 1)], corners=(0, 1))
+    >>> mine.flip, get(mine) is mine
+    ((1, 0, 2), True)
+    """
+    given, names, n = names, tuple(names), len(names)
+    _checks.kind(name, "name", str)
+    need(name and name not in SCHEMES, "name", "a name of its own", repr(name), f"such as 'mine-{n}'")
+    right = n and not isinstance(given, str) and len(set(names)) == n and {*map(type, names)} == {str}
+    need(right, "names", "different names, one or more", _checks.said(given))
+    pairs, curves = None if mirrored is None else list(mirrored), dict(curves or {})
+    _landmarks("mirrored", pairs or [], n, 2)
+    _landmarks("corners", [] if corners is None else [corners], n, 2)
+    _landmarks("curves", curves.values(), n)
+    flip = list(range(n))
+    for i, j in pairs or []:
+        need((flip[i], flip[j]) == (i, j), "mirrored", "each landmark in one pair at most", (i, j))
+        flip[i], flip[j] = j, i
+    for each in (closed := frozenset(closed)):
+        _checks.one_of(each, "closed", curves)
+    return Scheme(
+        name=name, n=n, placements=(), curves={curve: tuple(i) for curve, i in curves.items()}, closed=closed,
+        flip=None if pairs is None else tuple(flip), corners=None if corners is None else tuple(corners), pupils=None,
+        parts={"face": tuple(range(n))}, names=names,
+        colours={"face": COLOURS["edge"]} | dict(zip(curves, cycle(COLOURS.values()), strict=False)),
+    )  # fmt: skip
+
+
+def _landmarks(name: str, groups: Iterable, n: int, count: int | None = None) -> None:
+    """Refuse groups unless each is `count` of n landmarks, all different."""
+    needed = f"{'two ' if count else ''}different landmarks from 0 to {n - 1}"
+    for group in groups:
+        right = isinstance(group, Sequence) and all(isinstance(i, Integral) and 0 <= i < n for i in group)
+        right = right and len(group) == (count or len(group)) == len({*group}) > 0
+        need(right, name, needed, _checks.said(group), "indices are 0-based")
+
+
+def placed(name: str | Scheme) -> Scheme:
+    """A scheme whose landmarks have places on the curves of the face; refuse own landmarks.
+
+    Args:
+        name: a scheme or its name.
+
+    >>> placed("cofw-29").n
+    29
+    """
+    found = get(name)
+    needed, mend = "one whose landmarks have places on the face's curves", f"such as {next(iter(SCHEMES))!r}"
+    need(found.placements, "scheme", needed, f"the own landmarks {found.name!r}", mend)
+    return found
+
+
+def shared(source: str | Scheme, target: str | Scheme) -> list[tuple[int, int]]:
     """List the landmarks that two schemes share.
 
     Args:
@@ -147,8 +236,8 @@ def shared(source: str, target: str) -> list[tuple[int, int]]:
     >>> shared("cofw-29", "aflw-19")[:3]
     [(0, 0), (1, 5), (2, 2)]
     """
-    at = {p: j for j, p in enumerate(get(target).placements)}
-    return [(i, at[p]) for i, p in enumerate(get(source).placements) if p in at]
+    at = {p: j for j, p in enumerate(placed(target).placements)}
+    return [(i, at[p]) for i, p in enumerate(placed(source).placements) if p in at]
 
 
 Weights = dict[int, Fraction]  # landmark of the source -> its weight
@@ -183,12 +272,12 @@ def _between(known: dict[Fraction, Weights], t: Fraction) -> Weights:
 
 
 @cache
-def _rows(source: str, target: str) -> tuple[Weights, ...]:
-    known = _samples(get(source))
-    return tuple(_between(known.get(curve, {}), t) for curve, t in get(target).placements)
+def _rows(source: str | Scheme, target: str | Scheme) -> tuple[Weights, ...]:
+    known = _samples(placed(source))
+    return tuple(_between(known.get(curve, {}), t) for curve, t in placed(target).placements)
 
 
-def conversion(source: str, target: str) -> Float[Tensor, "target source"]:
+def conversion(source: str | Scheme, target: str | Scheme) -> Float[Tensor, "target source"]:
     """The matrix C with target landmarks = C @ source landmarks. Each row sums to 1.
 
     A target landmark (curve, t) is interpolated linearly in t between the two neighbouring landmarks of the source
@@ -217,7 +306,9 @@ def conversion(source: str, target: str) -> Float[Tensor, "target source"]:
     return matrix
 
 
-def convert(points: Float[Tensor, "*batch s 2"], source: str, target: str) -> Float[Tensor, "*batch t 2"]:
+def convert(
+    points: Float[Tensor, "*batch s 2"], source: str | Scheme, target: str | Scheme
+) -> Float[Tensor, "*batch t 2"]:
     """Convert landmarks from one scheme to another by the matrix of `conversion`.
 
     Args:
@@ -233,7 +324,7 @@ def convert(points: Float[Tensor, "*batch s 2"], source: str, target: str) -> Fl
     >>> convert(face, "wflw-98", "300w-68")[[0, 1, 17, 18]].tolist()
     [[0.0, 1.0], [4.0, 5.0], [66.0, 67.0], [75.0, 76.0]]
     """
-    _checks.points(points, f"points of {source}", get(source).n, nan=True)
+    _checks.points(points, f"points of {placed(source).name}", get(source).n, nan=True)
     matrix = conversion(source, target).to(points)
     weights = matrix.nan_to_num()
     missing = matrix.isnan().any(-1, keepdim=True) | ((weights != 0).to(points) @ points.isnan().to(points) > 0)

@@ -37,6 +37,7 @@ from lddmmlib._shapes import Float
 from lddmmlib.curves import Curves
 from lddmmlib.data.crops import Crop
 from lddmmlib.faces import curve_sets, schemes
+from lddmmlib.faces.schemes import Scheme
 from lddmmlib.flows import Flow
 from lddmmlib.networks.dan import DAN, similarity
 
@@ -94,8 +95,9 @@ class Deformation(nn.Module):
     """
 
     def __init__(
-        self, mean: Float[Tensor, "n 2"], scheme: str, subset: Sequence[int] | None = None, preset: str = "released",
-        coupled: bool = False, sigma: float | Sequence[float] | None = None, steps: int | None = None,
+        self, mean: Float[Tensor, "n 2"], scheme: str | Scheme, subset: Sequence[int] | None = None,
+        preset: str = "released", coupled: bool = False, sigma: float | Sequence[float] | None = None,
+        steps: int | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         _checks.one_of(preset, "preset", PRESETS)
@@ -175,7 +177,10 @@ class Deformation(nn.Module):
         return self.flow(momenta, riders.with_points(riders.points.expand(len(momenta), -1, -1))).points
 
     def riders(
-        self, to: str | Sequence[tuple[str, float]], mean: Float[Tensor, "m 2"] | None = None, register: str = "affine"
+        self,
+        to: str | Scheme | Sequence[tuple[str, float]],
+        mean: Float[Tensor, "m 2"] | None = None,
+        register: str = "affine",
     ) -> Curves:
         """Points of the mean face to `carry`, each with the curve that it rides with.
 
@@ -201,7 +206,7 @@ class Deformation(nn.Module):
         >>> layer.carry(torch.zeros(1, 68, 2), dense).shape
         torch.Size([1, 1200, 2])
         """
-        if not isinstance(to, str):
+        if not isinstance(to, str | Scheme):
             return Curves(*_along(self.mean, curve_sets.get(self.scheme), to), coupled=self.coupled)
         groups = curve_sets.riders(self.scheme, to)
         if mean is not None:
@@ -258,7 +263,7 @@ def deform_by_loops(
 def loss(
     prediction: Float[Tensor, "b n 2"], target: Float[Tensor, "b n 2"], curves: Sequence[Sequence[int]],
     sigma_w: Float[Tensor, " curves"], beta: float = 0.1, normaliser: str | float | Tensor = "corners",
-    scheme: str | None = None, by_points: bool = False,
+    scheme: str | Scheme | None = None, by_points: bool = False,
 ) -> Float[Tensor, " b"]:  # fmt: skip
     """L = 1/d Σ_p (β D_c^p + D_l^p), the loss of paper A, of each face.
 
@@ -566,7 +571,7 @@ def registered(
 FACE = 200.0  # px
 
 
-def _curves(scheme: str, subset: Sequence[int] | None, coupled: bool) -> tuple[tuple[int, ...], ...]:
+def _curves(scheme: str | Scheme, subset: Sequence[int] | None, coupled: bool) -> tuple[tuple[int, ...], ...]:
     """The landmarks of the subset in each curve; refuse a subset that leaves one empty."""
     whole = curve_sets.get(scheme)
     every = {i for curve in whole.values() for i in curve}

@@ -80,7 +80,7 @@ class FollowCascade(StaticWidget):
         images: Any = None,
         boxes: Float[Tensor, "f 4"] | None = None,
         truth: Float[Tensor, "f p 2"] | None = None,
-        scheme: str = "union-113",
+        scheme: str | schemes.Scheme = "union-113",
         shown: int = 3,
         **traits: object,
     ) -> None:
@@ -151,7 +151,7 @@ class FollowCascade(StaticWidget):
 
 
 def _followed(
-    found: coupled.Coupled, images: Any, boxes: Tensor, truth: Tensor, scheme: str, shown: int
+    found: coupled.Coupled, images: Any, boxes: Tensor, truth: Tensor, scheme: str | schemes.Scheme, shown: int
 ) -> dict[str, Any]:
     """The state that a cascade gives on some faces."""
     cascade, how = found.cascade, found.cascade.how
@@ -178,7 +178,7 @@ def _followed(
         "truth": coupled.to_face(truth, boxes)[:shown].double().round(decimals=5),
         "middle": torch.stack(middle).round(decimals=6), "scales": scales.round(decimals=7),
         "taught": found.known[0].int() + 2 * found.known[1].int(), "lines": lines, "names": list(named.names),
-        "selected": named.corners[0],
+        "selected": named.corners[0] if named.corners else 0,
     }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from lddmmlib import _checks, metrics
 from lddmmlib._shapes import Float
 from lddmmlib.faces import schemes
+from lddmmlib.faces.schemes import Scheme
 from lddmmlib.widgets.base import Number, Numbers, StaticWidget
 
 QUESTION = (
@@ -92,12 +93,12 @@ class MetricExplorer(StaticWidget):
     threshold = Number(0.1, min=0.005, max=0.2)
     image = traitlets.Int(0, min=0).tag(sync=True)
 
-    def __init__(self, face: Float[Tensor, "n 2"] | None = None, scheme: str = "300w-68", **traits) -> None:
+    def __init__(self, face: Float[Tensor, "n 2"] | None = None, scheme: str | Scheme = "300w-68", **traits) -> None:
         of = schemes.get(scheme)
         face = _mean_face() if face is None else face
         _checks.points(face, "face", of.n)
         if of.pupils is None or len(of.curves.get("jaw", ())) < 2:
-            raise ValueError(f"scheme: needed one with pupils and a jaw line, such as 300w-68; got {scheme}")
+            raise ValueError(f"scheme: needed one with pupils and a jaw line, such as 300w-68; got {of.name}")
         start = {"question": QUESTION, "alt": ALT, "scheme": _anatomy(of), **_start(face, of)}
         super().__init__(face=face.double(), **start | traits)
 

@@ -95,8 +95,11 @@ class MomentaExplorer(StaticWidget):
         if network is None:
             start, self.predicted = _kept(KEPT)
         else:
-            start = {"network": portable(network, torch.rand(1, 3, size, size)), "source": layer.scheme}
-            start |= _layer(layer) | {"schemes": _schemes(layer, means or {}), "scheme": layer.scheme}
+            start = {
+                "network": portable(network, torch.rand(1, 3, size, size)),
+                "source": schemes.get(layer.scheme).name,
+            }
+            start |= _layer(layer) | {"schemes": _schemes(layer, means or {}), "scheme": start["source"]}
             start |= {"sheet": [len(pictures), COLUMNS], "pictures": _sheet(pictures)}
             squares = [_square(box) for box in boxes]
             start |= {"boxes": squares, "truth": [] if truth is None else truth.double().round(decimals=2)}
@@ -208,9 +211,11 @@ def _layer(layer: nn.Module) -> dict:
     curves, sigma = [list(curve) for curve in layer.curves], layer.sigma.double()
     if layer.coupled:
         curves, sigma = [[i for curve in curves for i in curve]], sigma.reshape(1)
+    of = schemes.get(layer.scheme)
+    _checks.need(of.corners, "layer", "a scheme with eye corners, by which errors are told", f"{of.name!r}")
     return {
         "mean": layer.mean.double().round(decimals=4), "curves": curves, "controls": layer.controls.tolist(),
-        "sigma": sigma.expand(len(curves)), "corners": list(schemes.get(layer.scheme).corners),
+        "sigma": sigma.expand(len(curves)), "corners": list(of.corners),
     }  # fmt: skip
 
 
@@ -222,11 +227,11 @@ def _schemes(layer: nn.Module, means: Mapping[str, Tensor]) -> dict[str, dict]:
         groups = [list(group) for group in riders.indices]
         groups = [[i for group in groups for i in group]] if layer.coupled else groups
         points = riders.points.double().round(decimals=4).tolist()
-        found[name] = {"points": points, "groups": groups, "lines": _lines(name, riders.indices)}
+        found[schemes.get(name).name] = {"points": points, "groups": groups, "lines": _lines(name, riders.indices)}
     return found
 
 
-def _lines(name: str, groups: Sequence[Sequence[int]]) -> list:
+def _lines(name: str | schemes.Scheme, groups: Sequence[Sequence[int]]) -> list:
     """The drawn lines of a scheme in pieces, each with the curve that its points ride with."""
     scheme, curve_of = schemes.get(name), {i: c for c, group in enumerate(groups) for i in group}
     pieces = []

@@ -8,8 +8,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lddmmlib.faces import schemes
+from lddmmlib import convert, metrics, training
+from lddmmlib.data import coco_writer, contact_sheet, crops, formats, images
+from lddmmlib.data.augment import STILL, Crops
+from lddmmlib.data.records import Record
+from lddmmlib.faces import curve_sets, geometry, schemes, synthetic
 from lddmmlib.faces.placements import BANDS, band
+from lddmmlib.methods import lddmm_face
 
 NAMES = list(schemes.SCHEMES)
 every = pytest.mark.parametrize("name", NAMES)
@@ -377,3 +382,112 @@ def test_shared_places_lie_nearest_to_each_other_on_faces_annotated_twice(data):
         "left brow outer end",
         "right brow outer end",
     }  # the two schemes end the brows differently
+
+
+# ------------------------------------------------------------------------------------------------- own landmarks
+
+EYES, CHIN, OTHER = ["left eye", "right eye"], "chin", schemes.custom("x", [*"abcde"])
+MINE = schemes.custom(
+    "mine-5", [*EYES, "nose", CHIN, "brow"], mirrored=[(0, 1)], corners=(0, 1), curves={"v": [0, 3, 1]}
+)
+FACE = torch.tensor([[20.0, 20.0], [60.0, 22.0], [41.0, 41.0], [40.0, 70.0], [30.0, 12.0]]).double()
+
+
+def test_own_landmarks_make_a_scheme():
+    assert (MINE.n, MINE.flip, MINE.corners, MINE.pupils) == (5, (1, 0, 2, 3, 4), (0, 1), None)
+    assert MINE.lines(FACE)["v"].tolist() == FACE[[0, 3, 1]].tolist()
+    assert schemes.get(MINE) is MINE
+    assert schemes.get(schemes.get("cofw-29")) is schemes.get("cofw-29")
+    assert len({MINE, schemes.custom("mine-5", MINE.names), schemes.get("cofw-29")}) == 3  # a key of any cache
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"name": "cofw-29"}, "name: needed a name of its own, got 'cofw-29'"),
+        ({"name": ""}, "name: needed a name of its own"),
+        ({"names": ["a", "a", "b"]}, "names: needed different names"),
+        ({"names": "abc"}, "names: needed different names"),
+        ({"names": []}, "names: needed different names, one or more"),
+        ({"mirrored": [(0, 3)]}, "mirrored: needed two different landmarks from 0 to 2, got .0, 3."),
+        ({"mirrored": [(1, 1)]}, "mirrored: needed two different"),
+        ({"mirrored": [(0, 1, 2)]}, "mirrored: needed two different"),
+        ({"mirrored": [(0, 1), (1, 2)]}, "mirrored: needed each landmark in one pair at most, got .1, 2."),
+        ({"corners": (0, -1)}, "corners: needed two different landmarks"),
+        ({"curves": {"jaw": [0, 5]}}, "curves: needed different landmarks from 0 to 2"),
+        ({"curves": {"jaw": []}}, "curves: needed different landmarks"),
+        ({"curves": {"jaw": [0, 1]}, "closed": ["eye"]}, "closed: needed one of 'jaw'"),
+    ],
+    ids=repr,
+)
+def test_what_is_no_scheme_is_refused(wrong, said):
+    with pytest.raises(ValueError, match=said):
+        schemes.custom(**{"name": "mine-3", "names": ["a", "b", "c"]} | wrong)
+
+
+def one_record(folder, landmarks=FACE, box=(10.0, 5.0, 70.0, 70.0)):
+    path = folder / "face.png"
+    images.save(np.full((90, 90, 3), 90, np.uint8), path)
+    return Record(image=path, landmarks=landmarks, visible=~landmarks.isnan().any(-1), box=box, scheme=MINE,
+                  attributes={}, source="face.png")  # fmt: skip
+
+
+def test_own_landmarks_go_wherever_a_name_goes(tmp_path):
+    from matplotlib import pyplot as plt
+
+    from lddmmlib import plots
+    from lddmmlib.widgets.metric_explorer import MetricExplorer
+
+    record = one_record(tmp_path)
+    data = Crops.of([record], MINE, size=28)
+    torch.testing.assert_close(data[0].landmarks, crops.apply(crops.frame(record.box, 28), FACE))
+    flipped = Crops.of([record], MINE, 28, STILL._replace(flipped=1)).draw(0, np.random.default_rng(0))
+    torch.testing.assert_close(flipped.landmarks[:, 0], 27 - data[0].landmarks[[1, 0, 2, 3, 4], 0])
+    nme = training.evaluate(torch.nn.Identity(), lambda net, batch: batch.landmarks + 3, data, scheme=MINE)
+    truth = data[0].landmarks
+    torch.testing.assert_close(nme[0], (18**0.5 / (truth[0] - truth[1]).norm()))
+    coco_writer.write_coco([record], tmp_path / "faces.json")
+    assert torch.equal(formats.read(tmp_path / "faces.json")[0].landmarks, FACE)
+    assert "left eye" in (tmp_path / "faces.json").read_text(encoding="utf-8")
+    assert contact_sheet.draw([record], "one").ndim == 3
+    figure, axes = plt.subplots()
+    plots.face(axes, FACE, MINE)
+    assert len(axes.lines) == 1
+    plt.close(figure)
+    assert curve_sets.get(MINE) == {"v": (0, 3, 1), "nose, alone": (2,), "brow, alone": (4,)}
+    layer = lddmm_face.Deformation(FACE, MINE)
+    torch.testing.assert_close(layer(torch.ones(1, 5, 2).double())[0, 2], FACE[2] + 1)  # a lone landmark
+    with pytest.raises(ValueError, match=r"with pupils and a jaw line.*got mine-5"):
+        MetricExplorer(FACE, MINE)
+
+
+def test_the_box_of_own_landmarks_is_not_completed(tmp_path):
+    lost = FACE.clone()
+    lost[3] = torch.nan
+    assert torch.equal(crops.complete(lost, MINE).isnan(), lost.isnan())
+    data = Crops.of([one_record(tmp_path, lost, box=None)], MINE, size=28)
+    with pytest.warns(UserWarning, match="cut around 4 of 5 landmarks alone"):
+        data[0]
+
+
+@pytest.mark.parametrize(
+    ("ask", "said"),
+    [
+        (lambda: schemes.conversion("wflw-98", MINE), "scheme: needed one whose landmarks have places.*'mine-5'"),
+        (lambda: schemes.convert(FACE, MINE, "300w-68"), "scheme: needed one whose landmarks have places"),
+        (lambda: schemes.shared(MINE, "300w-68"), "scheme: needed one whose landmarks have places"),
+        (lambda: synthetic.sample(0, scheme=MINE), "scheme: needed|parameter 'scheme'"),
+        (lambda: geometry.landmarks(geometry.Face3D(), MINE), "scheme: needed one whose landmarks have places"),
+        (lambda: curve_sets.riders("300w-68", MINE), "scheme: needed one whose landmarks have places"),
+        (lambda: curve_sets.get(schemes.custom("x", [*"abc"], curves={"v": [0], "w": [0]})), "in one curve at most"),
+        (lambda: convert.convert([], MINE, "out.json"), "target: needed|parameter 'target'"),
+        (lambda: metrics.nme(FACE, FACE, "pupils", MINE), "needed pupils, got 'mine-5', which has none"),
+        (lambda: metrics.nme(FACE, FACE, "corners", OTHER), "needed corners, got 'x'.*use 'box'"),
+        (lambda: metrics.nme_curve(FACE, FACE, MINE), "scheme: needed one of the five parts"),
+        (lambda: Crops([(torch.zeros(3, 9, 9).byte(), FACE, FACE[:, 0] > 0)], OTHER, 28).draw(
+            0, np.random.default_rng(0)), "needed one that says which landmarks are mirrored"),
+    ],
+)  # fmt: skip
+def test_what_own_landmarks_lack_is_refused_at_the_door(ask, said):
+    with pytest.raises((ValueError, TypeError), match=said):
+        ask()

@@ -90,14 +90,16 @@ def visible(face: Face3D, name: str, t: Parameters) -> Bool[Tensor, " k"]:
     return ~_slid(face, name, _where(t), points) & ~_covered(face, points)
 
 
-def landmarks(face: Face3D, scheme: str = "300w-68") -> tuple[Float[Tensor, "n 2"], Bool[Tensor, " n"]]:
+def landmarks(
+    face: Face3D, scheme: str | schemes.Scheme = "300w-68"
+) -> tuple[Float[Tensor, "n 2"], Bool[Tensor, " n"]]:
     """The landmarks of a face in any annotation scheme (`faces.schemes`).
 
     All schemes sample the same curves, so they agree wherever they share a placement.
 
     Args:
         face: the parameters of the face.
-        scheme: the name of an annotation scheme.
+        scheme: an annotation scheme, or its name; not own landmarks.
 
     Returns:
         The landmarks (n, 2), px, float64, and whether each is visible (n,).
@@ -106,7 +108,7 @@ def landmarks(face: Face3D, scheme: str = "300w-68") -> tuple[Float[Tensor, "n 2
     >>> points[[36, 45]].tolist(), seen.all().item()
     ([[34.0, 50.0], [94.0, 50.0]], True)
     """
-    n = schemes.get(scheme).n
+    n = schemes.placed(scheme).n
     points, slid = torch.zeros(n, 3, dtype=torch.float64), torch.zeros(n, dtype=torch.bool)
     for name, i, t in _plan(scheme):
         points[i] = to_camera(face, curves.seen(face, name, t))
@@ -115,7 +117,7 @@ def landmarks(face: Face3D, scheme: str = "300w-68") -> tuple[Float[Tensor, "n 2
 
 
 @cache
-def _plan(scheme: str) -> list[tuple[str, list[int], tuple[float, ...]]]:
+def _plan(scheme: str | schemes.Scheme) -> list[tuple[str, list[int], tuple[float, ...]]]:
     """The curves of a scheme, each with the landmarks on it and their t."""
     by_curve: dict[str, list[int]] = {}
     placements = schemes.get(scheme).placements
