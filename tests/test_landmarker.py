@@ -4,6 +4,7 @@ import contextlib
 import io
 import math
 import warnings
+from functools import cache
 
 import numpy as np
 import pytest
@@ -19,10 +20,14 @@ CHOSEN = [45, 36, 30, 48, 54, 8]  # in an order of their own
 NAMES = ["right eye", "left eye", "nose", "left mouth", "right mouth", "chin"]
 
 
+@cache
+def sample(i, scheme, size):
+    return synthetic.sample(i, "studio", size=size, scheme=scheme)
+
+
 def drawn(first, count, scheme="300w-68", size=96):
-    faces = [synthetic.sample(i, "studio", size=size, scheme=scheme) for i in range(first, first + count)]
-    whole = [synthetic.sample(i, "studio", size=size).landmarks for i in range(first, first + count)]
-    return [f.image for f in faces], torch.stack([f.landmarks for f in faces]), [crops.box(x) for x in whole]
+    faces, whole = ([sample(i, s, size) for i in range(first, first + count)] for s in (scheme, "300w-68"))
+    return [f.image for f in faces], torch.stack([f.landmarks for f in faces]), [crops.box(f.landmarks) for f in whole]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +63,7 @@ def test_it_says_what_it_guesses_and_how_long_it_takes(trained):
 
 def test_it_learns_own_landmarks(trained, capsys):
     mine, _ = trained
-    pictures, points, boxes = drawn(40, 10)
+    pictures, points, boxes = drawn(40, 6)
     found = mine.evaluate(pictures, points[:, CHOSEN], boxes)
     assert found.nme.mean() < 0.6 * found.mean_shape.mean()
     wanted = metrics.nme(mine.predict(pictures, boxes).landmarks, points[:, CHOSEN].double(), "corners", mine.scheme)
