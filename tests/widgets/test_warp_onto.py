@@ -93,7 +93,7 @@ def test_impossible_states_are_refused(explorer, refused, state):
 
 
 def test_what_is_kept_is_shown(made, tmp_path, monkeypatch):
-    network, images, truth, styles = made
+    _, images, truth, styles = made
     warp_onto.keep(images, truth, styles, tmp_path / "kept.npz")
     monkeypatch.setattr(warp_onto, "KEPT", tmp_path / "kept.npz")
     again = warp_onto.kept(tmp_path / "kept.npz")
