@@ -53,12 +53,12 @@ angle = torch.tensor(angles).mean().item()
 print(f"{len(angles)} pairs: {angle:.0f} degrees on average,", end=" ")
 print(f"from {min(angles):.0f} to {max(angles):.0f}")
 print(f"the loss is lower on the truth in {sum(lower)}")
-assert 65 < angle < 90
+assert 80 < angle < 90
 assert sum(lower) > len(lower) / 2
 
 # %% [markdown]
 # :::{dropdown} What happens
-# About eighty degrees, where ninety would be no hint at all: in the space of 136 coordinates the loss hardly points to the truth. It *is* lower on the truth, for most pairs; but from here the way down leads elsewhere, because another
+# More than eighty degrees, where ninety would be no hint at all: the loss hardly points to the truth. It *is* lower on the truth, for most pairs; but from here the way down leads elsewhere, because another
 # person's edges can be brought nearer in many wrong ways. Can a network learn anything from so weak a hint? If it gets many of them, and if its errors are larger than those of the hint. This chapter measures
 # both.
 # :::
@@ -79,6 +79,7 @@ import matplotlib.pyplot as plt
 import torch.nn.functional as F
 from torch.utils.data import DataLoader
 
+# %%
 from lddmmlib import metrics, plots, polyharmonic
 from lddmmlib.data import crops
 from lddmmlib.data.augment import Crops, Photo
@@ -244,6 +245,9 @@ VIEWS = {
 SHIFTS = range(-8, 9)
 
 
+# %%
+
+
 def shifted(view, style):
     """The mean squared difference by shift (17, heads)."""
     photo, other = view(heads["photo"]), view(heads[style])
@@ -298,12 +302,14 @@ def labelled_by_hand(found, labels, side):
     return sum(each) / len(each) / side
 
 
+# %%
 def edges_by_hand(warped, face):
     pairs = zip(slope_by_hand(warped), slope_by_hand(face), strict=True)
     off = [(a - b) ** 2 for rows in pairs for a, b in zip(*rows, strict=True)]
     return sum(off) / len(off)
 
 
+# %%
 def bending_by_hand(spline, target, labels, side):
     total = 0.0
     for p, y in zip(target, labels.tolist(), strict=True):
@@ -404,6 +410,7 @@ def one_loss(found, warp):
     return (ours - theirs).square().mean()
 
 
+# %%
 found = predicted[0].clone().requires_grad_()
 values = {
     "ours": one_loss(found, polyharmonic.warp),
@@ -557,16 +564,20 @@ def along(t):
 
 # %%
 points = {t: compass(along(t)).mean().item() for t in (0.0, 0.4, 0.8)}
+
+# %%
 with torch.no_grad():
     T = torch.linspace(-0.5, 1.5, 9)
     heights = torch.stack([edge_losses(along(t.item()), smoothing=0.1) for t in T])
 relative = (heights / heights[2]).mean(1)
 lower = (heights[6] < heights[2]).double().mean().item()
+
+# %%
 for t, c in points.items():
     print(f"{t:.0%} of the way: cosine {c:.2f}, {math.degrees(math.acos(c)):.0f}°")
 print(f"lower on the truth than at the prediction: {lower:.0%} of the pairs")
 
-# %% mystnb={"image": {"alt": "The loss along the way from the prediction at 0 to the truth at 1, each pair relative to its start: thin lines for pairs, a thick one for their mean. The mean falls slowly from 0 to about 1, by less than a tenth, and rises again; single pairs go up and down on the way."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "The loss along the way from the prediction at 0 to the truth at 1, each pair relative to its start: thin lines for pairs, a thick one for their mean. The mean falls slowly until about three quarters of the way, by less than a tenth, and rises again; single pairs fall or rise all the way."}} tags=["hide-input"]
 figure, ax = plt.subplots(figsize=(6, 2.9))
 ax.plot(T, heights / heights[2], color=plots.PALETTE[0], alpha=0.25, lw=0.8)
 ax.plot(T, relative, color=plots.PALETTE[1], lw=2.5)
@@ -582,16 +593,13 @@ assert 0.6 < lower <= 1.0
 assert 0.85 < relative[6] < 0.99
 
 # %% [markdown]
-# Two facts to keep. **The valley is where it should be**: on the truth the loss is lower, for most pairs, though by a few hundredths only; the rest of it is that two people have different edges. **Its floor does not slope that way**: at the prediction
-# the gradient is far from the way to the truth, and the nearer the prediction is, the less it knows. What a good landmarker has left to learn is smaller than the hint's own errors.
-#
-# ## The alternation, watched
-#
-# Now train. Three networks see the same 48 batches of six pairs: *in turns* of eight steps, *labels alone*, which is what the released code comes to, and *the warper alone*. After each turn we look at what the training cannot see:
-# the error on cartoons of other people. **Which of the three ends best on cartoons, which on photographs?**
+# Three facts to keep. **The valley is where it should be**: on the truth the loss is lower, for two thirds of the pairs, though by a few hundredths only; the rest of it is that two people have different edges. **Its floor does not slope that
+# way**: at the prediction the gradient is nearly at right angles to the way to the truth, and the nearer the prediction is, the less it knows. What a good landmarker has left to learn is smaller than the hint's own errors. **Right angles are not
+# rare** among 136 coordinates: two random directions are that far apart as well, and a gradient may be far from the way home even where home is the only minimum. What is the angle for a photograph that is warped onto *itself*? The third
+# exercise measures it.
 
 # %%
-STEPS, TURN = 48, 8
+STEPS, TURN = 36, 6
 KINDS = {
     "in turns": (TURN, TURN),
     "labels alone": (0, TURN),
@@ -637,7 +645,7 @@ for name, (_, rows, _) in trained.items():
     after[name] = dict(zip(at_start, rows[-1][1:], strict=True))
     print(f"{name:18s} {rows[-1][1]:11.1f} {rows[-1][2]:10.1f}")
 
-# %% mystnb={"image": {"alt": "Left, the losses of the network that learns in turns, over 48 steps: the warper's, six thousandths, hardly falls; the landmarker's falls within each turn. Right, the error on unseen cartoons, solid, and on photographs, dashed, after each turn. In turns the cartoons' error falls and the photographs' stays; with labels alone the cartoons' stays; with the warper alone the cartoons' falls most and the photographs' rises."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Left, the losses of the network that learns in turns, over 36 steps: the warper's, six thousandths, hardly falls; the landmarker's falls within each turn. Right, the error on unseen cartoons, solid, and on photographs, dashed, after each turn. In turns the cartoons' error falls and the photographs' stays; with labels alone the cartoons' stays; with the warper alone the cartoons' falls most and the photographs' rises."}} tags=["hide-input"]
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.1))
 k, warps, values = zip(*trained["in turns"][2], strict=True)
 k, values = torch.tensor(k), torch.tensor(values)
@@ -730,6 +738,8 @@ for _ in range(30):
     value = cw.warper_loss(free, *given, smoothing=0.01)
     path.append((1000 * value.item(), off_by(free.detach())))
     step(adam, value)
+
+# %%
 on_truth = cw.warper_loss(hidden[freed].double(), *given, smoothing=0.01)
 print("                     loss × 1000   error (%)")
 print(f"as predicted {path[0][0]:19.2f} {path[0][1]:11.1f}")
@@ -739,7 +749,7 @@ assert path[-1][0] < 0.9 * 1000 * on_truth.item()
 assert path[-1][1] > path[0][1] - 0.5
 
 # %% [markdown]
-# Free landmarks find a loss that is far below that of the truth, and are no nearer to it. What saves the method is not its loss but the *network*: it cannot move one face's chin to where another person's collar is without moving
+# Free landmarks find a loss that is far below that of the truth, and are hardly nearer to it. What saves the method is not its loss but the *network*: it cannot move one face's chin to where another person's collar is without moving
 # all chins.
 #
 # **Predicted at one place.** A face whose predictions determine no spline must not stop the others:
@@ -781,7 +791,7 @@ assert pointing[0.1] > pointing[0.0]
 # **Smoothing** helps: a stiffer sheet cannot follow each landmark by itself. It also gives the third sum a value. The paper has none.
 #
 # **The turns** and **the rates** belong together: what counts is how far the warper moves $\theta$ before the labels pull it back. The released code has turns of five epochs and a warper's rate of a tenth of the landmarker's; so weak
-# a warper gains next to nothing in 48 steps. **The proximal weight** (1 in the paper, 0 in its code) holds what the warper gave; too large, it holds everything. Choose all of these on a style of which you *have* labels, and not on
+# a warper gains next to nothing in so few steps. **The proximal weight** (1 in the paper, 0 in its code) holds what the warper gave; too large, it holds everything. Choose all of these on a style of which you *have* labels, and not on
 # the one that you report.
 #
 # **The batch norms** see photographs and cartoons in one batch in every step, of both turns. That alone moves the error on cartoons; compare with *labels alone*, which has it too.
@@ -949,12 +959,12 @@ assert torch.allclose(mine, trusted, equal_nan=True)
 # %% [markdown]
 # :::{exercise} Explore
 # :label: ex-warping-explore
-# What spoils the hint: the other style, or the other person? Three faces to warp a photograph onto: the photograph itself, *another* photograph, and a cartoon of yet another person. Their true landmarks are displaced at random by 1.5 px in x and in y, as `astray` does it below. Predict the cosine
+# What spoils the hint: the other style, or the other person? Three faces to warp a photograph onto: the photograph itself, *another* photograph, and a cartoon of yet another person. Their true landmarks are displaced at random by 0.7 px in x and in y, as `astray` does it below. Predict the cosine
 # of minus the gradient and the way back for each; then measure it (`image_gradient`, `polyharmonic.warp`, smoothing `0.1`), as the mean over the four photographs: `back_home = [itself, another, cartoon]`.
 # :::
 
 # %% tags=["hide-input"]
-SPREAD = 1.5  # px
+SPREAD = 0.7  # px
 trio = [synthetic.sample(i, "studio-test", 64, "photo") for i in range(4)]
 toons = [synthetic.sample(i + 20, "studio-test", 64, "cartoon") for i in range(4)]
 
@@ -1000,12 +1010,13 @@ for onto in (trio, [*trio[1:], trio[0]], toons):
         r_7 = (y_7 - x_7.detach()).flatten()
         total_7 += F.cosine_similarity(-g_7.flatten(), r_7, dim=0).item() / 4
     back_home.append(total_7)
-assert back_home[0] > 2 * max(back_home[1:])
-assert f"{SPREAD:.1f} px" == "1.5 px"
+assert 1.5 * max(back_home[1:]) < back_home[0] < 0.3
+assert f"{SPREAD:.1f} px" == "0.7 px"
 
 # %% [markdown]
 # :::{dropdown} What happens
-# Onto itself the loss points home by far the best, though with 68 landmarks pulling at one sheet not straight. Another person is enough to spoil it: the other photograph points hardly better than the cartoon. The style is the smaller part of the difficulty.
+# Even onto itself, where the loss is zero on the truth and nowhere else, the angle is some eighty degrees: a sheet with 68 pins has stiff directions and soft ones, and the gradient goes down the stiff ones first. So the angle alone does not
+# condemn a loss; compare it with this one. Another person cuts the cosine to less than half, whichever the style: the other photograph points no better than the cartoon. The style is the smaller part of the difficulty.
 # :::
 
 # %% [markdown]
@@ -1035,13 +1046,13 @@ assert f"{SPREAD:.1f} px" == "1.5 px"
 # **No**. It is zero, not small.
 # :::
 #
-# **3.** At the prediction the gradient is eighty degrees from the way to the truth. Which statement follows?
+# **3.** At the prediction the gradient is eighty degrees from the way to the truth. What follows?
 #
 # :::{dropdown} a. Training by it cannot help
 # **No**. The network above gained on cartoons: what many weak hints have in common is stronger than each.
 # :::
-# :::{dropdown} b. The loss is lower elsewhere than on the truth, nearby
-# **Right**. Free landmarks find such places, which is why they must not be free.
+# :::{dropdown} b. Little, until it is compared with the same angle where the truth is the only minimum
+# **Right**. A photograph warped onto itself has nearly such an angle; the value of the loss on the truth has to be looked at, too.
 # :::
 # :::{dropdown} c. The warp is wrong
 # **No**. It agrees with its version to read, and its gradient with differences.
