@@ -717,10 +717,10 @@ print(f"{int((gain > 0).sum())} of {len(gain)} faces gained")
 # | the error on the target is far better than on a detector's boxes | crops cut by the true landmarks | `JitteredBoxes` |
 # | gain on one target, loss on unseen styles | the style itself is learned | report both |
 #
-# **The loss falls, the error rises**, on purpose. Let the landmarks of eight cartoons go: no network, no labels, each free to follow the loss.
+# **The loss falls, the error rises**, on purpose. Let the landmarks of six cartoons go: no network, no labels, each free to follow the loss.
 
 # %%
-freed = slice(0, 8)
+freed = slice(0, 6)
 free = predicted[freed].clone().requires_grad_()
 given = images[freed], labels[freed], faces[freed]
 adam = torch.optim.Adam([free], lr=0.2)
@@ -781,7 +781,7 @@ for operator in cw.OPERATORS:
 assert max(pointing.values()) < 0.5
 
 # %%
-for smoothing in (0.0, 0.01, 0.1, 1.0):
+for smoothing in (0.0, 0.1, 1.0):
     cosines = compass(predicted, smoothing=smoothing)
     pointing[smoothing] = cosines.mean().item()
     print(f"Sobel, smoothing {smoothing:4g}: {pointing[smoothing]:.2f}")

@@ -158,7 +158,8 @@ function paintPhoto(plot, picture, points, side) {
 function words({ losses: [now, before, right], errors: [off], cosine: c }) {
   const than = (a, b) => (Math.abs(a / b - 1) < 0.005 ? "as high as" : a < b ? "lower than" : "higher than");
   const angle = decimal(Math.acos(clamp(c, -1, 1)) * 180 / Math.PI, 0);
-  return `The loss is ${than(now, before)} at the prediction, and ${than(now, right)} on the truth. Mean error ${percent(off)} %. ` +
+  return `The loss is ${now === before ? "" : `${than(now, before)} at the prediction, and `}${than(now, right)} on the truth. ` +
+    `Mean error ${percent(off)} %. ` +
     (off > 1e-4 ? `The arrows and the way to the truth are ${angle}° apart.` : "Every landmark is on the truth.");
 }
 function facePlot(ui, now) {
@@ -221,7 +222,10 @@ export default widget(ui => {
       h("div", {}, facePlot(ui, now).node,
         key([["sw-blue", "landmarks"], ["sw-orange", "where the loss pushes them"]]),
         hint("Drag a landmark. White lines: the truth, which the loss does not know. Keys move the ringed one: arrows " +
-          "(Shift: five times as far), Home (as predicted), Page Up and Page Down (the next one).")),
+          "(Shift: five times as far), Home (as predicted), Page Up and Page Down (the next one)."),
+        index(ui, "face").choice({ name: "face", label: "face", options: named(others) }),
+        index(ui, "photo").choice({ name: "photo", label: "photograph", options: named(photos.map((_, i) => `${i + 1}`)) }),
+        ui.choice({ name: "ends", label: "landmarks of the photograph", options: ENDS })),
       h("div", {},
         h("div", { class: "sw-onto" },
           view("photograph", "The photograph with its landmarks", p => paintPhoto(p, now().sheets.photo, now().source, side)),
@@ -232,10 +236,7 @@ export default widget(ui => {
         h("div", { class: "sw-bar" },
           ui.button("Follow the arrows", () => to(followed(now(), 5))),
           ui.button("On the truth", () => to(now().truth)),
-          ui.button("As predicted", () => to(now().found)), ui.reset(...MOVED)),
-        index(ui, "face").choice({ name: "face", label: "face", options: named(others) }),
-        index(ui, "photo").choice({ name: "photo", label: "photograph", options: named(photos.map((_, i) => `${i + 1}`)) }),
-        ui.choice({ name: "ends", label: "landmarks of the photograph", options: ENDS }))),
+          ui.button("As predicted", () => to(now().found)), ui.reset(...MOVED)))),
     ui.status(() => words(now())),
   ];
 });

@@ -161,7 +161,8 @@ class WarpOnto(StaticWidget):
         shown = {"the face": pictures[face], "photograph": pictures[photo], "warped": self.warped().float()}
         shown |= dict(zip(("edges of the face", "edges, warped"), self.edges().clamp(max=0.25), strict=True))
         for ax, (title, image) in zip(axes, shown.items(), strict=True):
-            ax.imshow(image.permute(1, 2, 0) if image.ndim == 3 else image, cmap="gray")
+            rows = image.permute(1, 2, 0) if image.ndim == 3 else image
+            ax.imshow(rows.numpy(), cmap="gray")
             ax.set_title(title, fontsize=8)
             ax.set_axis_off()
         for line in self.lines:
