@@ -139,7 +139,7 @@ def error(net, faces, truth=None):
     return 100 * each.mean().item()
 
 
-# %%
+# %% tags=["nbval-check-output"]
 before = landmarker()
 at_start = {
     "photographs": error(before, other_photos),
@@ -256,7 +256,7 @@ def shifted(view, style):
     return torch.stack([x.square().mean((1, 2, 3)) for x in off])
 
 
-# %%
+# %% tags=["nbval-check-output"]
 print("heads whose place is lost by more than a pixel (of 6); alike at the place")
 lost, alike = {}, {}
 for name, view in VIEWS.items():
