@@ -860,18 +860,19 @@ SETS = ("painterly", "unseen", "photo", "frames")
 
 # %%
 measured = run.get("nme_percent", {})
-print("NME (%)       the paper's       here:", *(f"{s:>10s}" for s in SETS))
+print("NME (%)       paper, target, unseen  here:", *(f"{s:>10s}" for s in SETS))
 missing = []
 for name, (target, other) in PAPER.items():
     cells = [measured.get(s, {}).get(name) for s in SETS]
     here = [f"{c['value']:10.2f}" if c else f"{'-':>10s}" for c in cells]
-    print(f"{name:12s} {target:>7s} {other:>7s} {'':15s}", *here)
+    print(f"{name:12s} {target:>13s} {other:>8s} {'':7s}", *here)
     if not any(cells):
         missing.append(name)
 print("not recorded:", ", ".join(missing) or "none of these")
+starts = run.get("seeds_of", {})
+print("starts:", ", ".join(f"{n} {starts[n]}" for n in PAPER if n in starts))
 
 # %%
-seeds = run.get("seeds_of", {})
 for claim in ("D1", "D2", "D3", "D4", "D5", "D6", "D7"):
     kinds = run.get("verdicts", {}).get(claim, {})
     rows = [(kind, *row) for kind in kinds for row in kinds[kind].items()]
