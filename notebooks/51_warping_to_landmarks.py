@@ -150,7 +150,7 @@ for name, percent in at_start.items():
 assert at_start["cartoons"] > 1.5 * at_start["photographs"]
 
 # %% [markdown]
-# Twice the error, on a style that it does not know. That is the gap.
+# More than twice the error, on a style that it does not know. That is the gap.
 #
 # ## What is left when the style goes
 #
@@ -596,6 +596,7 @@ plt.show()
 
 # %%
 assert 0.1 < points[0.0] < 0.35
+assert at_start["cartoons"] > 2 * at_start["photographs"]
 assert points[0.8] < 0.75 * points[0.0]
 assert 0.6 < lower <= 1.0
 assert 0.85 < relative[6] < 0.99
@@ -679,7 +680,7 @@ assert after["in turns"]["photographs"] < 1.2 * at_start["photographs"]
 assert after["the warper alone"]["photographs"] > 1.2 * at_start["photographs"]
 
 # %% [markdown]
-# So the hint is weak, and it works: the network gets many, and what they have in common survives. In turns the error on cartoons falls, and the labels keep the photographs from being forgotten. Labels alone do nothing for the cartoons. The
+# So the hint is weak, and it works: the network gets many, and what they have in common survives. In turns the error on cartoons falls, and the labels keep the photographs from being forgotten. Labels alone do next to nothing for the cartoons. The
 # warper alone goes furthest on cartoons and pays for it with the photographs.
 #
 # Three things this does *not* show. These are few faces, one start and one style. The network was poor on cartoons to begin with; a landmarker that knows them better gets a worse hint, as the table above says, and gains less. And no rival
@@ -720,12 +721,12 @@ print(f"{int((gain > 0).sum())} of {len(gain)} faces gained")
 # |---|---|---|
 # | the warper's turns change nothing | no gradient passes the warp | compare with differences, once |
 # | the error on photographs rises | too long a turn of the warper, nothing holds $\theta$ | shorter turns, a smaller rate; the labels in between |
-# | the loss falls, the error rises | edges are matched that do not belong together | stop by labelled faces of *some* style; a weaker warper |
+# | the loss falls, the error does not | edges are matched that do not belong together | stop by labelled faces of *some* style; a weaker warper |
 # | `controls: needed distinct points` | lips predicted at one place | `warper_loss` leaves such a face out; smoothing |
 # | the error on the target is far better than on a detector's boxes | crops cut by the true landmarks | `JitteredBoxes` |
 # | gain on one target, loss on unseen styles | the style itself is learned | report both |
 #
-# **The loss falls, the error rises**, on purpose. Let the landmarks of six cartoons go: no network, no labels, each free to follow the loss.
+# **The loss falls, the error does not**, on purpose. Let the landmarks of six cartoons go: no network, no labels, each free to follow the loss.
 
 # %%
 freed = slice(0, 6)
@@ -786,7 +787,7 @@ for operator in cw.OPERATORS:
     view = partial(cw.image_gradient, operator=operator)
     pointing[operator] = compass(predicted, view).mean().item()
     print(f"  {operator:10s} {pointing[operator]:.2f}")
-assert max(pointing.values()) < 0.5
+assert max(pointing, key=pointing.get) == "sobel"
 
 # %%
 for smoothing in (0.0, 0.1, 1.0):
@@ -796,6 +797,8 @@ for smoothing in (0.0, 0.1, 1.0):
 assert pointing[0.1] > pointing[0.0]
 
 # %% [markdown]
+# Here it is the paper's choice. That is one style and one landmarker; the recorded run trains by each.
+#
 # **Smoothing** helps: a stiffer sheet cannot follow each landmark by itself. It also gives the third sum a value. The paper has none.
 #
 # **The turns** and **the rates** belong together: what counts is how far the warper moves $\theta$ before the labels pull it back. The released code has turns of five epochs and a warper's rate of a tenth of the landmarker's; so weak
