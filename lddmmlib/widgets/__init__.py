@@ -57,6 +57,7 @@ from lddmmlib.widgets.perturb_explorer import PerturbExplorer
 from lddmmlib.widgets.sparse_face_explorer import SparseFaceExplorer
 from lddmmlib.widgets.transport_explorer import TransportExplorer
 from lddmmlib.widgets.warp_explorer import WarpExplorer
+from lddmmlib.widgets.warp_onto import WarpOnto
 
 __all__ = [
     "BiasMap",
@@ -79,4 +80,5 @@ __all__ = [
     "StaticWidget",
     "TransportExplorer",
     "WarpExplorer",
+    "WarpOnto",
 ]

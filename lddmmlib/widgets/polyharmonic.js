@@ -23,7 +23,7 @@ export function fit(controls, values, order, smoothing = 0) {
   const omega = z.map((_, i) => found.map(x => x[i]));
   const bent = omega.map((w, i) => omega.reduce((sum, v, j) => sum + Phi[i][j] * (w[0] * v[0] + w[1] * v[1]), 0));
   const b = found.map((x, k) => x[n] + middle[k]), V = found.map(x => [x[n + 1], x[n + 2]]);
-  return { controls: z, omega, V, b, energy: sign * bent.reduce((sum, v) => sum + v, 0), centre, scale, order };
+  return { controls: z, omega, V, b, energy: sign * bent.reduce((sum, v) => sum + v, 0), centre, scale, order, solve };
 }
 
 /** f at points (m, 2). */
@@ -73,4 +73,36 @@ export function read(picture, { u, v }, size) {
     }
   }
   return out;
+}
+
+/** Of a spline of order 2 that gives moves, its values `source` - controls: the derivative in the controls, px, of
+    Σ (a · u + b · v) over the pixels of size x size. Implicit: with S c = values and move(p) = B(p)ᵀ c, take g = S⁻¹ Σ B(p) (a, b). */
+export function pulled({ controls, omega, V, centre, scale, solve }, [a, b], size, smoothing = 0) {
+  const n = controls.length, right = range(2).map(() => new Float64Array(n + 3)), direct = controls.map(() => [0, 0]);
+  for (let i = 0, at = 0; i < size; i++) {
+    for (let j = 0; j < size; j++, at++) {
+      if (!a[at] && !b[at]) continue;
+      const x = (j - centre[0]) / scale, y = (i - centre[1]) / scale;
+      for (let k = 0; k < n; k++) {
+        const dx = controls[k][0] - x, dy = controls[k][1] - y, r2 = dx * dx + dy * dy;
+        if (r2 === 0) continue;
+        const log = Math.log(r2), value = r2 * log / 2, bent = (a[at] * omega[k][0] + b[at] * omega[k][1]) * (log + 1);
+        right[0][k] += value * a[at]; right[1][k] += value * b[at];
+        direct[k][0] += bent * dx; direct[k][1] += bent * dy;
+      }
+      [1, x, y].forEach((v, d) => { right[0][n + d] += v * a[at]; right[1][n + d] += v * b[at]; });
+    }
+  }
+  const [g, h] = right.map(r => solve(r)), dot = (k, [x, y]) => g[k] * x + h[k] * y;
+  const stiff = smoothing * 2 / n * omega.reduce((sum, w, k) => sum + dot(k, w), 0);
+  return controls.map((z, k) => {
+    const own = direct[k].map((v, d) => v - stiff * z[d] - dot(k, [V[0][d], V[1][d]]) - dot(n + 1 + d, omega[k]));
+    controls.forEach((other, j) => {
+      const dx = z[0] - other[0], dy = z[1] - other[1], r2 = dx * dx + dy * dy;
+      if (r2 === 0) return;
+      const bent = (dot(k, omega[j]) + dot(j, omega[k])) * (Math.log(r2) + 1);
+      own[0] -= bent * dx; own[1] -= bent * dy;
+    });
+    return [own[0] / scale - g[k], own[1] / scale - h[k]];
+  });
 }

@@ -136,6 +136,41 @@ often = often.double().mean(0)
 hides = [often[:17].mean(), often[48:].mean()]""",
         },
     },
+    "51_warping_to_landmarks": {
+        "Check": {
+            "the whole step": "my_length, of_lengths, of_slopes = 0.6, 0.0, 1.44",
+            "lengths that see the side": "my_length, of_lengths, of_slopes = 0.3, 0.36, 0.36",
+            "slopes that do not": "my_length, of_lengths, of_slopes = 0.3, 0.0, 0.0",
+            "weights of the filter not added up": "my_length, of_lengths, of_slopes = 0.15, 0.0, 0.09",
+        },
+        "Extend": {
+            "partners not exchanged": """
+def confirmed(found, mirrored, flip, side, most):
+    back = torch.stack([side - 1 - mirrored[:, 0], mirrored[:, 1]], 1)
+    return found.masked_fill((found - back).norm(dim=-1, keepdim=True) > most * side, torch.nan)""",
+            "a mirror at side - x": """
+def confirmed(found, mirrored, flip, side, most):
+    back = mirrored[list(flip)]
+    back = torch.stack([side - back[:, 0], back[:, 1]], 1)
+    return found.masked_fill((found - back).norm(dim=-1, keepdim=True) > most * side, torch.nan)""",
+            "those that agree left out": """
+def confirmed(found, mirrored, flip, side, most):
+    back = mirrored[list(flip)]
+    back = torch.stack([side - 1 - back[:, 0], back[:, 1]], 1)
+    return found.masked_fill((found - back).norm(dim=-1, keepdim=True) <= most * side, torch.nan)""",
+            "the mean of both": """
+def confirmed(found, mirrored, flip, side, most):
+    back = mirrored[list(flip)]
+    back = torch.stack([side - 1 - back[:, 0], back[:, 1]], 1)
+    off = (found - back).norm(dim=-1, keepdim=True)
+    return ((found + back) / 2).masked_fill(off > most * side, torch.nan)""",
+        },
+        "Explore": {
+            "straight home": "back_home = [1.0, 0.5, 0.0]",
+            "the gradient, not minus it": "back_home = [-0.5, -0.1, -0.1]",
+            "one number": "back_home = 0.2",
+        },
+    },
 }
 CASES = [
     (c, e, why, answer) for c, some in WRONG.items() for e, all_of in some.items() for why, answer in all_of.items()
