@@ -49,7 +49,7 @@ APART = {
     "predict", "train_loss", "wasserstein_loss", "point_loss", "jensen_shannon_loss", "recipe_loss", "landmarks",
     "perceptual", "check_images", "points_of",
     "outputs_of", "joint_loss", "alternating_loss", "source_loss", "oracle_loss",
-    "fourier_loss", "adversarial_loss", "reverse_gradient",
+    "fourier_loss", "adversarial_loss", "reverse_gradient", "translation_loss", "translated_loss",
     # ... of a network, whose images have a door of their own
 }  # fmt: skip
 

@@ -469,6 +469,12 @@ LOSSES = {
     "methods.domain_adaptation.adversarial_loss": (
         lambda: domain_adaptation.Adversary(slpt(), 8, "trunk"),
         lambda net, x: domain_adaptation.adversarial_loss(net, pair(x)), False, 20, 0),
+    "methods.domain_adaptation.translation_loss": (
+        lambda: domain_adaptation.Translator(8), lambda net, x: domain_adaptation.translation_loss(net, pair(x)), False,
+        20, 0),
+    "methods.domain_adaptation.translated_loss": (
+        slpt, lambda net, x: domain_adaptation.translated_loss(net, pair(x), domain_adaptation.Translator(8)), False,
+        20, 0),
     "transport": (hourglass, transport_loss, False, 20, 1),
     "warp": (NETWORKS["HRNetV2 with points"], warp_loss, False, 8, 0),
 }  # fmt: skip

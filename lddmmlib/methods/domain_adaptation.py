@@ -10,6 +10,7 @@ landmarker. Each adds something to the labels of the photographs:
 | `fourier_loss` | photographs with the amplitudes of the stylised faces (FDA) | Yang and Soatto, CVPR 2020 |
 | `adversarial_loss`, features | features that do not tell the domain (RevGrad) | Ganin and Lempitsky, ICML 2015 |
 | `adversarial_loss`, output | landmarks that do not tell the domain (AdaptSegNet) | Tsai et al., CVPR 2018 |
+| `translated_loss` | photographs that a `Translator`, trained before, has painted | CycleGAN: Zhu et al., ICCV 2017 |
 """
 
 from __future__ import annotations
@@ -216,3 +217,110 @@ def adversarial_loss(
     stylised[len(pair.photo.image) :] = 1.0
     value = landmark_loss(photos, pair.photo.landmarks, pair.photo.image.shape[-1], weights)
     return value + F.binary_cross_entropy_with_logits(score, stylised)
+
+
+# ------------------------------------------------------------------------------------------------------ translation
+
+
+class Translator(nn.Module):
+    """A small CycleGAN: from photographs to stylised faces and back, with a discriminator of patches on either side.
+
+    A generator adds to the logits of a pixel, so that its images are in (0, 1), and starts at the identity. Its
+    convolutions see a few pixels around each: textures and colours may change, shapes hardly.
+
+    Args:
+        channels: of the widest maps of each network.
+
+    >>> images = torch.rand(2, 3, 8, 8).clamp(0.01, 0.99)
+    >>> torch.allclose(Translator(8)(images), images)
+    True
+    """
+
+    def __init__(self, channels: int = 32) -> None:
+        super().__init__()
+        _checks.whole(channels, "channels")
+        self.there, self.back = (_Generator(channels) for _ in range(2))
+        self.photo, self.stylised = (
+            nn.Sequential(
+                _convolution(3, channels, 2), _convolution(channels, channels, 2), nn.Conv2d(channels, 1, 3, padding=1)
+            )
+            for _ in range(2)
+        )
+
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
+        return self.there(images)
+
+
+class _Generator(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            _convolution(3, channels, 2),
+            *(_convolution(channels, channels) for _ in range(3)),
+            nn.Upsample(scale_factor=2),
+        )
+        self.last = nn.Conv2d(channels, 3, 3, padding=1)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        change = F.interpolate(self.last(self.body(x)), x.shape[-2:])
+        return (x.clamp(0.01, 0.99).logit() + change).sigmoid()
+
+
+def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    conv = nn.Conv2d(inputs, outputs, 3, stride, padding=1)
+    return nn.Sequential(conv, nn.GroupNorm(1, outputs), nn.LeakyReLU(0.2))
+
+
+def translation_loss(model: Translator, pair: Pair, cycle: float = 10.0) -> Float[Tensor, ""]:
+    """The loss of a translator: what its discriminators lower and its generators raise, and `cycle` times the mean
+    distance of images from where both generators take them.
+
+    One descent trains all four, by `reverse_gradient`. No label is read.
+
+    Args:
+        model: the translator.
+        pair: a batch of pairs.
+        cycle: the weight of the distance.
+
+    Zhu et al., ICCV 2017, equation 3, with cross-entropy.
+
+    >>> from lddmmlib.data.crops import Crop
+    >>> face = Crop(torch.full((1, 3, 8, 8), 128).byte(), torch.full((1, 3, 2), 1.5), *[None] * 3)
+    >>> translation_loss(Translator(8), Pair(photo=face, stylised=face)).shape
+    torch.Size([])
+    """
+    photos, stylised = (network_input(face.image) for face in pair)
+    painted, freed = model.there(photos), model.back(stylised)
+    apart = (model.back(painted) - photos).abs().mean() + (model.there(freed) - stylised).abs().mean()
+    return cycle * apart + _told(model.stylised, stylised, painted) + _told(model.photo, photos, freed)
+
+
+def _told(judge: nn.Module, genuine: Tensor, made: Tensor) -> Tensor:
+    """The cross-entropy of a discriminator, with the gradient of what was made reversed."""
+    yes, no = judge(genuine), judge(reverse_gradient(made))
+    return F.softplus(-yes).mean() + F.softplus(no).mean()
+
+
+def translated_loss(
+    model: nn.Module, pair: Pair, translator: Translator, weights: Sequence[float] | None = None
+) -> Float[Tensor, ""]:
+    """The `landmark_loss` of photographs as a trained translator paints them.
+
+    Args:
+        model: the landmarker.
+        pair: a batch of pairs.
+        translator: not trained by it.
+        weights: of stages, see `landmark_loss`.
+
+    >>> from lddmmlib.data.crops import Crop
+    >>> from lddmmlib.methods.conditional_warp import SoftArgmax
+    >>> face = Crop(torch.ones(1, 3, 4, 4).byte(), torch.full((1, 3, 2), 1.5), *[None] * 3)
+    >>> translated_loss(SoftArgmax(nn.Identity()), Pair(photo=face, stylised=face), Translator(8))
+    tensor(0.)
+    """
+    photos = network_input(pair.photo.image)
+    with torch.no_grad():
+        painted = translator(photos)
+    return landmark_loss(model(painted), pair.photo.landmarks, photos.shape[-1], weights)

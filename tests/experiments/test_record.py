@@ -13,6 +13,7 @@ SCALED = {"realism": ("full",), "realism_small": ("notebook", "full"), "learned_
 SCALED |= {"subpixel": ("notebook", "workstation", "full"), "subpixel_hrnet": ("full",)}
 SCALED |= {"lddmm_face": ("notebook", "workstation", "full")}
 SCALED |= {"wasserstein": ("notebook", "workstation", "full"), "wasserstein_choices": ("notebook",)}
+SCALED |= {"conditional_warp": ("notebook", "workstation", "full")}
 SCALED |= dict.fromkeys(("completed_training", "coupled_regression"), ("notebook", "workstation"))
 SIZED = {f"{name}.{scale}" for name, scales in SCALED.items() for scale in scales}
 

@@ -79,8 +79,41 @@ def test_source_and_fourier_read_no_label_and_the_oracle_needs_it():
     assert rivals.fourier_loss(net, hidden, 0.2).item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_generators_start_at_the_identity_and_raise_what_discriminators_lower():
+    torch.manual_seed(0)
+    model, pair = rivals.Translator(4), pair_of(labels=False)
+    photos, stylised = (face.image.float() / 255 for face in pair)
+    torch.testing.assert_close(model(photos), photos.clamp(0.01, 0.99))
+    nn.init.normal_(model.there.last.weight, std=0.1)
+    painted, freed = model.there(photos), model.back(stylised)
+    assert painted.shape == photos.shape
+    sides = (model.stylised, stylised, painted), (model.photo, photos, freed)
+    entropy = sum(-d(yes).sigmoid().log().mean() - (1 - d(no).sigmoid()).log().mean() for d, yes, no in sides)
+    cycle = (model.back(painted) - photos).abs().mean() + (model.there(freed) - stylised).abs().mean()
+    value = rivals.translation_loss(model, pair, cycle=3.0)
+    assert value.item() == pytest.approx((entropy + 3 * cycle).item(), rel=1e-5)
+    told = rivals.translation_loss(model, pair, cycle=0.0)
+    for part, sign in ((model.there.last.weight, -1), (model.back.last.weight, -1), (model.photo[2].weight, 1)):
+        (a,), (b,) = (torch.autograd.grad(v, part, retain_graph=True) for v in (told, entropy))
+        assert a.abs().max() > 0
+        torch.testing.assert_close(a, sign * b, rtol=1e-4, atol=1e-7)
+
+
+def test_a_landmarker_learns_from_painted_photographs():
+    net, pair, translator = built(dropout=0.0).eval(), pair_of(labels=False), rivals.Translator(4)
+    nn.init.normal_(translator.there.last.weight, std=0.5)
+    painted = translator(pair.photo.image.float() / 255)
+    expected = cw.landmark_loss(net(painted), pair.photo.landmarks, 8.0).item()
+    value = rivals.translated_loss(net, pair, translator)
+    assert value.item() == pytest.approx(expected, rel=1e-5)
+    value.backward()
+    assert all(p.grad is None for p in translator.parameters())
+    refused("channels: needed an integer", rivals.Translator, 0)
+
+
 LOSSES = {"source": rivals.source_loss, "oracle": rivals.oracle_loss, "fourier": rivals.fourier_loss,
-          "features": rivals.adversarial_loss, "output": rivals.adversarial_loss, "joint": cw.joint_loss}  # fmt: skip
+          "features": rivals.adversarial_loss, "output": rivals.adversarial_loss, "joint": cw.joint_loss,
+          "translated": partial(rivals.translated_loss, translator=rivals.Translator(4))}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", LOSSES)
