@@ -27,7 +27,7 @@ SHOWN = ("numpy", "torch", "scipy", "scikit-learn", "pot", "opencv-python-headle
 RUNNERS = ("pytest", "pytest-timeout", "hypothesis", "jaxtyping", "beartype", "jsonschema")  # of the extra `test`
 FOLDERS = ("data", "faces", "methods", "networks")
 # These are about the project, the book and its tools, not about the libraries beneath.
-LEFT_OUT = ("test_book", "test_notebook", "test_plots", "test_project", "test_tasks")
+LEFT_OUT = ("test_book", "test_install", "test_notebook", "test_plots", "test_project", "test_tasks")
 
 
 def main() -> int:
