@@ -475,7 +475,14 @@ def _rank_correlation(a: Tensor, b: Tensor) -> float:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Carry out the command; returns the exit code: 0, or 2 for what cannot be done as asked."""
+    """Carry out the command; returns the exit code: 0, or 2 for what cannot be done as asked.
+
+    Args:
+        arguments: its words; None: those of the command line.
+
+    >>> main(["predict", "no such folder"])  # says so on stderr
+    2
+    """
     parser = argparse.ArgumentParser(prog="python -m lddmmlib.landmarker", description="Find the landmarks of faces.")
     words = parser.add_subparsers(required=True)
     command = words.add_parser("predict", help="mark the faces of a folder, one a picture")

@@ -121,9 +121,11 @@ def riders(source: str | Scheme, target: str | Scheme) -> tuple[tuple[int, ...],
     (27, 28, 29, 30, 31, 32, 33, 34, 35)
     """
     own = get(source)
-    if target == source and not schemes.get(source).placements:
-        return tuple(own.values())
     _checks.kind(target, "target", str, Scheme)
+    if isinstance(target, str):
+        _checks.one_of(target, "target", SCHEMES)
+    elif target == source and not target.placements:
+        return tuple(own.values())
     schemes.placed(source)
     curves = [curve_at(place) for place in schemes.placed(target).placements]
     return tuple(tuple(i for i, c in enumerate(curves) if c in MERGED.get(name, (name,))) for name in own)

@@ -79,7 +79,7 @@ def mirrored(mean: Float[Tensor, "n 2"]) -> list[tuple[int, int]] | None:
 
     _checks.points(mean, "mean")
     need(mean.ndim == 2, "mean", "one shape (n, 2)", tuple(mean.shape))
-    z = torch.view_as_complex((mean - mean.mean(0)).double().contiguous())
+    z = torch.view_as_complex((mean - mean.mean(0)).detach().double().contiguous())
     tries = []
     for tilt in TILTS:
         turn = torch.polar(torch.ones(()).double(), torch.tensor(2 * tilt).double().deg2rad())

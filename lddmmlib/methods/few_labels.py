@@ -190,6 +190,12 @@ class Often(Dataset):
         return self.data[i % len(self.data)]
 
     def draw(self, i: int, rng: np.random.Generator) -> Crop:
+        """A random augmentation of a crop.
+
+        Args:
+            i: the sample.
+            rng: the source of randomness.
+        """
         return self.data.draw(i % len(self.data), rng)
 
 
