@@ -968,13 +968,6 @@ def confirmed(found, mirrored, flip, side, most):
 mine = confirmed(ahead, seen_back, partner, 64, 0.05)
 assert torch.allclose(mine, trusted, equal_nan=True)
 
-# %% [markdown]
-# :::{exercise} Explore
-# :label: ex-warping-explore
-# What spoils the hint: the other style, or the other person? Three faces to warp a photograph onto: the photograph itself, *another* photograph, and a cartoon of yet another person. Their true landmarks are displaced at random by 0.7 px in x and in y, as `astray` does it below. Predict the cosine
-# of minus the gradient and the way back for each; then measure it (`image_gradient`, `polyharmonic.warp`, smoothing `0.1`), as the mean over the four photographs: `back_home = [itself, another, cartoon]`.
-# :::
-
 # %% tags=["hide-input"]
 SPREAD = 0.7  # px
 trio = [synthetic.sample(i, "studio-test", 64, "photo") for i in range(4)]
@@ -985,6 +978,13 @@ def astray(points):
     g6 = torch.Generator().manual_seed(6)
     return points + SPREAD * torch.randn(points.shape, generator=g6).double()
 
+
+# %% [markdown]
+# :::{exercise} Explore
+# :label: ex-warping-explore
+# What spoils the hint: the other style, or the other person? Three faces to warp a photograph onto: the photograph itself, *another* photograph, and a cartoon of yet another person. Their true landmarks are displaced at random by 0.7 px in x and in y, as `astray` above does it. Predict the cosine
+# of minus the gradient and the way back for each; then measure it (`image_gradient`, `polyharmonic.warp`, smoothing `0.1`), as the mean over the four photographs: `back_home = [itself, another, cartoon]`.
+# :::
 
 # %% tags=["stub"]
 back_home = ...  # [itself, another, cartoon]
