@@ -43,7 +43,7 @@ APART = {
     "features_by_loops", "warper_loss_by_pixels",
     # ... versions to read: they refuse nothing
     "network", "drn_objective", "minimise", "start",  # parts of the trainings that follow, tried in their own tests
-    "fit_cascade", "fit_separate", "fit_deep_sparse", "alternate", "by_deviations",
+    "fit_cascade", "load_cascade", "fit_separate", "fit_deep_sparse", "alternate", "by_deviations",
     "both", "siamese_loss", "correction_loss", "corrected_landmarks", "network_input", "stacks", "heatmaps_of",
     "stride", "target", "l2_loss", "l2_of_stacks", "cross_entropy_loss", "soft_argmax_loss", "landmarks_from",
     "predict", "train_loss", "wasserstein_loss", "point_loss", "jensen_shannon_loss", "recipe_loss", "landmarks",

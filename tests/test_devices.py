@@ -84,7 +84,7 @@ ELSEWHERE_TOLD = {  # public, without a case: why
     "methods.completed_training.alternate": "calls the functions that it is given",
     "methods.coupled_regression.fit_deep_sparse": "fit_cascade, some times",
     "methods.coupled_regression.network": "layers alone", "methods.coupled_regression.start": "part of fit_cascade",
-    "methods.coupled_regression.minimise": "part of fit_cascade",
+    "methods.coupled_regression.minimise": "part of fit_cascade", "methods.coupled_regression.load_cascade": "a file",
     "methods.few_labels.placed": "numbers alone", "methods.few_labels.square": "OpenCV, on the CPU",
     "methods.few_labels.photo": "OpenCV, on the CPU", "methods.few_labels.start": "a network on the CPU",
     "methods.few_labels.loss": "cross_entropy_loss", "methods.few_labels.seconds_a_step": "a time",
