@@ -719,6 +719,21 @@ for what, by_model in run.get("nrmse_percent", {}).items():
             f"  {name:24s} {row['value']:6.2f} [{low:5.2f}, {high:5.2f}] {under:6.1f} %"
         )
 
+# %%
+photographs = runs["notebook"]["nrmse_percent"]["photographs 91"]
+for model in ("coupled", "deep"):
+    few = photographs[f"{model} 91, final"]["value"]
+    for how in ("mixed", "drawn", "tuned"):
+        more = photographs[f"{model} 91 {how}, final"]["value"]
+        print(f"{model} {how}: {100 * (more / few - 1):+.0f} % of the error")
+    assert photographs[f"{model} 91 tuned, final"]["value"] < 0.9 * few
+    assert photographs[f"{model} 91 drawn, final"]["value"] < few
+assert photographs["coupled 91, final"]["value"] > 0.9 * few, "few: of deep"
+
+# %% [markdown]
+# Eighty photographs are few. With drawn faces beside them, or before them, the error falls by more than by any coupling. A cascade of drawn faces alone, which has seen no photograph, is already better than one of the
+# eighty photographs alone.
+
 # %% mystnb={"image": {"alt": "The share of held-out drawn faces against the error, one curve a model. All rise from no face to all faces; a curve further to the left is better."}} tags=["hide-input"]
 curves = run.get("cumulative", {}).get("held out 68", {})
 if curves:
