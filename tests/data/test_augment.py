@@ -69,10 +69,11 @@ def test_still_is_the_canonical_crop():
 
 
 def test_a_flip_is_the_mirror_and_twice_is_nothing():
-    """x -> W - 1 - x of the canonical crop with the scheme's permutation; the same again undoes it."""
+    """x -> W - 1 - x of the canonical crop with the scheme's permutation; the same again undoes it. OpenCV before
+    version 5 takes places to a 32nd of a pixel, which is a few levels on an edge."""
     flip = STILL._replace(flipped=1.0)
     canonical, once = one(STILL, 0), one(flip, 0)
-    assert (once.image.int() - canonical.image.flip(-1).int()).abs().max() <= 1
+    assert (once.image.int() - canonical.image.flip(-1).int()).abs().max() <= 4
     mirrored = canonical.landmarks * torch.tensor([-1, 1]) + torch.tensor([SIZE - 1, 0])
     torch.testing.assert_close(once.landmarks, mirrored[list(SCHEME.flip)])
     assert once.affine[:, :2].det() < 0
@@ -80,7 +81,7 @@ def test_a_flip_is_the_mirror_and_twice_is_nothing():
     how = (identity, SIZE, SCHEME.name, rng(), flip)
     twice = augment.augment(once.image, once.landmarks, once.visible, *how)
     torch.testing.assert_close(twice.landmarks, canonical.landmarks)
-    assert (twice.image.int() - canonical.image.int()).abs().max() <= 1
+    assert (twice.image.int() - canonical.image.int()).abs().max() <= 4
 
 
 def test_visibility_and_missing_landmarks_follow_their_points():

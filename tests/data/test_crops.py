@@ -99,7 +99,8 @@ def test_pixels_are_scipys(channels):
     how = {"order": 1, "mode": "nearest", "output_shape": (100, 100), "offset": back[:, 2]}
     for ours, layer in zip(out.numpy(), image, strict=True):
         theirs = ndimage.affine_transform(layer.astype(float), back[:, 1::-1], **how)
-        assert np.abs(ours - theirs).max() < 0.6
+        # 0.5 of rounding; OpenCV before version 5 takes places to a 32nd of a pixel
+        assert np.abs(ours - theirs).max() < 1.2
 
 
 @pytest.mark.parametrize("centre", [(70.0, 80.0), (4.0, 150.0), (-200.0, 20.0), (500.0, 900.0)])
