@@ -141,6 +141,7 @@ def convert(
     [[3]]
     >>> folder.cleanup()
     """
+    _checks.kind(target, "target", str)  # own landmarks have no placements
     out = Path(out).absolute()
     need(out.parent.is_dir(), "out", "a file in a folder that exists", out)
     need(isinstance(tau, int | float) and tau >= 0, "tau", "a budget >= 0 for |h|₁, inf for none", tau)
@@ -340,7 +341,6 @@ def _scheme(record: Record, i: int) -> str:
 
 def _target(target: str, names: list[str]) -> str:
     """The name of the target: a registered one where its landmarks have one."""
-    _checks.kind(target, "target", str)  # own landmarks have no placements
     parts = list(dict.fromkeys(("+".join(names) if target == "union" else target).split("+")))
     for part in parts:
         _checks.one_of(part, "target", (*SCHEMES, "union"))
