@@ -249,6 +249,13 @@ def test_the_numbers_are_those_published():
     assert all(set(split.parts) <= set(data.parts) for data in DATA.values() for split in data.splits.values())
 
 
+def test_the_table_has_all(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    rows = _dataset.table()[2:]
+    assert [row.split(" | ")[0].removeprefix("| ") for row in rows] == [data.title for data in DATA.values()]
+    assert "train 7,500, test 2,500" in next(row for row in rows if "WFLW" in row)
+
+
 @every
 def test_help_says_where_and_under_which_terms(name, capsys):
     with pytest.raises(SystemExit) as stop:
