@@ -8,6 +8,8 @@ too much is named; with ``--partial`` a split is written without it. The images 
 relative to the folder that holds both FOLDER and DIR, so that `lddmmlib.data.formats.read` finds them. Interrupted, the
 same command goes on, to the same bytes.
 
+`python data_scripts/_dataset.py` lists all data sets, as a table.
+
 Exit code: 0 all splits are whole and written, 1 some are not, 2 a command that cannot be carried out, 130 interrupted.
 """
 
@@ -81,6 +83,15 @@ def every() -> list[Dataset]:
     """The data sets of all scripts in this folder."""
     scripts = [path for path in sorted(HERE.glob("[!_]*.py")) if "\nDATASET = " in path.read_text(encoding="utf-8")]
     return [runpy.run_path(str(path))["DATASET"] for path in scripts]
+
+
+def table() -> list[str]:
+    """All data sets as a table in Markdown: landmarks, splits with their published numbers of faces, where, terms."""
+    rows = []
+    for data in every():
+        splits = ", ".join(f"{name} {_number(data.published(name))}" for name in data.splits)
+        rows.append(f"| {data.title} | {' or '.join(map(str, data.points))} | {splits} | {data.where} | {data.terms} |")
+    return ["| data set | landmarks | faces of its splits | where | terms |", "|:--|:--|:--|:--|:--|", *rows]
 
 
 # ------------------------------------------------------------------------------------------------- for the readers
@@ -347,3 +358,8 @@ def _tell(findings: list[tuple[str | None, str, str]]) -> list[str]:
 def _progress(items: Iterable, name: str) -> Iterable:
     """The items, with a progress bar on a terminal."""
     return _checks.optional("tqdm").tqdm(items, name, leave=False, disable=None)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(HERE))
+    print("\n".join(table()))
