@@ -863,12 +863,13 @@ SETS = ("painterly", "unseen", "photo", "frames")
 
 # %%
 measured = run.get("nme_percent", {})
-print("NME (%)       paper, target, unseen  here:", *(f"{s:>10s}" for s in SETS))
+head = f"{'NME (%)':12s} {'paper: target':>13s} {'unseen':>8s}"
+print(head, *(f"{s:>10s}" for s in SETS), "(here)")
 missing = []
 for name, (target, other) in PAPER.items():
     cells = [measured.get(s, {}).get(name) for s in SETS]
     here = [f"{c['value']:10.2f}" if c else f"{'-':>10s}" for c in cells]
-    print(f"{name:12s} {target:>13s} {other:>8s} {'':7s}", *here)
+    print(f"{name:12s} {target:>13s} {other:>8s}", *here)
     if not any(cells):
         missing.append(name)
 print("not recorded:", ", ".join(missing) or "none of these")
