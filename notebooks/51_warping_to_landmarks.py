@@ -493,7 +493,7 @@ assert math.isclose(sum(two), library, rel_tol=1e-4)
 
 # %%
 def in_turns(net, pairs, turns, rate=1e-3, smoothing=0.1, watch=None):
-    """turns: L1 and L2, either may be 0. `watch` sees the step, whose turn, the loss."""
+    """turns: L1 and L2, either may be 0; watch(step, whose turn, loss)."""
     adams = [torch.optim.Adam(net.parameters(), rate) for _ in range(2)]
     net.train()
     for k, pair in enumerate(pairs):
