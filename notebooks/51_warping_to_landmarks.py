@@ -493,7 +493,7 @@ assert math.isclose(sum(two), library, rel_tol=1e-4)
 
 # %%
 def in_turns(net, pairs, turns, rate=1e-3, smoothing=0.1, watch=None):
-    """turns: L1 and L2, either may be 0. `watch` sees the step, whose turn, the loss."""
+    """turns: L1 and L2, either may be 0; watch(step, whose turn, loss)."""
     adams = [torch.optim.Adam(net.parameters(), rate) for _ in range(2)]
     net.train()
     for k, pair in enumerate(pairs):
@@ -863,12 +863,13 @@ SETS = ("painterly", "unseen", "photo", "frames")
 
 # %%
 measured = run.get("nme_percent", {})
-print("NME (%)       paper, target, unseen  here:", *(f"{s:>10s}" for s in SETS))
+head = f"{'NME (%)':12s} {'paper: target':>13s} {'unseen':>8s}"
+print(head, *(f"{s:>10s}" for s in SETS), "(here)")
 missing = []
 for name, (target, other) in PAPER.items():
     cells = [measured.get(s, {}).get(name) for s in SETS]
     here = [f"{c['value']:10.2f}" if c else f"{'-':>10s}" for c in cells]
-    print(f"{name:12s} {target:>13s} {other:>8s} {'':7s}", *here)
+    print(f"{name:12s} {target:>13s} {other:>8s}", *here)
     if not any(cells):
         missing.append(name)
 print("not recorded:", ", ".join(missing) or "none of these")
