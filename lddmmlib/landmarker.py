@@ -71,7 +71,8 @@ SHIPPED = (0.415, 0.116)
 class Prediction(NamedTuple):
     """The landmarks of k faces.
 
-    >>> found = Landmarker.pretrained().predict(synthetic.sample(3, size=96).image, boxes=[(8, 8, 80, 80)])
+    >>> face = synthetic.sample(21, "studio", size=96)
+    >>> found = Landmarker.pretrained().predict(face.image, boxes=[crops.box(face.landmarks)])
     >>> found.landmarks.shape, found.spread.shape, found.scheme.name
     (torch.Size([1, 68, 2]), torch.Size([1, 68]), '300w-68')
     """
