@@ -473,8 +473,8 @@ LOSSES = {
         lambda: domain_adaptation.Translator(8), lambda net, x: domain_adaptation.translation_loss(net, pair(x)), False,
         20, 0),
     "methods.domain_adaptation.translated_loss": (
-        slpt, lambda net, x: domain_adaptation.translated_loss(net, pair(x), domain_adaptation.Translator(8)), False,
-        20, 0),
+        lambda: nn.ModuleList([slpt(), domain_adaptation.Translator(8)]),
+        lambda nets, x: domain_adaptation.translated_loss(nets[0], pair(x), nets[1]), False, 20, 0),
     "transport": (hourglass, transport_loss, False, 20, 1),
     "warp": (NETWORKS["HRNetV2 with points"], warp_loss, False, 8, 0),
 }  # fmt: skip

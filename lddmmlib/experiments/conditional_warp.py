@@ -118,7 +118,8 @@ def faces(style: str, split: str, first: int, count: int, drawn: int) -> list[Ph
         every = max(1, len(records) // count)
         photos = Photos(records[::every][:count])
         return [photos[i]._replace(box=None) for i in range(len(photos))]
-    pool = synthetic.Faces(first + count, split, drawn, style, SCHEME, pool=_record.RUNS / "pool")
+    how = {"split": split, "size": drawn, "style": style, "scheme": SCHEME, "pool": _record.RUNS / "pool"}
+    pool = synthetic.Faces(count=first + count, **how)
     each = (pool[first + i] for i in range(count))
     return [Photo(image=face.image, landmarks=face.landmarks, visible=face.visible, box=None) for face in each]
 
