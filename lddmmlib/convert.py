@@ -309,6 +309,7 @@ class _Trained:
     """A trained cascade, from the file of its training."""
 
     def __init__(self, path: Path, n: int) -> None:
+        need(path.is_file(), "cascade", "the file coupled.pt of a training", path)
         self.net = coupled.load_cascade(path)
         need(len(self.net.mean) == n, "cascade", f"the {n} landmarks of the target", len(self.net.mean))
         state = torch.load(path, map_location="cpu", weights_only=True)
