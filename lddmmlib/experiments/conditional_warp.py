@@ -2,8 +2,9 @@
 
 All landmarkers of a seed start from one that was trained on drawn photographs. Each is then adapted to unlabelled faces
 of a target style, in as many steps, with the same pairs of crops in the same order and the same rate of Adam; only the
-loss differs. What a method leaves open was chosen among three values on 60 drawn faces of `wild-val` that are shown to
-no network, for each method alike (`CHOSEN`). Weights are those after the last step: no label of a target chooses them.
+loss differs. What a method leaves open (`CHOSEN`) are first values, not tuned yet: before runs are recorded, one of
+three is to be chosen for each method alike, on drawn faces of `wild-val` that are shown to no network. Weights are
+those after the last step: no label of a target chooses them.
 Crops are cut by boxes that are moved and scaled at random, as a detector's would be.
 
 Measured are drawn faces of all styles that are not trained on, video frames, and photographs; where the target is
