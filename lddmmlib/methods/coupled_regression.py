@@ -569,9 +569,12 @@ def load_cascade(path: str | Path) -> Cascade:
     Raises:
         ValueError: no such file, or a training that was not finished: the same call of `fit_cascade` finishes it.
 
-    >>> load_cascade("nowhere/coupled.pt")
-    Traceback (most recent call last):
-    ValueError: path: needed the file coupled.pt of a training, got nowhere/coupled.pt
+    >>> from tempfile import TemporaryDirectory
+    >>> images, x = [torch.zeros(1, 60, 60).byte()] * 4, 10 + 40 * torch.rand(4, 5, 2)
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = fit_cascade(images, x, how=Settings(sides=(40,), hidden=()), folder=folder)
+    ...     load_cascade(Path(folder) / "coupled.pt").how.sides
+    (40,)
     """
     path = Path(path)
     need(path.is_file(), "path", "the file coupled.pt of a training", path)

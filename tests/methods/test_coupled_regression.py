@@ -447,6 +447,7 @@ def test_a_tuning_resumes_and_a_finished_one_is_read(taught, tmp_path):
     with pytest.raises(Stop):
         fit_cascade(IMAGES, LABELLED, BOXES, how, init=taught, folder=tmp_path, progress=interrupt)
     refused("path: needed a training of all 2 stages, got 1", coupled.load_cascade, tmp_path / "coupled.pt")
+    refused("path: needed the file coupled.pt of a training", coupled.load_cascade, tmp_path / "nowhere.pt")
     again = fit_cascade(IMAGES, LABELLED, BOXES, how, init=taught, folder=tmp_path)
     whole = fit_cascade(IMAGES, LABELLED, BOXES, how, init=taught)
     torch.testing.assert_close(weights(again), weights(whole), rtol=0, atol=0)
