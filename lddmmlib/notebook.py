@@ -106,3 +106,24 @@ def result(name: str) -> dict:
     print(*textwrap.wrap(f"On {source['data']}.", 80), sep="\n")
     print(f"{source['date']}, {source['machine']}, torch {source['torch']}, commit {source['commit'][:7]}")
     return record["figures"]
+
+
+def recorded(name: str, *scales: str) -> dict[str, dict]:
+    """Return the figures of a training experiment by the scale of its runs, the largest scale first; {} where it was
+    not run yet, which is printed.
+
+    Args:
+        name: the name of the experiment.
+        scales: those that it has; none: full, workstation, notebook.
+
+    >>> list(recorded("coupled_regression", "workstation"))
+    workstation: not run yet
+    ['workstation']
+    """
+    runs = {}
+    for scale in scales or ("full", "workstation", "notebook"):
+        there = (_record.RESULTS / f"{name}.{scale}.json").is_file()
+        runs[scale] = result(f"{name}.{scale}") if there else {}
+        if not there:
+            print(f"{scale}: not run yet")
+    return runs

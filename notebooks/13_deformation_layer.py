@@ -147,7 +147,7 @@ from lddmmlib.experiments import _completions
 from lddmmlib.methods.lddmm_face import LDDMMFace
 from lddmmlib.networks import HRNetV2, shipped
 from lddmmlib.networks.momenta import MomentaHead
-from lddmmlib.notebook import check, result
+from lddmmlib.notebook import check, recorded, result
 
 generator = start(seed=0)
 scheme = schemes.get("300w-68")
@@ -902,24 +902,15 @@ assert bare_floor["eyes"]["value"] == 0 > float(HRNET[4]) - float(THEIRS[4])
 #
 # What the chapter cannot do: networks that start from nothing, on thousands of drawn faces, each method with the same images, steps
 # and trials of the learning rate. First table 1 and 2: all 68 landmarks are taught.
-
-
 # %%
-def recorded(scale):
-    try:
-        return result(f"lddmm_face.{scale}")
-    except ValueError:
-        print(f"{scale}: not run yet")
-
-
-runs = {scale: recorded(scale) for scale in ("full", "workstation", "notebook")}
-run = next((figures for figures in runs.values() if figures), None)
+runs = recorded("lddmm_face")
+run = next(filter(None, runs.values()), {})
 
 
 # %%
 def show(kind, rows):
     """Rows: what it is -> (the network and its way, the paper's figure)."""
-    known = run["nme_percent"].get(kind, {}) if run else {}
+    known = run.get("nme_percent", {}).get(kind, {})
     for name, (key, paper) in rows.items():
         if key in known:
             low, high = known[key]["interval"]
@@ -982,7 +973,7 @@ for (learnt, asked), (theirs, hrnet) in FIVE.items():
 
 # %%
 def verdicts(claim, kind="synthetic"):
-    rows = (run or {}).get("verdicts", {}).get(claim, {}).get(kind, {})
+    rows = run.get("verdicts", {}).get(claim, {}).get(kind, {})
     print(f"\n{claim}, {kind}" if rows else f"{claim}, {kind}: not judged yet")
     for what, found in rows.items():
         if found["primary"]:
@@ -999,7 +990,7 @@ for claim in ("A1", "A2", "A4", "A5", "A7"):
 crossed = {}
 print("drawn faces with a boundary that crosses, %")
 for where in ("within", "between"):
-    shares = run["nme_percent"].get(f"crossed {where}", {}) if run else {}
+    shares = run.get("nme_percent", {}).get(f"crossed {where}", {})
     for key, share in shares.items():
         crossed[where, key.split(", ")[1]] = share["value"]
         print(f"{where:8s} curves, {key:18s} {100 * share['value']:5.1f}")

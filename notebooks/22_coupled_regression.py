@@ -84,7 +84,7 @@ from lddmmlib.methods import coupled_regression as coupled
 from lddmmlib.methods.coupled_regression import Settings
 from lddmmlib.methods.shape_indexed import features, features_by_loops
 from lddmmlib.methods.sparse_shape_regression import fit_h
-from lddmmlib.notebook import check, result, start
+from lddmmlib.notebook import check, recorded, result, start
 
 # %%
 generator = start(seed=0)
@@ -692,18 +692,9 @@ assert first_h[1.0] < first_h[1.4] < first_h[10.0] < first_h[math.inf]
 # photographs where they have been measured. *deep* are the separate cascades, *joint* two cascades that are told all 68 points, each of its own half of the faces, *deep sparse* the two steps, *SDM* linear
 # stages. On photographs 91 landmarks are united, from 68 and 29 points on 80 of them; *mixed* has the drawn faces of the other rows beside these, *drawn* drawn faces alone, *tuned* begins with the weights
 # that drawn faces gave and is trained on with the photographs (`fit_cascade(..., init=cascade)`: the decay is then of what changes, so what so few faces say nothing about stays as it was).
-
-
 # %%
-def recorded(scale):
-    try:
-        return result(f"coupled_regression.{scale}")
-    except ValueError:
-        print(f"{scale}: not run yet")
-
-
-runs = {scale: recorded(scale) for scale in ("workstation", "notebook")}
-run = next((figures for figures in runs.values() if figures), {})
+runs = recorded("coupled_regression", "workstation", "notebook")
+run = next(filter(None, runs.values()), {})
 
 # %%
 print("NRMSE (% of the face), its interval, and the faces at or under 3 % of it")

@@ -90,7 +90,7 @@ from lddmmlib.methods.heatmap_regression import (
     network_input,
     squared_error,
 )
-from lddmmlib.notebook import check, result
+from lddmmlib.notebook import check, recorded, result
 
 # %%
 torch.set_num_threads(1)  # the network is too small for more
@@ -750,18 +750,9 @@ assert TABLE_1["Global soft-argmax"] != TABLE_3["none"]
 #
 # What the chapter cannot do while you wait: a larger network in larger crops of wilder faces, with the rivals of table 1, Siamese
 # training against a control with equal views, three widths σ. It is recorded at two scales.
-
-
 # %%
-def recorded(scale):
-    try:
-        return result(f"subpixel.{scale}")
-    except ValueError:
-        print(f"{scale}: not run yet")
-
-
-runs = {scale: recorded(scale) for scale in ("full", "notebook")}
-run = next((figures for figures in runs.values() if figures), None)
+runs = recorded("subpixel", "full", "notebook")
+run = next(filter(None, runs.values()), {})
 
 # %%
 ROWS = {

@@ -77,7 +77,7 @@ from lddmmlib.data.crops import Crop
 from lddmmlib.faces import schemes, statistics
 from lddmmlib.methods import wasserstein
 from lddmmlib.methods.heatmap_regression import cross_entropy, squared_error
-from lddmmlib.notebook import check, result, start
+from lddmmlib.notebook import check, recorded, start
 
 generator = start(seed=0)
 torch.set_num_threads(1)  # everything here is too small for more
@@ -778,18 +778,9 @@ assert at_two > 1.05 * nme["W", "get_bc"]
 # ## The recorded run
 #
 # What the chapter cannot do while you wait: hourglasses in larger crops of drawn faces, losses, σ and decoders one at a time, several starts, perturbed and foreign faces.
-
-
 # %%
-def recorded(scale):
-    try:
-        return result(f"wasserstein.{scale}")
-    except ValueError:
-        print(f"{scale}: not run yet")
-
-
-runs = {scale: recorded(scale) for scale in ("full", "notebook")}
-run = next((figures for figures in runs.values() if figures), None)
+runs = recorded("wasserstein", "full", "notebook")
+run = next(filter(None, runs.values()), {})
 
 # %%
 if run:

@@ -91,7 +91,7 @@ from lddmmlib.experiments import _verdicts
 from lddmmlib.faces import perturb, synthetic
 from lddmmlib.methods import wasserstein
 from lddmmlib.methods.heatmap_regression import cross_entropy, squared_error
-from lddmmlib.notebook import check, result
+from lddmmlib.notebook import check, recorded
 
 SIDE, STRIDE, CELLS, SIGMA = 32, 4, (8, 8), 0.75
 
@@ -625,18 +625,9 @@ assert float(TABLE_8["medium, NME"][0]) < float(TABLE_8["medium, NME"][1])
 # ## The recorded run
 #
 # The experiment of chapter 41 measures every network of its matrix on held-out drawn faces, photographs and video frames: as they are, behind ellipses and blurred. Claims E3 (other data), E4 (ellipses and blurs), E6 (other networks) and E7 (dense annotation).
-
-
 # %%
-def recorded(scale):
-    try:
-        return result(f"wasserstein.{scale}")
-    except ValueError:
-        print(f"{scale}: not run yet")
-
-
-runs = {scale: recorded(scale) for scale in ("full", "notebook")}
-run = next((figures for figures in runs.values() if figures), None)
+runs = recorded("wasserstein", "full", "notebook")
+run = next(filter(None, runs.values()), {})
 
 # %%
 SETS = ("held out", "held out large ellipse", "held out large blur", "photographs")

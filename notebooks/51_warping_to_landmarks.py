@@ -86,7 +86,7 @@ from lddmmlib.data.augment import Crops, Photo
 from lddmmlib.faces import painters, schemes, synthetic
 from lddmmlib.methods import conditional_warp as cw
 from lddmmlib.methods.heatmap_regression import network_input
-from lddmmlib.notebook import check, result, start
+from lddmmlib.notebook import check, recorded, start
 from lddmmlib.widgets import perturb_explorer
 
 # %%
@@ -834,18 +834,9 @@ assert by_box["true"] < by_box["jittered"]
 #
 # All landmarkers of a row start from one that was trained on drawn photographs, and learn from the same pairs for as many steps; only the loss differs. The target is *painterly*; *unseen* is the mean over three styles of which nobody saw a
 # face. *more source* is what the released code comes to: the same number of steps more on photographs.
-
-
 # %%
-def recorded(scale):
-    try:
-        return result(f"conditional_warp.{scale}")
-    except ValueError:
-        print(f"{scale}: not run yet")
-
-
-runs = {scale: recorded(scale) for scale in ("full", "workstation", "notebook")}
-run = next((figures for figures in runs.values() if figures), {})
+runs = recorded("conditional_warp")
+run = next(filter(None, runs.values()), {})
 
 # %%
 PAPER = {  # target, unseen: CariFace and ArtiFace

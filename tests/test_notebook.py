@@ -81,6 +81,20 @@ def test_results_come_with_their_source(capsys):
     assert "commit" in out
 
 
+def test_runs_are_told_scale_by_scale(capsys, monkeypatch, tmp_path):
+    for name in ("trained.full", "trained.notebook"):
+        source = (notebook._record.RESULTS / "nme_curve_floor.json").read_text(encoding="utf-8")
+        (tmp_path / f"{name}.json").write_text(source.replace("46", "47" if "full" in name else "46"), encoding="utf-8")
+    monkeypatch.setattr(notebook._record, "RESULTS", tmp_path)
+    runs = notebook.recorded("trained")
+    assert list(runs) == ["full", "workstation", "notebook"]
+    assert [figures.get("landmarks") for figures in runs.values()] == [47, None, 46]
+    out = capsys.readouterr().out
+    assert "workstation: not run yet" in out
+    assert "full: not" not in out
+    assert notebook.recorded("trained", "workstation") == {"workstation": {}}
+
+
 def test_a_result_that_was_never_recorded_is_refused():
     with pytest.raises(ValueError, match="annotator_agreement"):
         notebook.result("nothing")
