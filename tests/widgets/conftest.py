@@ -106,12 +106,32 @@ class Hand:
     def fits(self, width):
         """Nothing reaches over the page's edge; what is touched is as large as a thumb."""
         assert self.page.evaluate("document.documentElement.scrollWidth") <= width
-        for part in self.figure.locator(":is(input, select, button, label, output, td, th)").all():
-            box = part.bounding_box()
-            assert box["x"] >= -22
-            assert box["x"] + box["width"] <= width + 22  # a handle's unseen rim may reach over the edge
-        for part in self.figure.locator(":is(input[type=range], .sw-button, .sw-radio)").all():
-            assert part.bounding_box()["height"] >= (44 if width < 600 else 34)
+        parts = ":is(input, select, button, label, output, td, th)"
+        for left, right, _ in self.figure.locator(parts).evaluate_all(BOXES):
+            assert left >= -22
+            assert right <= width + 22  # a handle's unseen rim may reach over the edge
+        for *_, height in self.figure.locator(":is(input[type=range], .sw-button, .sw-radio)").evaluate_all(BOXES):
+            assert height >= (44 if width < 600 else 34)
+
+
+# Left, right, height of each that is shown.
+BOXES = """parts => parts.map(part => part.getBoundingClientRect()).filter(box => box.width || box.height)
+  .map(box => [box.left, box.right, box.height])"""
+
+
+@pytest.fixture
+def fits(watched, stage):
+    """fits(widget): it fits pages from 320 to 1280 px, with fingers on the narrow ones."""
+
+    def check(widget):
+        address = stage(widget)
+        for width in (320, 390, 600, 1280):
+            with watched(viewport={"width": width, "height": 844}, has_touch=width < 600) as page:
+                page.goto(address)
+                page.wait_for_selector("[data-sw=ready]")
+                Hand(page).settled().fits(width)
+
+    return check
 
 
 @pytest.fixture

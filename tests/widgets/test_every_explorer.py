@@ -23,11 +23,13 @@ def test_the_theme_reaches_the_canvas(hand, explorer):
     assert it.settled().pixels() == light
 
 
+FITTED = EXPLORERS | {name: getattr(widgets, name) for name in ("FollowCascade", "WarpOnto")}
+
+
 @pytest.mark.browser
-@every
-@pytest.mark.parametrize("width", [320, 390, 600, 1280])
-def test_fits_its_page(hand, explorer, width):
-    hand(explorer(), viewport={"width": width, "height": 844}, has_touch=width < 600).fits(width)
+@pytest.mark.parametrize("explorer", FITTED.values(), ids=FITTED)
+def test_fits_its_page(fits, explorer):
+    fits(explorer())
 
 
 # A handle, the way of a finger that pulls it (px), and a place beside it, in shares of the canvas.

@@ -194,9 +194,3 @@ def test_a_landmark_by_mouse(hand):
     it.drag((at[0] + 2, at[1] - 2), (0, 0))
     explorer.selected = 8
     agrees(it, explorer)
-
-
-@pytest.mark.browser
-@pytest.mark.parametrize("width", [390, 1280])
-def test_fits_its_page(hand, width):
-    hand(FollowCascade(), viewport={"width": width, "height": 844}, has_touch=width < 600).fits(width)

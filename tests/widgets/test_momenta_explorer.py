@@ -413,9 +413,8 @@ def test_the_theme_reaches_the_canvas(hand, explorer):
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("width", [320, 390, 600, 1280])
-def test_fits_its_page(hand, explorer, width):
-    hand(explorer, viewport={"width": width, "height": 844}, has_touch=width < 600).fits(width)
+def test_fits_its_page(fits, explorer):
+    fits(explorer)
 
 
 @pytest.mark.browser

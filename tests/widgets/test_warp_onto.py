@@ -167,9 +167,3 @@ def test_a_landmark_by_finger_and_by_mouse(hand, explorer):
     pulls[8, 1] += 4
     explorer.pulls = pulls
     agrees(it, explorer)
-
-
-@pytest.mark.browser
-@pytest.mark.parametrize("width", [390, 1280])
-def test_fits_its_page(hand, width):
-    hand(WarpOnto(), viewport={"width": width, "height": 844}, has_touch=width < 600).fits(width)
