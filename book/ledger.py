@@ -93,7 +93,8 @@ def summary(found: list[tuple[str, str, dict]]) -> list[str]:
                 each["verdict"] for _, s, each in found if s == scale and each.get("primary", True) == primary
             )
             told.append(", ".join(f"**{v}** {n}" if primary else f"{v} {n}" for v, n in count.items()))
-        lines.append((f"{scale}: " if scale else "") + told[0] + (f"<br>exploratory: {told[1]}" if told[1] else ""))
+        told[1] = told[1] and f"exploratory: {told[1]}"
+        lines.append((f"{scale}: " if scale else "") + "<br>".join(filter(None, told)))
     return lines
 
 

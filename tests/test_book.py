@@ -74,7 +74,18 @@ def test_recorded_verdicts_are_of_the_ledgers_kind(record):
         for row in (each for kind in kinds.values() for each in kind.values()):
             assert row["verdict"] in ("holds", "contradicted", "inconclusive", "reported")
             assert row["primary"] in (True, False)
-        assert all(any(row["primary"] for row in kind.values()) for kind in kinds.values())
+
+
+def test_every_claim_that_is_judged_stands_on_a_primary_comparison():
+    for claim in CLAIMS:
+        for kind in ledger.KINDS:
+            found = ledger.verdicts(claim, RECORDS, kind)
+            assert not found or any(row["primary"] for _, _, row in found), (claim, kind)
+
+
+def test_a_result_of_exploratory_comparisons_alone_says_so():
+    row = {"verdict": "holds", "difference": -1.0, "primary": False}
+    assert ledger.summary([("x against y", "", row)]) == ["exploratory: holds 1"]
 
 
 def test_what_was_measured_without_a_verdict_says_so_and_what():

@@ -1,5 +1,6 @@
 """The computations behind the chapters 20 and 21, on made-up faces."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -51,6 +52,18 @@ def test_completion_of_made_up_faces(monkeypatch):
         low, high = row["1.4"]["error_percent"]["interval"]
         assert low < row["1.4"]["error_percent"]["value"] < high
         assert row["1.0"]["error_percent"]["value"] < row["inf"]["error_percent"]["value"]  # 30 and 50 faces: noise
+
+
+def test_a_budget_is_judged_by_the_same_faces_without_one():
+    rng = np.random.default_rng(0)
+    errors = {f"{n}, {tau}": rng.normal(2, 0.1, 200) for n in run.FACES for tau in run.TAUS}
+    errors["30, 1.4"] = errors["30, inf"] - rng.uniform(0.1, 0.3, 200)
+    errors["1400, 1.0"] = errors["1400, inf"] + rng.uniform(0.1, 0.3, 200)
+    told = run.judge(errors)["B4"]["real"]
+    verdicts = {what[len("error, H of ") :].split(" against")[0]: row["verdict"] for what, row in told.items()}
+    assert verdicts["30 annotated faces, tau 1.4"] == "holds"
+    assert verdicts["1400 annotated faces, tau 1.0"] == "contradicted"
+    assert not any(row["primary"] for row in told.values())
 
 
 def test_paths_beside_scikit_learns_in_two_units(monkeypatch):
