@@ -16,6 +16,7 @@ from myst_nb.sphinx_ import HideCodeCellNode, NbMetadataCollector
 from sphinx.addnodes import pending_xref
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective
 from sphinx.util.osutil import relative_uri
 
 HERE = Path(__file__).resolve().parent
@@ -24,6 +25,8 @@ import api  # noqa: E402  (beside this file)
 import chapters  # noqa: E402
 import ledger  # noqa: E402
 import speed  # noqa: E402
+
+from lddmmlib import widgets  # noqa: E402
 
 LOGGER = logging.getLogger(__name__)
 
@@ -200,6 +203,18 @@ def link_pictures(app, doctree, docname) -> None:
             link += picture
 
 
+class Explorer(SphinxDirective):
+    """``{explorer} PulledFace``: a widget of `lddmmlib.widgets` as it is without arguments, on a page without code."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        widget = getattr(widgets, self.arguments[0])()
+        for path in Path(widgets.__file__).parent.glob("*"):
+            self.env.note_dependency(str(path))
+        return [nodes.raw("", widget.static_html(widget.static_png()), format="html")]
+
+
 class MarkWide(SphinxPostTransform):
     """Mark what is printed in lines too long for the page's column; book.css sets it smaller."""
 
@@ -341,7 +356,9 @@ def setup(app) -> None:
     app.add_directive("api", api.Api)
     app.add_directive("speed", speed.Speed)
     app.add_directive("ledger", ledger.Ledger)
+    app.add_directive("explorer", Explorer)
     app.add_role("run-time", run_time)
+    app.add_role("tally", ledger.tally_role)
     app.connect("builder-inited", place_mathjax)
     app.connect("env-get-outdated", outdated)
     app.connect("env-before-read-docs", start_chapters)

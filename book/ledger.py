@@ -1,4 +1,5 @@
-"""The directive {ledger}: a table for each paper, a row for each of its claims, filled from the recorded results."""
+"""The directive {ledger}: a table for each paper, a row for each of its claims, filled from the recorded results. And
+the role {tally}: how many claims a paper makes, and what became of them."""
 
 import json
 import tomllib
@@ -13,12 +14,14 @@ from lddmmlib.experiments import Matrix, experiments
 from lddmmlib.experiments._record import full_name
 
 HERE = Path(__file__).parent
+CLAIMS = HERE / "claims.toml"
 KINDS = {"synthetic": "drawn", "real": "real"}  # as results name them, and in a column
 HEAD = [
     "| | claim | the paper's figures | drawn faces | real photographs | paper's benchmark |",
     "|:--|:--|:--|:--|:--|:--|",
 ]
 NOT_RUN = "*not run*"
+STATES = ("supported", "supported in part", "not supported", "measured without a verdict", "not run")
 
 
 class Ledger(SphinxDirective):
@@ -27,15 +30,40 @@ class Ledger(SphinxDirective):
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        sources = [HERE / "claims.toml", *sorted((HERE / "results").glob("*.json"))]
-        for path in sources:
-            self.env.note_dependency(str(path))
-        records = [json.loads(path.read_text(encoding="utf-8")) for path in sources[1:]]
-        claims = tomllib.loads(sources[0].read_text(encoding="utf-8"))
-        lines = markdown(claims, records, self.arguments[0], missing({path.stem for path in sources[1:]}))
+        claims, records = recorded(self.env)
+        names = {path.stem for path in (HERE / "results").glob("*.json")}
+        lines = markdown(claims, records, self.arguments[0], missing(names))
         around = nodes.Element()
-        self.state.nested_parse(StringList(lines, source=str(sources[0])), self.content_offset, around)
+        self.state.nested_parse(StringList(lines, source=str(CLAIMS)), self.content_offset, around)
         return around.children
+
+
+def recorded(env) -> tuple[dict, list[dict]]:
+    """The claims and all results, on which the page depends."""
+    results = sorted((HERE / "results").glob("*.json"))
+    for path in (CLAIMS, *results):
+        env.note_dependency(str(path))
+    return tomllib.loads(CLAIMS.read_text(encoding="utf-8")), [
+        json.loads(path.read_text(encoding="utf-8")) for path in results
+    ]
+
+
+def tally(claims: dict, records: list[dict], paper: str) -> str:
+    """How many claims a paper makes: supported by all primary comparisons, by some, by none, or not judged."""
+    there, count = {full_name(r["name"], r["provenance"].get("scale", "")) for r in records}, Counter()
+    for name in (name for name in claims if name.startswith(paper)):
+        rows = [row for kind in KINDS for _, _, row in verdicts(name, records, kind) if row["primary"]]
+        judged = [row["verdict"] == "holds" for row in rows if row["verdict"] != "reported"]
+        seen = rows or any(measured(claims[name], kind, there) for kind in KINDS)
+        unjudged = "measured without a verdict" if seen else "not run"
+        supported = "supported" if all(judged) else "supported in part" if any(judged) else "not supported"
+        count[supported if judged else unjudged] += 1
+    return f"{count.total()} claims: " + ", ".join(f"{count[what]} {what}" for what in STATES if count[what])
+
+
+def tally_role(name, rawtext, text, lineno, inliner, options=None, content=None):
+    """The role {tally}`A`."""
+    return [nodes.Text(tally(*recorded(inliner.document.settings.env), text))], []
 
 
 def missing(recorded: set[str]) -> dict[str, list[str]]:

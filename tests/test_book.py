@@ -57,6 +57,20 @@ def test_a_verdict_stands_where_it_belongs():
     assert at < lines.index("| fourth | exploratory | real, full | holds | -0.457 [-0.61, -0.2] |")
 
 
+def test_a_papers_claims_are_counted_by_what_became_of_them():
+    one = {"difference": -1.0, "verdict": "holds", "primary": True}
+    lost = one | {"verdict": "inconclusive"}
+    told = {"C1": {"real": {"x": one, "y": lost | {"primary": False}}}, "C2": {"real": {"x": one, "y": lost}}}
+    told["C3"] = {"synthetic": {"x": lost | {"verdict": "contradicted"}}}
+    assert ledger.tally(CLAIMS, [], "C") == "4 claims: 4 not run"
+    assert (
+        ledger.tally(CLAIMS, [record(told)], "C")
+        == "4 claims: 1 supported, 1 supported in part, 1 not supported, 1 not run"
+    )
+    row = {"C1": {"real": {"x": one | {"verdict": "reported"}}}}
+    assert ledger.tally(CLAIMS, [record(row)], "C") == "4 claims: 1 measured without a verdict, 3 not run"
+
+
 def test_results_that_are_not_recorded_are_named_missing():
     everything = {f"subpixel.{scale}" for scale in ("notebook", "workstation", "full")}
     everything |= {"subpixel_hrnet.full", "learned_correction.notebook"}

@@ -54,6 +54,7 @@ from lddmmlib.widgets.loss_race import LossRace
 from lddmmlib.widgets.metric_explorer import MetricExplorer
 from lddmmlib.widgets.momenta_explorer import MomentaExplorer
 from lddmmlib.widgets.perturb_explorer import PerturbExplorer
+from lddmmlib.widgets.pulled_face import PulledFace
 from lddmmlib.widgets.sparse_face_explorer import SparseFaceExplorer
 from lddmmlib.widgets.transport_explorer import TransportExplorer
 from lddmmlib.widgets.warp_explorer import WarpExplorer
@@ -76,6 +77,7 @@ __all__ = [
     "Number",
     "Numbers",
     "PerturbExplorer",
+    "PulledFace",
     "SparseFaceExplorer",
     "StaticWidget",
     "TransportExplorer",
