@@ -1,6 +1,6 @@
 // Two landmarks heading at one another: their ways, and what of energy and momentum is conserved.
 import { angularMomentum, flow, gaussian, lattice, totalMomentum } from "./lddmm.js";
-import { clamp, decimal, h, hint, key, range, rounded, row, table, widget } from "./shared.js";
+import { clamp, decimal, h, hint, key, more, range, rounded, row, table, widget } from "./shared.js";
 
 const HALF = 60; // px from the middle to where each starts
 const WIDE = 110, HIGH = 80; // half the picture, px
@@ -140,23 +140,24 @@ export default widget(ui => {
   return [
     h("div", { class: "sw-pair sw-stays" },
       h("div", {}, planePlot(ui, now).node,
-        slider("time", "shown at time", 0, 1, 0.02, v => decimal(v, 2)),
-        ui.choice({ name: "model", label: "model", options: MODELS }),
+        h("div", { class: "sw-bar" }, ui.play({ seconds: 3 }), ui.reset(...MOVED)),
         slider("offset", "offset of their lines", -80, 80, 1, px),
-        slider("momentum", "momentum of the first, p₁", 0, 160, 2, px),
         slider("ratio", "|p₂| : |p₁|", 0, 2, 0.1, v => decimal(v)),
-        slider("sigma", "width σ of the kernel", 10, 100, 1, px),
-        ui.choice({ name: "method", label: "integrator", options: METHODS }),
-        slider("steps", "steps", 2, 100, 1, v => decimal(v, 0))),
+        slider("time", "shown at time", 0, 1, 0.02, v => decimal(v, 2)),
+        more("Other models, integrators, widths",
+          ui.choice({ name: "model", label: "model", options: MODELS }),
+          slider("momentum", "momentum of the first, p₁", 0, 160, 2, px),
+          slider("sigma", "width σ of the kernel", 10, 100, 1, px),
+          ui.choice({ name: "method", label: "integrator", options: METHODS }),
+          slider("steps", "steps", 2, 100, 1, v => decimal(v, 0)))),
       h("div", {},
         timePlot(ui, now, { title: "energy, % of H at the start", lines: ENERGY, most: () => 400, label: "Energy over time" }).node,
         key([["sw-ink", "H"], ["sw-blue", "own ½|p₁|² + ½|p₂|²"], ["sw-purple", "shared K p₁·p₂"]]),
         timePlot(ui, now, { title: "momenta, x part (px)", lines: MOMENTA, most: farthest, label: "Momenta over time" }).node,
         key([["sw-blue", "p₁"], ["sw-orange", "p₂"], ["sw-ink", "p₁ + p₂"]]),
-        numbers(ui, now),
+        more("The numbers", numbers(ui, now)),
         hint("Drag the first landmark up and down, or use the arrow keys on it (Shift: by 5 px; Home: head-on). Circles " +
-          "have the radius σ. Arrows are momenta. Some lines grow beyond their plot."),
-        h("div", { class: "sw-bar" }, ui.reset(...MOVED)))),
+          "have the radius σ. Arrows are momenta. Some lines grow beyond their plot."))),
     ui.status(() => told(now())),
   ];
 });

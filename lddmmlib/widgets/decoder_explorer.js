@@ -1,6 +1,6 @@
 // Heatmaps that networks made of a face: the pointer chooses the landmark, and five decoders read its map side by side.
 import { decode, largest } from "./heatmaps.js";
-import { clamp, decimal, h, hint, mean, part, range, row, table, widget } from "./shared.js";
+import { clamp, decimal, h, hint, mean, more, part, range, row, table, widget } from "./shared.js";
 
 const STATE = ["maps", "levels", "shape", "stride", "truth", "names", "networks", "network", "selected", "window", "tau"];
 const DECODERS = { argmax: "□ argmax", quarter: "◇ quarter shift", taylor: "+ Taylor (DARK)", soft: "○ soft-argmax",
@@ -164,8 +164,9 @@ export default widget(ui => {
         hint("Move the pointer over the face, or tap: the nearest landmark's heatmap shows. Keys: arrows (one on or back), " +
           "Page Up and Page Down (five), Home, End. Dashed: the window."),
         ...(networks.length > 1 ? [network.choice({ name: "network", label: "network", options: { ...networks } })] : []),
-        ui.slider({ name: "window", label: "window", min: 3, max: 9, step: 2, text: v => `${v} × ${v} cells` }),
-        ui.slider({ name: "tau", label: "τ", min: 1, max: 40, step: 1, text: v => decimal(v, 0) })),
+        more("The decoder's window and τ",
+          ui.slider({ name: "window", label: "window", min: 3, max: 9, step: 2, text: v => `${v} × ${v} cells` }),
+          ui.slider({ name: "tau", label: "τ", min: 1, max: 40, step: 1, text: v => decimal(v, 0) }))),
       h("div", {}, zoomPlot(ui, now).node,
         hint("The same heatmap enlarged, cell by cell. Orange: the truth. The marks are those of the table."), said,
         decoders(ui, now, all), hint("Last column: the mean size over all landmarks of this face."),

@@ -1,6 +1,6 @@
 // Momenta as arrows on landmarks, and the flow that they make: the plane as a grid, and how much each cell of it grows.
 import { angularMomentum, cells, determinants, flow, hamiltonian, lattice, minSteps, totalMomentum } from "./lddmm.js";
-import { clamp, decimal, h, hint, range, row, table, way, widget } from "./shared.js";
+import { clamp, decimal, h, hint, more, range, row, table, way, widget } from "./shared.js";
 
 const NODES = 25; // of the grid along a side
 const STATE = ["points", "momenta", "lines", "sigma", "model", "method", "steps", "time"];
@@ -167,15 +167,16 @@ export default widget(ui => {
     h("div", { class: "sw-pair sw-stays" },
       h("div", {}, plot.node, legend(), count),
       h("div", {},
-        ui.choice({ name: "model", label: "model", options: MODELS }),
-        ui.choice({ name: "method", label: "integrator", options: METHODS }),
-        ui.slider({ name: "steps", label: "steps", min: 1, max: 20, step: 1, text: v => decimal(v, 0) }),
-        ui.slider({ name: "sigma", label: "width σ of the kernel", min: least, max: most, step: 1, text: px }),
+        h("div", { class: "sw-bar" }, ui.play(), ui.button("No momenta", none), ui.reset(...MOVED)),
         ui.slider({ name: "time", label: "shown until time", min: 0, max: 1, step: 0.05, text: v => decimal(v, 2) }),
-        numbers(ui, now), parted,
+        ui.choice({ name: "model", label: "model", options: MODELS }), parted,
+        more("Integrator, width, what is conserved",
+          ui.choice({ name: "method", label: "integrator", options: METHODS }),
+          ui.slider({ name: "steps", label: "steps", min: 1, max: 20, step: 1, text: v => decimal(v, 0) }),
+          ui.slider({ name: "sigma", label: "width σ of the kernel", min: least, max: most, step: 1, text: px }),
+          numbers(ui, now)),
         hint("Drag an arrow, or any point to give it one. Keys move the ringed one: arrows (Shift: by 5 px), Home (no " +
-          "momentum), Page Up and Page Down (the next point). An arrow ends where its point would go if it were alone."),
-        h("div", { class: "sw-bar" }, ui.button("No momenta", none), ui.reset(...MOVED)))),
+          "momentum), Page Up and Page Down (the next point). An arrow ends where its point would go if it were alone."))),
     ui.status(() => told(now())),
   ];
 });

@@ -1,6 +1,6 @@
 // A point between cells, the heatmap that it becomes, and where the decoders find it again.
 import { across, centre, decode, height, largest, noisy, parabola, softmaxWidth, weights } from "./heatmaps.js";
-import { clamp, decimal, h, hint, part, range, rounded, row, table, widget } from "./shared.js";
+import { clamp, decimal, h, hint, more, part, range, rounded, row, table, widget } from "./shared.js";
 
 const STATE = ["point", "size", "sigma", "rounding", "peak", "decoder", "window", "tau", "noise", "seed"];
 const DECODERS = { argmax: "argmax", quarter: "quarter shift", taylor: "Taylor (DARK)", soft: "soft-argmax",
@@ -123,13 +123,14 @@ export default widget(ui => {
       h("div", {}, mapPlot(ui, now).node,
         hint("Drag the ring, the true point; the cross is the decoded one. Keys: arrows by 0.05 cells (Shift: 0.25), " +
           "Home (a cell's centre). Orange cells are below 0."),
-        slider("sigma", "σ of the map", 0.4, 3, 0.1, v => `${decimal(v)} cells`),
-        slider("window", "window", 3, 11, 2, v => `${v} × ${v} cells`),
-        tens.slider({ name: "tau", label: "τ", min: -0.3, max: 3.7, step: 0.05,
-          text: () => decimal(ui.get("tau"), ui.get("tau") < 10 ? 1 : 0) }),
-        slider("noise", "noise", 0, 0.3, 0.01, v => `${decimal(100 * v, 0)} % of the peak`),
         ui.choice({ name: "rounding", label: "rounding by the encoder", options: ROUNDINGS }),
-        ui.choice({ name: "peak", label: "height H of the peak", options: PEAKS })),
+        slider("noise", "noise", 0, 0.3, 0.01, v => `${decimal(100 * v, 0)} % of the peak`),
+        more("Width and height of the map, window, τ",
+          slider("sigma", "σ of the map", 0.4, 3, 0.1, v => `${decimal(v)} cells`),
+          slider("window", "window", 3, 11, 2, v => `${v} × ${v} cells`),
+          tens.slider({ name: "tau", label: "τ", min: -0.3, max: 3.7, step: 0.05,
+            text: () => decimal(ui.get("tau"), ui.get("tau") < 10 ? 1 : 0) }),
+          ui.choice({ name: "peak", label: "height H of the peak", options: PEAKS }))),
       h("div", {}, profilePlot(ui, now).node,
         hint("The row of the peak. Blue: the map. Green: the weights, summed over each column, or Taylor's parabola. " +
           "Orange: the true x. Dashed: the decoded x."),

@@ -1,6 +1,6 @@
 // Two or three arrows that together should reach a target, and the lasso's path through them.
 import { along, correlations, path } from "./lars.js";
-import { clamp, decimal, h, hint, part, range, rounded, row, table, widget } from "./shared.js";
+import { clamp, decimal, h, hint, more, part, range, rounded, row, table, widget } from "./shared.js";
 
 const WIDE = 1.5; // half the picture
 const STATE = ["columns", "target", "share", "turn", "tilt"], MOVED = [...STATE, "selected"];
@@ -152,18 +152,20 @@ export default widget(ui => {
     h("div", { class: "sw-pair sw-stays" },
       h("div", {}, arrowPlot(ui, now).node,
         ui.slider({ ...whole, label: "budget |h|₁", text: () => decimal(now().now.size, 3) }),
-        lambda.slider({ ...whole, label: "multiplier λ", text: () => decimal(now().now.lambda, 3) }),
-        h("div", { class: "sw-bar" }, ui.button("Knot before", step(-1)), ui.button("Next knot", step(1))),
+        h("div", { class: "sw-bar" }, ui.play({ name: "share", seconds: 4 }), ui.button("Knot before", step(-1)),
+          ui.button("Next knot", step(1))),
         turns,
         hint("Drag a tip. Keys move the ringed one: arrows (Shift: five times as far), Page Up and Page Down (the next " +
           "tip). Purple: the way of the fit X h; its arrow: where it goes on. Dashed: what is left, y − X h."),
-        h("div", { class: "sw-bar" }, ...examples, ui.reset(...MOVED))),
+        h("div", { class: "sw-bar" }, ...examples, ui.reset(...MOVED)),
+        more("The multiplier λ instead of the budget",
+          lambda.slider({ ...whole, label: "multiplier λ", text: () => decimal(now().now.lambda, 3) }))),
       h("div", {},
         pathPlot(ui, now, { label: "Coefficients over the path", title: "coefficients h", drops: true,
           of: knot => knot.h }).node,
         pathPlot(ui, now, { label: "Absolute correlations over the path", title: "correlations |c|",
           widths: [6.5, 3.8, 1.6], of: (knot, { gram, xy }) => correlations(gram, xy, knot.h).map(Math.abs) }).node,
-        numbers(ui, now), events(ui, now),
+        more("The numbers", numbers(ui, now), events(ui, now)),
         hint("Correlations c = Xᵀ(y − X h) that are tied lie on each other, as stripes. A ring: an arrow drops."))),
     ui.status(() => told(now())),
   ];

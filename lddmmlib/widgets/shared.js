@@ -22,6 +22,8 @@ export const table = (head, rows, foot = []) => h("table", { class: "sw-table" }
   h("tbody", {}, ...rows), h("tfoot", {}, ...foot));
 export const row = (head, cells) => h("tr", {}, h("th", { scope: "row" }, head), ...cells);
 export const hint = words => h("p", { class: "sw-hint" }, words);
+/** What a first look does not need, behind one line. */
+export const more = (words, ...nodes) => h("details", { class: "sw-more" }, h("summary", {}, words), ...nodes);
 /** What the lines of a plot are: [class of the colour, words] each. */
 export const key = items => h("p", { class: "sw-hint sw-lines" }, ...items.map(([look, words]) =>
   h("span", {}, h("span", { class: `sw-swatch ${look}` }), words)));
@@ -330,14 +332,15 @@ class Ui {
     const start = names.map(name => [name, structuredClone(this.get(name))]);
     return this.button("Reset", () => this.set(structuredClone(Object.fromEntries(start))));
   }
-  /** The question, a paragraph each line. */
+  /** The question, its first line in sight, further ones to unfold. */
   caption() {
     const node = h("figcaption");
     let shown = null;
     return this.keep(node, () => {
       if (shown === this.get("question")) return;
       shown = this.get("question");
-      node.replaceChildren(...shown.split("\n").filter(Boolean).map(line => h("p", {}, line)));
+      const [first, ...rest] = shown.split("\n").filter(Boolean).map(line => h("p", {}, line));
+      node.replaceChildren(...(first ? [first] : []), ...(rest.length ? [more("More to try", ...rest)] : []));
     });
   }
   /** For readers who do not see the picture: what it came to, said once things have been still for a second. */

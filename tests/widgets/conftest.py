@@ -32,6 +32,7 @@ class Hand:
 
     def __init__(self, page, nth=0):
         self.page, self.figure = page, page.locator("figure.sw").nth(nth)
+        self.figure.evaluate("f => f.querySelectorAll('details').forEach(fold => { fold.open = true; })")
         self.canvases = self.figure.locator("canvas").all()
 
     def slider(self, name):

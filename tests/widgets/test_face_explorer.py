@@ -171,7 +171,7 @@ def test_the_question_has_an_answer():
 def test_picture_and_page_are_small():
     data, _ = FaceExplorer(yaw=30.0)._repr_mimebundle_()
     assert len(data["image/png"]) < 60_000
-    assert len(data["text/html"]) < 300_000
+    assert len(data["text/html"]) < 305_000
 
 
 # ------------------------------------------------------------------------------------------------ in a browser
