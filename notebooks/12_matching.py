@@ -549,6 +549,15 @@ plt.show()
 # away from the landmarks is decided by the initialisation and the optimiser.
 
 # %% [markdown]
+# Now move a target yourself, and watch the flow find it. The search runs in the page, anew for every place of your
+# finger; what it minimises is eq. {eq}`eq-match-objective`.
+
+# %%
+from lddmmlib.widgets import MatchExplorer
+
+MatchExplorer()
+
+# %% [markdown]
 # ## How wide: $\sigma_V$ and $\sigma_W$
 #
 # $\sigma_V$ says how far a momentum reaches. The same smile with three widths, and the plane that goes along:

@@ -51,6 +51,7 @@ from lddmmlib.widgets.follow_cascade import FollowCascade
 from lddmmlib.widgets.heatmap_explorer import HeatmapExplorer
 from lddmmlib.widgets.lars_explorer import LarsExplorer
 from lddmmlib.widgets.loss_race import LossRace
+from lddmmlib.widgets.match_explorer import MatchExplorer
 from lddmmlib.widgets.metric_explorer import MetricExplorer
 from lddmmlib.widgets.momenta_explorer import MomentaExplorer
 from lddmmlib.widgets.perturb_explorer import PerturbExplorer
@@ -72,6 +73,7 @@ __all__ = [
     "HeatmapExplorer",
     "LarsExplorer",
     "LossRace",
+    "MatchExplorer",
     "MetricExplorer",
     "MomentaExplorer",
     "Number",

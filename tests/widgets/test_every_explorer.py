@@ -6,7 +6,15 @@ from lddmmlib import widgets
 from lddmmlib.widgets.lars_explorer import EXAMPLES
 
 NAMES = ["BiasMap", "CollisionExplorer", "CurrentExplorer", "FlowExplorer", "HeatmapExplorer", "SparseFaceExplorer"]
-NAMES += ["DecoderExplorer", "EarthMover", "LossRace", "PulledFace", "TransportExplorer", "WarpExplorer"]
+NAMES += [
+    "DecoderExplorer",
+    "EarthMover",
+    "LossRace",
+    "MatchExplorer",
+    "PulledFace",
+    "TransportExplorer",
+    "WarpExplorer",
+]
 EXPLORERS = {name: getattr(widgets, name) for name in NAMES}
 EXPLORERS |= {"LarsExplorer": lambda: widgets.LarsExplorer(**EXAMPLES["One that drops"])}  # the one with most controls
 every = pytest.mark.parametrize("explorer", EXPLORERS.values(), ids=EXPLORERS)
@@ -40,6 +48,7 @@ FINGERS = {
     "HeatmapExplorer": ("true point", (15, 30), (0.05, 0.94)),
     "LarsExplorer": ("arrow", (-15, 30), (0.1, 0.88)),
     "LossRace": ("target, under the other", (-15, 30), (0.05, 0.94)),
+    "MatchExplorer": ("target", (-15, 30), (0.03, 0.05)),
     "PulledFace": ("pull", (-15, 30), (0.03, 0.05)),
     "TransportExplorer": ("prediction", (15, 30), (0.05, 0.94)),
     "WarpExplorer": ("chin", (10, -20), (0.05, 0.95)),
