@@ -1,5 +1,6 @@
 """The directive {datasets}: the table of the public data sets, as the scripts of data_scripts state them."""
 
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -23,9 +24,10 @@ class Datasets(SphinxDirective):
 
 
 def lines() -> list[str]:
-    """The table, which the scripts' shared module makes."""
+    """The table, which the scripts' shared module makes; its links say their hosts, so that it fits on the page."""
     sys.path.insert(0, str(SCRIPTS))  # the scripts import it as their neighbour
     try:
-        return runpy.run_path(str(SCRIPTS / "_dataset.py"))["table"]()
+        rows = runpy.run_path(str(SCRIPTS / "_dataset.py"))["table"]()
+        return [re.sub(r"<(https?://([^/>]+)[^>]*)>", r"[\2](\1)", row) for row in rows]
     finally:
         sys.path.remove(str(SCRIPTS))

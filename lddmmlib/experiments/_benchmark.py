@@ -30,7 +30,7 @@ from lddmmlib.data import crops, formats
 from lddmmlib.data.augment import RECIPE, Crops, Photo, Photos
 from lddmmlib.data.crops import Crop
 from lddmmlib.data.given import Face
-from lddmmlib.data.records import FormatError, Record
+from lddmmlib.data.records import Record
 from lddmmlib.experiments import Matrix, Run, Size, _drawn, _runs, lddmm_face, subpixel, wasserstein, yardstick
 from lddmmlib.experiments._drawn import Marked, Views
 from lddmmlib.faces import schemes
@@ -136,25 +136,26 @@ def opened(folder: Path, name: str) -> Benchmark:
     files = {split: path for split, path in files.items() if path.exists()}
     if len(files) == 1:
         raise RuntimeError(f"--data {folder}: needed a split of {name} to measure on, got its training split alone")
-    faces = {split: read(path, PROTOCOLS[name].scheme) for split, path in files.items()}
+    faces = {split: read(path) for split, path in files.items()}
     counts = {split: len(some) for split, some in faces.items()}
     return Benchmark(name=name, files=files, faces=counts, fingerprint=_fingerprint(faces.values()))
 
 
 @lru_cache(16)
-def read(path: Path, scheme: str) -> list[Record]:
+def read(path: Path) -> list[Record]:
     """The faces of a split that a script of data_scripts has found whole."""
     try:
-        told, records = json.loads(path.read_text(encoding="utf-8")).get("dataset"), formats.read(path)
-    except (ValueError, AttributeError, FormatError) as error:
-        raise RuntimeError(f"{path}: needed a split that a script of data_scripts wrote, got {error}") from None
+        told = json.loads(path.read_text(encoding="utf-8"))["dataset"][0]
+        name, whole, faces = f"{told['name']}_{told['split']}", told["whole"], told["faces"]
+        records = formats.read(path)
+    except (ValueError, LookupError, TypeError) as error:
+        got = str(error).splitlines()[0] if isinstance(error, ValueError) else "another json"
+        raise RuntimeError(f"{path}: needed a split that a script of data_scripts wrote, got {got}") from None
     needed, mend = "", "mend what the script of the data set names, and convert it again, without --partial"
-    if not told:
-        needed, got, mend = "a split that a script of data_scripts wrote", "a json without its entry", "convert the set"
-    elif not told[0]["whole"] or told[0]["faces"] != len(records):
-        needed, got = "a whole split, for a published figure is of one", f"{len(records):,} of {told[0]['published']:,}"
-    elif lost := [r.source for r in records if len(r.landmarks) != schemes.get(scheme).n]:
-        needed, got = f"faces of {schemes.get(scheme).n} landmarks", f"another number in {lost[0]}"
+    if name != path.stem:
+        needed, got, mend = f"the split {path.stem}", name, "convert that data set"
+    elif not whole or faces != len(records):
+        needed, got = "a whole split, for a published figure is of one", f"{len(records):,} of {told['published']:,}"
     elif lost := [str(r.image) for r in records if not (r.image and r.image.is_file())]:
         needed, got = "the images where the script found them", f"none at {lost[0]}"
     if needed:
@@ -174,7 +175,7 @@ def _fingerprint(splits: Iterable[list[Record]]) -> str:
 def photos(path: Path, scheme: str, side: int) -> list[Photo]:
     """The photographs of a split, each cut to what crops of ``side`` px show of it."""
     out = []
-    for photo in Photos(read(path, scheme)):
+    for photo in Photos(read(path)):
         square = few_labels.placed(crops.box(crops.complete(photo.landmarks, scheme)), (crops.MARGIN, 0.0, 0.0))
         face = Face(name="", image=photo.image, box=None, landmarks=photo.landmarks)
         out.append(few_labels.photo(face, square, side)._replace(box=None))
@@ -198,7 +199,7 @@ def views(path: Path, scheme: str, side: int, count: int, folder: Path) -> Marke
 def measured(path: Path, protocol: str, split: str, side: int) -> Measured:
     """A split to measure on, and the lengths that its errors are divided by."""
     of = PROTOCOLS[protocol]
-    records, cut = read(path, of.scheme), [*Crops(photos(path, of.scheme, side), of.scheme, side)]
+    records, cut = read(path), [*Crops(photos(path, of.scheme, side), of.scheme, side)]
     points, moved = (torch.stack([face.landmarks for face in faces]).double() for faces in (records, cut))
     scale = torch.ones(())
     if of.boxed:
@@ -361,6 +362,7 @@ def _tell(size: Any, bench: Benchmark, runs: Mapping[str, list[Run]], scale: str
             shares = {f"{title} {t}": [100 * function(torch.from_numpy(row), t).item() for row in each]
                       for t in AT[title]}  # fmt: skip
             table[what][key] |= {name: sum(some) / len(some) for name, some in shares.items()}
-    trained = {key: value for key, value in size._asdict().items() if isinstance(value, int | float | str)}
+    apart = {"held_out", "drawn"}  # of drawn faces
+    trained = {k: v for k, v in size._asdict().items() if isinstance(v, int | float | str) and k not in apart}
     return {"training": trained | {"faces": bench.faces["train"]}, "faces": dict(bench.faces),
             "curves": _runs.figures(runs, "curves"), "percent": table}  # fmt: skip

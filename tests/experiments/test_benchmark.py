@@ -113,7 +113,8 @@ def only(folder, name):
         ("coupled_regression", lambda x: None, "needed, with --data, one of lddmm_face, subpixel"),
         ("lddmm_face", lambda x: changed(x, "dataset", lambda t: [t[0] | {"whole": False}]), "got 6 of 6; mend what"),
         ("lddmm_face", lambda x: changed(x, "annotations", lambda t: t[:-1]), "needed a whole split, for a published"),
-        ("subpixel", lambda x: changed(x, "dataset", lambda t: []), "got a json without its entry"),
+        ("subpixel", lambda x: changed(x, "dataset", lambda t: []), "data_scripts wrote, got another json"),
+        ("subpixel", lambda x: changed(x, "images", lambda t: []), "wrote, got 6 malformed, 0 faces read"),
         ("subpixel", lambda x: splits(x)[1].write_text("{", encoding="utf-8"), "a script of data_scripts wrote, got"),
         ("subpixel", lambda x: shutil.rmtree(x.parent / "300W" / "afw"), "needed the images where the script found"),
         ("wasserstein", lambda x: [p.unlink() for p in x.glob("*.json") if "train" not in p.name], "split alone"),
@@ -127,10 +128,10 @@ def test_what_cannot_be_run_is_refused_in_a_sentence(spoilt, results, name, spoi
     assert not results.exists()
 
 
-def test_landmarks_of_another_scheme_are_refused(spoilt, capsys):
+def test_a_data_set_under_the_name_of_another_is_refused(spoilt, capsys):
     only(spoilt, "wflw")
     assert run("lddmm_face", spoilt) == 2
-    assert "needed faces of 98 landmarks, got another number in" in capsys.readouterr().err
+    assert "wflw_train.json: needed the split wflw_train, got 300w_train; convert that data" in capsys.readouterr().err
 
 
 def test_a_split_that_was_converted_in_part_is_refused(spoilt, capsys, monkeypatch):
@@ -149,7 +150,7 @@ def test_errors_are_divided_by_lengths_on_the_photograph(converted):
     shift = torch.tensor([2.0, -1.0], dtype=torch.float64)
     for split, names in {"common": ("corners", "pupils"), "test": ("box",)}.items():
         path = converted / "json" / f"300w_{split}.json"
-        points = torch.stack([face.landmarks for face in _benchmark.read(path, "300w-68")])
+        points = torch.stack([face.landmarks for face in _benchmark.read(path)])
         test = _benchmark.measured(path, "300w", split, 48)
         assert test.lengths.keys() == set(names)
         found = torch.stack([crops.apply(crop.affine, x + shift) for crop, x in zip(test.crops, points, strict=True)])
