@@ -22,8 +22,8 @@ do, a detector's too, as long as it is the same in both. A detector is a functio
     marker.predict(images, boxes=detect)
 
 **Spread.** The standard deviation of a landmark's map tells how sure the network is. `fit` holds out every fifth face,
-and scales it such that four fifths of the errors on these are below it. Without maps it is the mean error of each
-landmark on these, scaled alike: the same for every face of a size, so that it doubts none.
+and scales it such that four fifths of the errors on these are below it. Where no maps are drawn it is the mean error of
+each landmark on these, scaled alike: the same for every face of a size, so that it doubts none.
 
 `python -m lddmmlib.landmarker predict DIR --out found.json --sheet found.png` marks the faces of a folder.
 """
@@ -373,7 +373,7 @@ class Landmarker:
         apart = (labels[:, :, None] - seen[:, None]).norm(dim=-1).nanmedian(0).values  # (n, 68), px
         self._guess(mean, apart)
         maps, loss = self.method == "heatmap", self._part.loss
-        net, network = self._part.start(base, apart.argmin(1) if maps else len(mean), seed, self.start == "scratch")
+        net, network = self._part.start(base, apart.argmin(1), seed, self.start == "scratch")
         model = net if maps else few_shapes.Moved(net, mean, self.scheme if self.method == "lddmm" else None)
         held = [i % HELD_OUT == HELD_OUT - 1 for i in range(len(faces))]
         how = RECIPE if self.scheme.flip else RECIPE._replace(flipped=0.0)

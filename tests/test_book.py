@@ -102,7 +102,7 @@ def test_what_was_measured_without_a_verdict_says_so_and_what():
             assert kinds, f"{whole} is measured for {claim}; say in claims.toml what it is"
             (row,) = (line for line in ledger.markdown(CLAIMS, RECORDS, claim) if line.startswith(f"| {claim} ")
                       or line.startswith(f"| **{claim}** "))  # fmt: skip
-            cells = dict(zip(ledger.KINDS, row.split(" | ")[3:5], strict=True))
+            cells = dict(zip(ledger.KINDS, row.split(" | ")[3:6], strict=True))
             assert all(f"no verdict:* {CLAIMS[claim]['measured'][kind][whole]}" in cells[kind] for kind in kinds)
             folded = [line for line in ledger.markdown(CLAIMS, RECORDS, claim) if line.startswith("*Judged:*")]
             assert f"`{whole}`" in folded[0]

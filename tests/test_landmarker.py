@@ -101,7 +101,7 @@ def test_a_file_restores_it(trained, tmp_path):
 
 @pytest.fixture(scope="module", params=["coordinates", "lddmm"])
 def moved(request):
-    """A landmarker of each method without maps, of six own points and a mouth for a curve; one label is missing."""
+    """A landmarker of each method that draws no maps, of six own points, three of them a curve; a label is missing."""
     pictures, points, boxes = drawn(0, 15)
     points = points[:, CHOSEN].double()
     points[4, 2] = torch.nan
@@ -109,15 +109,15 @@ def moved(request):
     patch.setattr(few_labels, "BATCH", 4)
     with contextlib.redirect_stdout(io.StringIO()):
         mine = Landmarker(request.param, names=NAMES, curves={"mouth": [3, 5, 4]})
-        mine.fit(pictures, points, boxes, steps=12, progress=False)
+        mine.fit(pictures, points, boxes, steps=4, progress=False)
     patch.undo()
     return mine
 
 
-def test_methods_without_maps_learn_and_are_restored(moved, tmp_path, capsys):
+def test_methods_that_move_the_mean_shape_learn_and_are_restored(moved, tmp_path, capsys):
     pictures, points, boxes = drawn(40, 6)
     found = moved.evaluate(pictures, points[:, CHOSEN], boxes)
-    assert found.nme.mean() < found.mean_shape.mean()
+    assert found.nme.mean() < 0.6 * found.mean_shape.mean()
     again = Landmarker.load(moved.save(tmp_path / "mine"))
     one, other = (marker.predict(pictures, boxes) for marker in (moved, again))
     assert torch.equal(one.landmarks, other.landmarks)
@@ -125,7 +125,7 @@ def test_methods_without_maps_learn_and_are_restored(moved, tmp_path, capsys):
     assert (again.method, again.scheme, again.figures) == (moved.method, moved.scheme, moved.figures)
 
 
-def test_without_maps_the_spread_is_of_held_out_errors_and_doubts_nothing(moved):
+def test_where_no_maps_are_drawn_the_spread_is_of_held_out_errors_and_doubts_nothing(moved):
     """It holds four fifths of these errors, is one length for all faces of a size, and another for each landmark."""
     pictures, points, boxes = drawn(0, 15)
     held = [4, 9, 14]

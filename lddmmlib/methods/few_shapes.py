@@ -1,14 +1,14 @@
-"""Learning landmarks from few labelled faces without maps: a head that moves the mean shape of the labels.
+"""Learning landmarks from few labelled faces by moving the mean shape of the labels.
 
-The trunk is that of `few_labels`; its features, mixed as for maps, are read off a coarse grid (`networks.momenta`) as
-one vector v_i for each landmark. They mean
+The network is that of `few_labels`, and its 68 maps are read as numbers, their means under the softmax. From these one
+linear layer makes a vector v_i for each own landmark; to begin with, how the nearest of the 68 has moved. They mean
 
 - "coordinates": offsets, x_i = mean_i + v_i, the direct regression that papers A and D compare with;
-- "lddmm": momenta of paper A, x = the end of the flow of the mean shape, each curve of the scheme by itself. Landmarks
-  of a curve move together, and what no image shows moves with its curve.
+- "lddmm": x = the end of paper A's flow of the mean shape, each curve of the scheme by itself, under the momenta
+  α = (K_V + λ)⁻¹ v, which move the mean shape by v to first order. Landmarks of a curve move together.
 
-Both begin at the mean shape. A network without maps does not tell how sure it is: the radius of a landmark is its mean
-error on faces that were held out, the same for every face.
+Own landmarks have no maps here, so that nothing tells how sure the network is of one: the radius of a landmark is its
+mean error on faces that were held out, the same for every face.
 """
 
 from __future__ import annotations
@@ -16,26 +16,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lddmmlib import _checks
+from lddmmlib import _checks, kernels
 from lddmmlib._shapes import Float
 from lddmmlib.data.crops import Crop
 from lddmmlib.faces.schemes import Scheme
-from lddmmlib.methods import lddmm_face
+from lddmmlib.methods import few_labels, lddmm_face
 from lddmmlib.methods.heatmap_regression import network_input
 from lddmmlib.methods.lddmm_face import Deformation
 from lddmmlib.networks import CropLandmarker, HRNetV2
-from lddmmlib.networks.heads import conv
-from lddmmlib.networks.momenta import GridHead
+from lddmmlib.networks.heads import HeatmapHead, precise
 
-HIDDEN, CELLS = 64, 6  # of the head: channels of a cell, cells a side
+RIDGE = 0.1  # λ: modes of a curve in which K_V is below it are damped
 BETA = 0.1 * 112  # β of paper A for a face 1 px a side: it has 0.1 where a crop has 112
 
 
 class ShapeHead(nn.Module):
-    """The features of all branches, mixed as for maps, read off a coarse grid: one vector for each landmark, px.
+    """The means of 68 maps, less those of a face at rest, read by a linear layer: a vector for each landmark, px.
 
     Args:
         widths: channels of each branch, the first the largest map.
@@ -48,13 +46,18 @@ class ShapeHead(nn.Module):
 
     def __init__(self, widths: Sequence[int], landmarks: int) -> None:
         super().__init__()
-        c = sum(widths)
-        self.mix, self.grid = conv(c, c, 1, bias=True), GridHead(landmarks, c, HIDDEN, CELLS)
+        self.maps, self.read = HeatmapHead(widths, 68), nn.Linear(136, 2 * landmarks)
+        nn.init.zeros_(self.read.weight)
+        nn.init.zeros_(self.read.bias)
+        self.register_buffer("rest", torch.zeros(68, 2))
 
     def forward(self, branches: Sequence[Tensor]) -> Float[Tensor, "b n 2"]:
-        size = branches[0].shape[2:]
-        up = [F.interpolate(x, size, mode="bilinear", align_corners=False) for x in branches[1:]]
-        return self.grid([self.mix(torch.cat([branches[0], *up], 1))])
+        maps = self.maps(branches).float()
+        (h, w), p = maps.shape[2:], maps.flatten(2).softmax(-1)
+        x, y = torch.arange(w, device=p.device).repeat(h), torch.arange(h, device=p.device).repeat_interleave(w)
+        cells = torch.stack([(p * x).sum(-1), (p * y).sum(-1)], -1)
+        points = HRNetV2.stride * cells + (HRNetV2.stride - 1) / 2
+        return precise(self.read, (points - self.rest).flatten(1)).unflatten(1, (-1, 2))
 
 
 def network(how: dict, state: dict[str, Tensor] | None = None) -> HRNetV2:
@@ -74,28 +77,33 @@ def network(how: dict, state: dict[str, Tensor] | None = None) -> HRNetV2:
     return net
 
 
-def start(base: CropLandmarker, n: int, seed: int, scratch: bool = False) -> tuple[HRNetV2, dict]:
+def start(
+    base: CropLandmarker, nearest: Sequence[int] | Tensor, seed: int, scratch: bool = False
+) -> tuple[HRNetV2, dict]:
     """The network before training, and the arguments that make one like it.
 
     Args:
-        base: the network of `networks.pretrained`, whose trunk is kept, all but the stem to be trained on.
-        n: the number of landmarks.
-        seed: of the weights that are random.
-        scratch: whether all are, and the stem is trained too.
+        base: the network of `networks.pretrained`.
+        nearest: for each own landmark one of the 68, whose way from its place at rest is the vector to begin with.
+        seed: of the weights, if they are random.
+        scratch: whether to begin from random weights and from vectors of zero, and to train the stem too.
 
     >>> from lddmmlib import networks
-    >>> net, how = start(networks.pretrained(), 3, seed=0)
-    >>> how["landmarks"], net(torch.rand(1, 3, 96, 96)).abs().max().item()
-    (3, 0.0)
+    >>> net, how = start(networks.pretrained(), [36, 45, 8], seed=0)
+    >>> how["landmarks"], int(net.head.read.weight.sum())
+    (3, 6)
     """
-    how = base.card["network"] | {"landmarks": n}
+    how, n = base.card["network"] | {"landmarks": len(nearest)}, torch.arange(len(nearest))
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
         net = network(how)
+    net.head.rest.copy_(few_labels.mean68(base.size))
     if not scratch:
-        known = {key: value for key, value in base.net.state_dict().items() if not key.startswith("head.last")}
+        known = {key.replace("head.", "head.maps."): value for key, value in base.net.state_dict().items()}
         net.load_state_dict(net.state_dict() | known)
         net.stem.requires_grad_(False)
+        for axis in (0, 1):
+            net.head.read.weight.data.view(-1, 2, 68, 2)[n, axis, torch.as_tensor(nearest), axis] = 1.0
     return net, how
 
 
@@ -125,13 +133,25 @@ class Moved(nn.Module):
         super().__init__()
         self.net, mean = net, mean.float()
         self.layer = None if scheme is None else Deformation(mean, scheme)
+        if self.layer is not None:
+            self.register_buffer("to_momenta", _to_momenta(self.layer))
         self.register_buffer("mean", mean)
         self.register_buffer("radius", torch.ones(len(mean)) if radius is None else radius.float())
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         moved, layer = self.net(images), self.layer
-        points = self.mean + moved if layer is None else layer(moved[:, layer.controls])
+        points = self.mean + moved if layer is None else layer(self.to_momenta @ moved[:, layer.controls])
         return points, self.radius.expand(images.shape[0], -1)
+
+
+def _to_momenta(layer: Deformation) -> Tensor:
+    """(K_V + λ)⁻¹ of the landmarks that have momenta, of those of one curve each."""
+    whole = torch.eye(len(layer.mean))
+    for curve, sigma in zip(map(list, layer.curves), layer.sigma, strict=True):
+        x = layer.mean[curve]
+        whole[torch.tensor(curve)[:, None], curve] = kernels.gaussian(x, x, sigma.item())
+    K = whole[layer.controls][:, layer.controls]
+    return torch.linalg.inv(K + RIDGE * torch.eye(len(K)))
 
 
 def loss(model: Moved, batch: Crop) -> Float[Tensor, ""]:

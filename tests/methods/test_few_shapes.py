@@ -8,9 +8,8 @@ from torch.utils.data import default_collate
 from lddmmlib import networks
 from lddmmlib.data.augment import Crops
 from lddmmlib.faces import schemes, synthetic
-from lddmmlib.methods import few_shapes, lddmm_face
+from lddmmlib.methods import few_labels, few_shapes, lddmm_face
 
-TINY = {"landmarks": 4, "width": 4, "modules": [1, 1, 1], "blocks": 1}
 MEAN = torch.tensor([[30.0, 40.0], [45.0, 38.0], [60.0, 40.0], [45.0, 70.0]])
 CURVED = schemes.custom("curved", ["a", "b", "c", "d"], curves={"brow": [0, 1, 2]})
 
@@ -26,22 +25,25 @@ class Says(nn.Module):
         return self.vectors.expand(len(images), -1, -1)
 
 
-def test_the_trunk_is_the_shipped_one_and_training_begins_at_the_mean_shape():
+def test_vectors_begin_as_the_ways_of_the_nearest_of_the_68():
     base = networks.pretrained()
-    net, how = few_shapes.start(base, 4, seed=0)
+    net, how = few_shapes.start(base, [36, 45, 30, 8], seed=0)
     mine, theirs = net.state_dict(), base.net.state_dict()
-    assert all(torch.equal(mine[key], theirs[key]) for key in theirs if not key.startswith("head.last"))
+    assert all(torch.equal(mine[key.replace("head.", "head.maps.")], theirs[key]) for key in theirs)
     assert not any(p.requires_grad for p in net.stem.parameters())
-    images = torch.rand(1, 3, 96, 96)
-    for scheme in (None, CURVED):
-        assert torch.allclose(few_shapes.Moved(net.eval(), MEAN, scheme)(images)[0][0], MEAN, atol=1e-4)
-    other, _ = few_shapes.start(base, 4, seed=0, scratch=True)
-    assert not torch.equal(other.state_dict()["stem.0.0.weight"], theirs["stem.0.0.weight"])
+    image = synthetic.sample(3, "studio", size=96).image[None]
+    way = few_labels.points68(base, image) - few_labels.mean68(96)
+    vectors = net.eval()(image.float() / 255)
+    assert vectors.abs().max() > 1
+    torch.testing.assert_close(vectors.double(), way[:, [36, 45, 30, 8]], atol=1e-3, rtol=0)
     again = few_shapes.network(how, {k: v.half() if v.is_floating_point() else v for k, v in mine.items()})
     assert all(p.dtype == torch.float32 for p in again.parameters())
+    other, _ = few_shapes.start(base, [36, 45, 30, 8], seed=0, scratch=True)
+    assert not torch.equal(other.state_dict()["stem.0.0.weight"], theirs["stem.0.0.weight"])
+    assert torch.equal(few_shapes.Moved(other.eval(), MEAN)(image.float() / 255)[0][0], MEAN)
 
 
-def test_vectors_are_offsets_or_momenta_of_paper_a_s_flow():
+def test_vectors_are_offsets_or_tell_momenta_of_paper_a_s_flow():
     vectors = 4 * torch.randn(4, 2, generator=torch.Generator().manual_seed(0))
     images = torch.zeros(2, 3, 8, 8)
     points, radius = few_shapes.Moved(Says(vectors), MEAN, radius=torch.arange(4.0))(images)
@@ -49,9 +51,15 @@ def test_vectors_are_offsets_or_momenta_of_paper_a_s_flow():
     torch.testing.assert_close(radius, torch.arange(4.0).expand(2, -1))
     flowing = few_shapes.Moved(Says(vectors), MEAN, CURVED)
     points, _ = flowing(images)
-    wanted = lddmm_face.deform_by_loops(MEAN, vectors, [[0, 1, 2], [3]], flowing.layer.sigma.tolist())
-    torch.testing.assert_close(points[1], wanted)
-    torch.testing.assert_close(points[1, 3], MEAN[3] + vectors[3])  # a curve of one point
+    curves, sigma = ([0, 1, 2], [3]), flowing.layer.sigma.tolist()
+    momenta = torch.zeros(4, 2, dtype=torch.float64)
+    for curve, s in zip(curves, sigma, strict=True):
+        K = (-torch.cdist(MEAN[curve].double(), MEAN[curve].double()).square() / s**2).exp()
+        momenta[curve] = torch.linalg.solve(K + few_shapes.RIDGE * torch.eye(len(K)), vectors[curve].double())
+    wanted = lddmm_face.deform_by_loops(MEAN, momenta.float(), curves, sigma)
+    torch.testing.assert_close(points[1], wanted, rtol=1e-4, atol=1e-3)
+    alone = (points[1, 3] - MEAN[3]) / vectors[3]  # a curve of one point
+    torch.testing.assert_close(alone, torch.full((2,), 1 / (1 + few_shapes.RIDGE)))
 
 
 @pytest.mark.parametrize("scheme", [None, CURVED])
