@@ -23,6 +23,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 import api  # noqa: E402  (beside this file)
 import chapters  # noqa: E402
+import data_sets  # noqa: E402
 import ledger  # noqa: E402
 import speed  # noqa: E402
 
@@ -355,6 +356,7 @@ def setup(app) -> None:
     app.add_config_value("chapter_runs", str(chapters.RUNS), "", [str])
     app.add_directive("api", api.Api)
     app.add_directive("speed", speed.Speed)
+    app.add_directive("datasets", data_sets.Datasets)
     app.add_directive("ledger", ledger.Ledger)
     app.add_directive("explorer", Explorer)
     app.add_role("run-time", run_time)

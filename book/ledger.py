@@ -15,7 +15,7 @@ from lddmmlib.experiments._record import full_name
 
 HERE = Path(__file__).parent
 CLAIMS = HERE / "claims.toml"
-KINDS = {"synthetic": "drawn", "real": "real"}  # as results name them, and in a column
+KINDS = {"synthetic": "drawn", "real": "real", "benchmark": "benchmark"}  # as results name them, and in a column
 HEAD = [
     "| | claim | the paper's figures | drawn faces | real photographs | paper's benchmark |",
     "|:--|:--|:--|:--|:--|:--|",
@@ -86,8 +86,9 @@ def markdown(claims: dict, records: list[dict], paper: str, lacking: dict[str, l
             title = f"**{name}**" if claim.get("headline") else name
             found = {kind: verdicts(name, records, kind) for kind in KINDS}
             apart = {kind: measured(claim, kind, there) for kind in KINDS}
+            apart["benchmark"] = benchmarks(name, records)
             cells = ["<br>".join([*summary(found[kind]), *apart[kind].values()]) or NOT_RUN for kind in KINDS]
-            rows.append(f"| {title} | {claim['claim']} | {claim['figures']} | {' | '.join(cells)} | {NOT_RUN} |")
+            rows.append(f"| {title} | {claim['claim']} | {claim['figures']} | {' | '.join(cells)} |")
             words = f"*Judged:* {claim['judged']}."
             words += f" *Missing:* {', '.join(lacking[name])}." if lacking and name in lacking else ""
             words += "".join(f" {what} (`{result}`)." for some in apart.values() for result, what in some.items())
@@ -100,6 +101,17 @@ def measured(claim: dict, kind: str, there: set[str]) -> dict[str, str]:
     """Result -> what of it bears on a claim, measured on data of one kind, but not compared by a verdict."""
     some = claim.get("measured", {}).get(kind, {})
     return {name: f"*measured, no verdict:* {what}" for name, what in some.items() if name in there}
+
+
+def benchmarks(claim: str, records: list[dict]) -> dict[str, str]:
+    """Result -> that it measured what bears on a claim on a paper's benchmark, where no verdict was taken from it."""
+    scaled = [(record, record["provenance"].get("scale", "")) for record in records]
+    names = [
+        full_name(record["name"], scale)
+        for record, scale in scaled
+        if scale.startswith("benchmark-") and claim in record["claims"] and claim not in record["figures"]["verdicts"]
+    ]
+    return {name: f"*measured, no verdict:* `{name}`" for name in names}
 
 
 def verdicts(claim: str, records: list[dict], kind: str) -> list[tuple[str, str, dict]]:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import runpy
 import sys
 import textwrap
@@ -38,6 +39,7 @@ HERE = Path(__file__).parent
 NEAR = 2  # folders between a json and the one that its images' names start from; `images.Places` looks as far up
 SHEET = 24  # faces on a contact sheet
 NOTE = check.NOTE
+LINK = re.compile(r"https?://[^\s;)]+")
 BROKEN, COUNT, TWICE = "annotations that cannot be read", "other numbers of faces than published", "faces given twice"
 MISSING, DAMAGED = "missing images", "images that cannot be decoded"
 MEND = {
@@ -86,12 +88,18 @@ def every() -> list[Dataset]:
 
 
 def table() -> list[str]:
-    """All data sets as a table in Markdown: landmarks, splits with their published numbers of faces, where, terms."""
+    """All data sets as a table in Markdown: landmarks, splits with their published numbers of faces, where, terms, and
+    the script."""
     rows = []
     for data in every():
         splits = ", ".join(f"{name} {_number(data.published(name))}" for name in data.splits)
-        rows.append(f"| {data.title} | {' or '.join(map(str, data.points))} | {splits} | {data.where} | {data.terms} |")
-    return ["| data set | landmarks | faces of its splits | where | terms |", "|:--|:--|:--|:--|:--|", *rows]
+        points, where = " or ".join(map(str, data.points)), LINK.sub(r"<\g<0>>", data.where)
+        rows.append(f"| {data.title} | {points} | {splits} | {where} | {data.terms} | `{data.name}.py` |")
+    return [
+        "| data set | landmarks | faces of its splits | where | terms | script |",
+        "|:--|:--|:--|:--|:--|:--|",
+        *rows,
+    ]
 
 
 # ------------------------------------------------------------------------------------------------- for the readers

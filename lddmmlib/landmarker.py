@@ -10,7 +10,9 @@ that comes with the package.
 
 **The network** is the one that comes with the package, `networks.pretrained`: its trunk, and a head in which each own
 landmark starts from that of the 68 whose predictions lie nearest to the labels. All but the stem is trained on, by
-cross-entropy of maps, and maps are decoded by paper C's mean in a window.
+cross-entropy of maps, and maps are decoded by paper C's mean in a window. Two other methods move the mean shape of the
+labels instead (`methods.few_shapes`): "coordinates" by an offset for each landmark, "lddmm" by paper A's flow along the
+curves of the scheme, told or guessed.
 
 **Boxes.** A face lies in a box (x, y, w, h), px; without boxes, the whole picture is the box. `fit` measures where the
 square that the network needs lies, relative to the boxes, and `predict` cuts the same square. So any kind of box will
@@ -20,7 +22,8 @@ do, a detector's too, as long as it is the same in both. A detector is a functio
     marker.predict(images, boxes=detect)
 
 **Spread.** The standard deviation of a landmark's map tells how sure the network is. `fit` holds out every fifth face,
-and scales it such that four fifths of the errors on these are below it.
+and scales it such that four fifths of the errors on these are below it. Where no maps are drawn it is the mean error of
+each landmark on these, scaled alike: the same for every face of a size, so that it doubts none.
 
 `python -m lddmmlib.landmarker predict DIR --out found.json --sheet found.png` marks the faces of a folder.
 """
@@ -37,6 +40,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
@@ -50,14 +54,14 @@ from lddmmlib.data.coco_writer import write_coco
 from lddmmlib.data.crops import Box
 from lddmmlib.data.given import Face
 from lddmmlib.data.records import Record
-from lddmmlib.faces import geometry, own, schemes, statistics, synthetic
+from lddmmlib.faces import curve_sets, geometry, own, schemes, statistics, synthetic
 from lddmmlib.faces.schemes import Scheme
-from lddmmlib.methods import few_labels
+from lddmmlib.methods import few_labels, few_shapes
 from lddmmlib.methods.completed_training import by_deviations
 from lddmmlib.methods.heatmap_regression import network_input
 from lddmmlib.networks import shipped
 
-METHODS, STARTS = ("heatmap",), ("shipped", "scratch")
+METHODS, STARTS = ("heatmap", "coordinates", "lddmm"), ("shipped", "scratch")
 FEWEST, HELD_OUT = 10, 5  # faces to learn from; every fifth is held out
 LEVEL = 0.8  # of the errors lie within the spread
 SHARE = 0.88  # of the time goes into steps; the rest estimates statistics and measures
@@ -102,7 +106,7 @@ class Landmarker:
     """A landmarker of photographs: trained by `fit`, or `pretrained`, or read by `load`.
 
     Args:
-        method: "heatmap".
+        method: "heatmap"; "coordinates", offsets from the mean shape; "lddmm", a flow of the mean shape (paper A).
         scheme: the scheme of the landmarks, or its name; instead of the following four.
         names: a name for each landmark; None: numbers.
         flip: landmark i of the mirror image is landmark flip[i]; None: guessed from the labels, and printed.
@@ -114,6 +118,8 @@ class Landmarker:
 
     >>> Landmarker(names=["left eye", "right eye", "chin"]).scheme.n
     3
+    >>> Landmarker("lddmm", names=["left eye", "right eye", "chin"], curves={"eyes": [0, 1]}).scheme.curves["eyes"]
+    (0, 1)
     """
 
     def __init__(
@@ -132,6 +138,8 @@ class Landmarker:
         self.method, self.start, self._told, self._names, self.figures = method, start, told, names, {}
         self.net: nn.Module | None = None
         self.scheme = of if scheme is not None else None if names is None else self._own(len(names))
+        if method == "lddmm" and self.scheme:
+            curve_sets.get(self.scheme)  # refuses landmarks that no curve carries
 
     def _own(self, n: int, **guessed: Any) -> Scheme:
         """The scheme of n own landmarks; what the user told takes the place of guesses."""
@@ -165,6 +173,15 @@ class Landmarker:
         self.net, self.size, self.network = net.eval(), size, network
         self.square, self.mean = tuple(square), mean  # of a box: k, dx, dy (`few_labels.placed`); px of a crop
         self.factor, self.usual = 1.0, math.inf  # of the spread; the largest usual one, a fraction of the crop's side
+        self.radius: Tensor | None = None  # of methods without maps: (n,), px of the crop
+
+    def _reader(self, factor: float) -> nn.Module:
+        """Crops -> landmarks and spreads, px."""
+        if self.method == "heatmap":
+            return few_labels.Decoded(self.net, factor)
+        flows = self.scheme if self.method == "lddmm" else None
+        radius = torch.ones(self.scheme.n) if self.radius is None else self.radius
+        return few_shapes.Moved(self.net, self.mean, flows, factor * radius).to(next(self.net.parameters()).device)
 
     def save(self, path: str | Path) -> Path:
         """Write the landmarker to a file of weights with a card; `load` restores it.
@@ -182,6 +199,7 @@ class Landmarker:
                 "closed": sorted(of.closed)}  # fmt: skip
         card = {"network": self.network, "size": self.size, "scheme": of.name, "own": None if of.placements else told}
         card |= {"square": self.square, "mean": self.mean.tolist(), "spread": [self.factor, self.usual]}
+        card |= {"radius": None if self.radius is None else self.radius.tolist()}
         shipped.write(path, self.net, card | {"method": self.method, "start": self.start, "figures": self.figures})
         return path
 
@@ -199,8 +217,9 @@ class Landmarker:
         scheme = schemes.custom(**card["own"]) if card["own"] else card["scheme"]
         marker = cls(card["method"], scheme=scheme, start=card["start"])
         mean = torch.tensor(card["mean"], dtype=torch.float64)
-        net = few_labels.network(card["network"], state)
+        net = marker._part.network(card["network"], state)
         marker._takes(net, card["size"], card["network"], card["square"], mean)
+        marker.radius = None if card.get("radius") is None else torch.tensor(card["radius"])
         (marker.factor, marker.usual), marker.figures = card["spread"], card["figures"]
         return marker
 
@@ -216,17 +235,24 @@ class Landmarker:
 
         Raises:
             ImportError: onnx or onnxscript is not installed: ``pip install 'lddmmlib[export]'``.
+            ValueError: the method is "lddmm", whose flow checks its curves as it goes, which ONNX cannot express.
         """
         self._trained()
+        need(self.method != "lddmm", "method", "'heatmap' or 'coordinates', to export", "'lddmm'", "use `save`")
         lost = [module for module in ("onnx", "onnxscript") if importlib.util.find_spec(module) is None]
         if lost:
             raise ImportError(f"export: needed {' and '.join(lost)}, not installed; pip install 'lddmmlib[export]'")
-        net, example = few_labels.Decoded(self.net, self.factor).cpu().eval(), torch.rand(2, 3, self.size, self.size)
+        net, example = self._reader(self.factor).cpu().eval(), torch.rand(2, 3, self.size, self.size)
         torch.onnx.export(
             net, (example,), str(path), dynamo=True, external_data=False, verbose=False, input_names=["images"],
             output_names=["landmarks", "spread"], dynamic_shapes=({0: torch.export.Dim("batch")},),
         )  # fmt: skip
         return Path(path)
+
+    @property
+    def _part(self) -> ModuleType:
+        """The module of the method's network."""
+        return few_labels if self.method == "heatmap" else few_shapes
 
     def _trained(self) -> None:
         need(self.net is not None, "Landmarker", "a trained one", "one without a network", "fit it, or load one")
@@ -282,7 +308,7 @@ class Landmarker:
                 [crops.frame(few_labels.placed(faces[i].box, self.square), self.size, 1.0) for i in at]
             )
             cut = torch.stack([crops.cut(faces[i].image, a, self.size) for i, a in zip(at, affine, strict=True)])
-            found, radius = (x.double() for x in few_labels.Decoded(self.net, 1.0)(network_input(cut)))
+            found, radius = (x.double() for x in self._reader(1.0)(network_input(cut)))
             points[at] = crops.apply(crops.inverse(affine), found)
             spread[at] = self.factor * radius / affine[:, :1, 0]
             for i, x, r in zip(at, found, radius, strict=True):
@@ -346,20 +372,22 @@ class Landmarker:
         mean, seen = own.mean_shape(labels), few_labels.points68(base, torch.stack([crop.image for crop in canonical]))
         apart = (labels[:, :, None] - seen[:, None]).norm(dim=-1).nanmedian(0).values  # (n, 68), px
         self._guess(mean, apart)
-        net, network = few_labels.start(base, apart.argmin(1), seed, self.start == "scratch")
+        maps, loss = self.method == "heatmap", self._part.loss
+        net, network = self._part.start(base, apart.argmin(1), seed, self.start == "scratch")
+        model = net if maps else few_shapes.Moved(net, mean, self.scheme if self.method == "lddmm" else None)
         held = [i % HELD_OUT == HELD_OUT - 1 for i in range(len(faces))]
         how = RECIPE if self.scheme.flip else RECIPE._replace(flipped=0.0)
         learnt = Crops([x for x, out in zip(photos, held, strict=True) if not out], self.scheme, base.size, how, 1.0)
-        each = few_labels.seconds_a_step(net, learnt, device)
+        each = few_labels.seconds_a_step(model, learnt, device, loss)
         left = 60 * minutes - (time.perf_counter() - began)
         steps = max(1, int(SHARE * left / each)) if steps is None else steps
         print(f"{len(learnt)} faces to learn from, {sum(held)} held out; {steps} steps of {each:.2g} s, as measured: "
               f"about {steps * each / 60:.1f} minutes", flush=True)  # fmt: skip
         with TemporaryDirectory() as folder:
-            training.fit(net, few_labels.loss, few_labels.Often(learnt, few_labels.BATCH * steps), folder=folder,
+            training.fit(model, loss, few_labels.Often(learnt, few_labels.BATCH * steps), folder=folder,
                          epochs=1, batch=few_labels.BATCH, lr=few_labels.RATE, seed=seed, device=device,
                          save_seconds=1e9, progress=progress)  # fmt: skip
-        net = few_labels.network(network, net.half().cpu().state_dict())  # as `load` makes it
+        net = self._part.network(network, net.half().cpu().state_dict())  # as `load` makes it
         self._takes(net, base.size, network, square, mean)
         self._calibrate([face for face, out in zip(faces, held, strict=True) if out])
         self.figures |= {"faces": len(learnt), "held_out": sum(held), "steps": steps}
@@ -394,13 +422,23 @@ class Landmarker:
         with warnings.catch_warnings(action="ignore"):
             points, radius = self._found(faces)
         truth = torch.stack([face.landmarks for face in faces])
-        off = (points - truth).norm(dim=-1) / radius
-        halves = [x[~x.isnan()] for x in (off[::2], off[1::2])]
-        factors = [x.quantile(LEVEL).item() if len(x) else math.nan for x in halves]
-        within = torch.cat([halves[0] <= factors[1], halves[1] <= factors[0]]).double().mean().item()
-        self.factor = torch.cat(halves).quantile(LEVEL).item()
-        side = torch.tensor([few_labels.placed(face.box, self.square)[2] for face in faces])
-        self.usual = SURE * (radius.mean(1) / side).max().item()
+        off, maps = (points - truth).norm(dim=-1) / radius, self.method == "heatmap"  # without maps: px of the crop
+
+        def scales(some: Tensor) -> tuple[Tensor, float]:
+            by = torch.ones(off.shape[1]).double() if maps or some.isnan().all() else few_shapes.radius(some)
+            known = (some / by)[~some.isnan()]
+            return by, known.quantile(LEVEL).item() if len(known) else math.nan
+
+        halves = off[::2], off[1::2]
+        judged = [(own / by <= factor)[~own.isnan()] for own, (by, factor) in
+                  zip(halves, map(scales, halves[::-1]), strict=True)]  # fmt: skip
+        within = torch.cat(judged).double().mean().item()
+        by, self.factor = scales(torch.cat(halves))
+        if maps:
+            side = torch.tensor([few_labels.placed(face.box, self.square)[2] for face in faces])
+            self.usual = SURE * (radius.mean(1) / side).max().item()
+        else:
+            self.radius = by.float()
         self.figures = {"coverage": within}
         print(f"spread: meant to hold {LEVEL:.0%} of the errors; a half of {len(faces)} held-out faces, by the other: "
               f"{within:.0%}", flush=True)  # fmt: skip

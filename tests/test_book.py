@@ -11,7 +11,8 @@ from lddmmlib.experiments import experiments
 
 BOOK = Path(__file__).parents[1] / "book"
 sys.path.insert(0, str(BOOK))
-import ledger  # noqa: E402  (beside the book's pages)
+import data_sets  # noqa: E402  (beside the book's pages)
+import ledger  # noqa: E402
 import speed  # noqa: E402
 
 CLAIMS = tomllib.loads((BOOK / "claims.toml").read_text(encoding="utf-8"))
@@ -71,6 +72,18 @@ def test_a_papers_claims_are_counted_by_what_became_of_them():
     assert ledger.tally(CLAIMS, [record(row)], "C") == "4 claims: 1 measured without a verdict, 3 not run"
 
 
+def test_the_papers_benchmark_has_a_column_of_its_own():
+    """A verdict taken there, and a result from which none was taken, where there are some."""
+    one = {"difference": -0.5, "low": -0.6, "high": -0.2, "verdict": "holds", "primary": True}
+    run = record({"C2": {"benchmark": {"window": one}}}, "benchmark-wflw-full") | {"claims": ["C2", "C3"]}
+    lines = ledger.markdown(CLAIMS, [run], "C")
+    cells = [line.split("|")[4:7] for line in lines if line.startswith(("| **C2** |", "| C3 |"))]
+    assert [each[:2] for each in cells] == [[f" {ledger.NOT_RUN} "] * 2] * 2
+    assert cells[0][2].strip() == "benchmark-wflw-full: **holds** 1"
+    assert cells[1][2].strip() == "*measured, no verdict:* `trial.benchmark-wflw-full`"
+    assert "| window | **primary** | benchmark, benchmark-wflw-full | holds | -0.5 [-0.6, -0.2] |" in lines
+
+
 def test_results_that_are_not_recorded_are_named_missing():
     everything = {f"subpixel.{scale}" for scale in ("notebook", "workstation", "full")}
     everything |= {"subpixel_hrnet.full", "learned_correction.notebook"}
@@ -84,7 +97,8 @@ def test_results_that_are_not_recorded_are_named_missing():
 def test_recorded_verdicts_are_of_the_ledgers_kind(record):
     for claim, kinds in record["figures"].get("verdicts", {}).items():
         assert claim in record["claims"]
-        assert set(kinds) <= {"synthetic", "real"}
+        benchmark = record["provenance"].get("scale", "").startswith("benchmark-")
+        assert set(kinds) <= ({"benchmark"} if benchmark else {"synthetic", "real"})
         for row in (each for kind in kinds.values() for each in kind.values()):
             assert row["verdict"] in ("holds", "contradicted", "inconclusive", "reported")
             assert row["primary"] in (True, False)
@@ -106,12 +120,14 @@ def test_what_was_measured_without_a_verdict_says_so_and_what():
     """Every result that names a claim and compares nothing stands in the claim's row, and none that is not there."""
     for record in RECORDS:
         whole = ledger.full_name(record["name"], record["provenance"].get("scale", ""))
+        if ".benchmark-" in whole:
+            continue
         for claim in set(record["claims"]) - record["figures"].get("verdicts", {}).keys():
             kinds = [k for k in ledger.KINDS if whole in CLAIMS[claim].get("measured", {}).get(k, {})]
             assert kinds, f"{whole} is measured for {claim}; say in claims.toml what it is"
             (row,) = (line for line in ledger.markdown(CLAIMS, RECORDS, claim) if line.startswith(f"| {claim} ")
                       or line.startswith(f"| **{claim}** "))  # fmt: skip
-            cells = dict(zip(ledger.KINDS, row.split(" | ")[3:5], strict=True))
+            cells = dict(zip(ledger.KINDS, row.split(" | ")[3:6], strict=True))
             assert all(f"no verdict:* {CLAIMS[claim]['measured'][kind][whole]}" in cells[kind] for kind in kinds)
             folded = [line for line in ledger.markdown(CLAIMS, RECORDS, claim) if line.startswith("*Judged:*")]
             assert f"`{whole}`" in folded[0]
@@ -134,3 +150,12 @@ def test_every_benchmark_has_its_recorded_table():
     recorded = {path.stem for path in (BOOK / "benchmarks").glob("*.json")}
     page = (BOOK / "speed.md").read_text(encoding="utf-8")
     assert {line.split()[1] for line in page.splitlines() if line.startswith("```{speed}")} == recorded
+
+
+def test_the_page_of_data_sets_has_a_row_for_each_script():
+    """With its links as links, and no row that breaks the table."""
+    head, rule, *rows = data_sets.lines()
+    scripts = {path.name for path in data_sets.SCRIPTS.glob("*.py") if "\nDATASET = " in path.read_text("utf-8")}
+    assert {row.split(" | ")[-1].strip("| `") for row in rows} == scripts
+    assert {row.count("|") for row in (head, rule, *rows)} == {7}
+    assert all(row.count("](http") == row.count("http") >= 1 for row in rows)

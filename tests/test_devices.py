@@ -26,6 +26,7 @@ from lddmmlib.methods import (
     coupled_regression,
     domain_adaptation,
     few_labels,
+    few_shapes,
     lddmm_face,
     subpixel,
     wasserstein,
@@ -45,7 +46,7 @@ MODULES = [
     "networks.dan", "networks.heads", "networks.coordconv", "networks.hourglass", "networks.hrnet",
     "networks.momenta", "networks.resnet", "networks.simple_baselines", "networks.cpn", "faces.curve_sets",
     "methods.lddmm_face", "methods.wasserstein", "methods.coupled_regression", "methods.shape_indexed",
-    "methods.completed_training", "methods.few_labels",
+    "methods.completed_training", "methods.few_labels", "methods.few_shapes",
     "methods.conditional_warp", "methods.domain_adaptation", "networks.slpt",
 ]  # fmt: skip
 ELSEWHERE_TOLD = {  # public, without a case: why
@@ -90,6 +91,8 @@ ELSEWHERE_TOLD = {  # public, without a case: why
     "methods.few_labels.loss": "cross_entropy_loss", "methods.few_labels.seconds_a_step": "a time",
     "methods.few_labels.network": "a network on the CPU", "methods.few_labels.mean68": "numbers alone",
     "methods.few_labels.points68": "part of square",
+    "methods.few_shapes.network": "a network on the CPU", "methods.few_shapes.start": "a network on the CPU",
+    "methods.few_shapes.loss": "lddmm_face.loss",
     "methods.conditional_warp.check_images": "a check",
     "methods.conditional_warp.points_of": "part of its losses",
     "methods.conditional_warp.outputs_of": "part of its losses",
@@ -208,6 +211,7 @@ CASES = {
     "metrics.ced": (lambda e: metrics.ced(e, [0.1, 0.5]), ERRORS),
     "metrics.nme_curve": (lambda p, t: metrics.nme_curve(p, t, "300w-68"), FACES, HIDDEN.flip(0).nan_to_num(9.0)),
     "faces.own.mean_shape": (own.mean_shape, HIDDEN),
+    "methods.few_shapes.radius": (few_shapes.radius, ERRORS),
     "methods.few_labels.decoded": (lambda m: few_labels.decoded(m, 4.0), random(2, 3, 12, 14, seed=12)),
     "faces.statistics.similarity": (lambda a, b: statistics.similarity(a, b).apply(a), A, B),
     "faces.statistics.to_corners": (lambda a: statistics.to_corners(a, (0, 1)), A),

@@ -92,7 +92,7 @@ def code_lines(path: Path) -> int:
     return len(lines)
 
 
-LIMITS = {"mathematics and methods": 3700, "floors 0 to 5": 10500, "showing": 2950, "experiments": 3900}
+LIMITS = {"mathematics and methods": 3750, "floors 0 to 5": 10500, "showing": 3200, "experiments": 4150}
 
 
 def sizes() -> dict[str, int]:

@@ -99,9 +99,59 @@ def test_a_file_restores_it(trained, tmp_path):
         Landmarker.load(tmp_path / "other")
 
 
+@pytest.fixture(scope="module", params=["coordinates", "lddmm"])
+def moved(request):
+    """A landmarker of each method that draws no maps, of six own points, three of them a curve; a label is missing."""
+    pictures, points, boxes = drawn(0, 15)
+    points = points[:, CHOSEN].double()
+    points[4, 2] = torch.nan
+    patch = pytest.MonkeyPatch()
+    patch.setattr(few_labels, "BATCH", 4)
+    with contextlib.redirect_stdout(io.StringIO()):
+        mine = Landmarker(request.param, names=NAMES, curves={"mouth": [3, 5, 4]})
+        mine.fit(pictures, points, boxes, steps=4, progress=False)
+    patch.undo()
+    return mine
+
+
+def test_methods_that_move_the_mean_shape_learn_and_are_restored(moved, tmp_path, capsys):
+    pictures, points, boxes = drawn(40, 6)
+    found = moved.evaluate(pictures, points[:, CHOSEN], boxes)
+    assert found.nme.mean() < 0.6 * found.mean_shape.mean()
+    again = Landmarker.load(moved.save(tmp_path / "mine"))
+    one, other = (marker.predict(pictures, boxes) for marker in (moved, again))
+    assert torch.equal(one.landmarks, other.landmarks)
+    assert torch.equal(one.spread, other.spread)
+    assert (again.method, again.scheme, again.figures) == (moved.method, moved.scheme, moved.figures)
+
+
+def test_where_no_maps_are_drawn_the_spread_is_of_held_out_errors_and_doubts_nothing(moved):
+    """It holds four fifths of these errors, is one length for all faces of a size, and another for each landmark."""
+    pictures, points, boxes = drawn(0, 15)
+    held = [4, 9, 14]
+    found = moved.predict([pictures[i] for i in held], [boxes[i] for i in held])
+    error = (found.landmarks - points[held][:, CHOSEN]).norm(dim=-1)
+    error[0, 2] = torch.nan
+    share = (error <= found.spread + 1e-6)[~error.isnan()].double().mean()
+    assert landmarker.LEVEL - 0.1 <= share <= landmarker.LEVEL + 0.1
+    side = torch.tensor([max(boxes[i][2:]) for i in held])
+    each = found.spread / side[:, None]
+    torch.testing.assert_close(each, each[:1].expand(3, -1))
+    assert len(set(each[0].tolist())) == 6
+    assert moved.usual == math.inf
+    assert 0 <= moved.figures["coverage"] <= 1
+
+
+def test_a_flow_is_not_exported(tmp_path):
+    mine = Landmarker("lddmm", names=NAMES)
+    mine._takes(torch.nn.Identity(), 32, {}, (1.25, 0.0, 0.0), torch.rand(6, 2).double())
+    with pytest.raises(ValueError, match="method: needed 'heatmap' or 'coordinates', to export, got 'lddmm'"):
+        mine.export(tmp_path / "mine.onnx")
+
+
 def test_what_is_told_is_not_guessed_and_minutes_make_steps(monkeypatch, capsys):
     monkeypatch.setattr(few_labels, "BATCH", 2)
-    monkeypatch.setattr(few_labels, "seconds_a_step", lambda net, data, device: 9900.0)
+    monkeypatch.setattr(few_labels, "seconds_a_step", lambda *_: 9900.0)
     pictures, points, boxes = drawn(0, 10)
     told = schemes.custom("told", NAMES, corners=(1, 0), curves={"mouth": [3, 5, 4]})
     mine = Landmarker(scheme=told, start="scratch")
@@ -144,7 +194,9 @@ def test_labels_that_teach_nothing_are_refused(made, given, said):
 @pytest.mark.parametrize(
     ("ask", "said"),
     [
-        (lambda: Landmarker("momenta"), "method: needed one of 'heatmap'"),
+        (lambda: Landmarker("momenta"), "method: needed one of 'heatmap', 'coordinates', 'lddmm'"),
+        (lambda: Landmarker("lddmm", scheme="aflw-19"), "scheme: needed one that paper A's curves are known of"),
+        (lambda: Landmarker("lddmm", names=NAMES, curves={"a": [0, 1], "b": [1, 2]}), "in one curve at most"),
         (lambda: Landmarker(start="imagenet"), "start: needed one of 'shipped', 'scratch'"),
         (lambda: Landmarker(scheme="300w-68", names=NAMES), "scheme: needed it, or names, flip, curves and corners"),
         (lambda: Landmarker().predict(torch.zeros(3, 9, 9).byte()), "Landmarker: needed a trained one"),
@@ -266,13 +318,17 @@ def test_the_program_marks_a_folder(tmp_path, capsys):
     assert "an image that can be read" in capsys.readouterr().err
 
 
-def test_an_exported_network_is_the_same(tmp_path):
-    """On one convolution, since a whole network takes its time."""
+@pytest.mark.parametrize("method", ["heatmap", "coordinates"])
+def test_an_exported_network_is_the_same(tmp_path, method):
+    """On one layer, since a whole network takes its time."""
     onnxruntime = pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install 'lddmmlib[export]'")
     pytest.importorskip("onnxscript", reason="needs onnxscript: pip install 'lddmmlib[export]'")
-    mine, net = Landmarker(names=NAMES), torch.nn.Conv2d(3, 6, 8, 4, 2)
+    mine, net = Landmarker(method, names=NAMES), torch.nn.Conv2d(3, 6, 8, 4, 2)
     torch.nn.init.normal_(net.weight, std=2.0, generator=torch.Generator().manual_seed(0))  # maps with peaks
+    if method == "coordinates":
+        net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3072, 12), torch.nn.Unflatten(1, (6, 2)))
     mine._takes(net, 32, {}, (1.25, 0.0, 0.0), torch.rand(6, 2).double())
+    mine.radius = torch.arange(1.0, 7.0)
     pictures, _, boxes = drawn(40, 3)
     with warnings.catch_warnings(action="ignore"):  # of the exporter
         session = onnxruntime.InferenceSession(mine.export(tmp_path / "mine.onnx"))

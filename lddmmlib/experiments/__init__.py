@@ -3,6 +3,7 @@
     python -m lddmmlib.experiments list
     python -m lddmmlib.experiments status
     python -m lddmmlib.experiments run NAME [--scale workstation --seeds 3]
+    python -m lddmmlib.experiments run NAME --data DIR --scale full --device cuda
     python -m lddmmlib.experiments queue --scale workstation
     python -m lddmmlib.experiments queue --scale full --device cuda --minutes 8 --out DIR
     python -m lddmmlib.experiments merge DIR
@@ -18,6 +19,9 @@ published network). The unit of a matrix is a run: one network trained from one 
 ``book/results/NAME.SCALE/NETWORK-SEED.npz``. A run that is recorded for the same code is not trained again, on any
 machine; so a result grows run by run, and ``NAME.SCALE.json``, with the verdicts, is made anew from all of them. The
 verdicts on claims follow the rules of `_verdicts`; `judge` takes them anew from the recorded errors.
+
+With ``--data``, a folder that scripts of data_scripts have written, the same networks learn from the training split of
+a public data set, and are measured on its test splits (`_benchmark`); the result is ``NAME.benchmark-DATA-SCALE.json``.
 """
 
 from __future__ import annotations
@@ -75,6 +79,7 @@ class Matrix(NamedTuple):
     claims: tuple[str, ...] = ()
     untouched: tuple[str, ...] = ()
     judge: Judge | None = None  # of errors "what, network, how" (seeds, images), where a run has "what, how"
+    given: Mapping[str, str] = {}  # data outside the project that its runs read -> hash
 
 
 def experiments() -> dict[str, Experiment | Matrix]:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from lddmmlib.experiments import SCALES, Experiment, Matrix, _record, _runs, experiments
+from lddmmlib.experiments import SCALES, Experiment, Matrix, _benchmark, _record, _runs, experiments
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -49,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     for sub in (run, queue):
         sub.add_argument("--device", default="cpu")
     run.add_argument("--seeds", type=int, help="of a training matrix; as many as its scale asks for")
+    run.add_argument("--data", type=Path, metavar="DIR", help="a public data set, as a script of data_scripts wrote it")
     queue.add_argument("--minutes", type=float, help="begin no run that is expected to end later")
     queue.add_argument("--out", type=Path, help="keep finished runs there, to be merged")
     merge.add_argument("folder", type=Path)
@@ -72,13 +73,17 @@ def _status(everything: dict, asked: argparse.Namespace) -> None:
 
 def _run(everything: dict, asked: argparse.Namespace) -> None:
     experiment = _of_that_scale(everything, asked)
-    if isinstance(experiment, Experiment):
+    matrices = {asked.scale: experiment}
+    if asked.data is not None:
+        matrices = _benchmark.found(asked.data, asked.name, experiment, asked.scale)
+    elif isinstance(experiment, Experiment):
         print(_record.run(asked.name, experiment))
         return
-    for task in _runs.tasks(asked.name, experiment, asked.scale, asked.seeds):
-        if not _runs.is_recorded(task):
-            print(_runs.perform(task, asked.device), flush=True)
-    print(_runs.judge(asked.name, experiment, asked.scale))
+    for scale, matrix in matrices.items():
+        for task in _runs.tasks(asked.name, matrix, scale, asked.seeds):
+            if not _runs.is_recorded(task):
+                print(_runs.perform(task, asked.device), flush=True)
+        print(_runs.judge(asked.name, matrix, scale))
 
 
 def _judge(everything: dict, asked: argparse.Namespace) -> None:

@@ -43,7 +43,8 @@ def code(experiment: Experiment | Matrix) -> dict[str, str]:
         name = file.relative_to(ROOT).as_posix()
         return not any(name == each or name.startswith((f"{each}/", f"{each}.")) for each in apart)
 
-    return _reads.digests(filter(counts, read))
+    given = experiment.given if isinstance(experiment, Matrix) else {}
+    return _reads.digests(filter(counts, read)) | dict(given)
 
 
 def full_name(name: str, scale: str = "") -> str:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -199,13 +199,14 @@ class Often(Dataset):
         return self.data.draw(i % len(self.data), rng)
 
 
-def seconds_a_step(net: nn.Module, data: Crops, device: str) -> float:
+def seconds_a_step(net: nn.Module, data: Crops, device: str, loss: Callable[[nn.Module, Crop], Tensor] = loss) -> float:
     """The time of a step of training, s: the faster one of two, after one to warm up, on a copy.
 
     Args:
         net: the network.
         data: the crops to learn from.
         device: the device to train on.
+        loss: (network, batch of crops) -> a number.
 
     >>> from lddmmlib.faces import synthetic
     >>> net = network({"landmarks": 68, "width": 4, "modules": [1, 1, 1], "blocks": 1})

@@ -1,0 +1,33 @@
+"""The directive {datasets}: the table of the public data sets, as the scripts of data_scripts state them."""
+
+import re
+import runpy
+import sys
+from pathlib import Path
+
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx.util.docutils import SphinxDirective
+
+SCRIPTS = Path(__file__).parents[1] / "data_scripts"
+
+
+class Datasets(SphinxDirective):
+    """``{datasets}``: a row for each script."""
+
+    def run(self) -> list[nodes.Node]:
+        for path in sorted(SCRIPTS.glob("*.py")):
+            self.env.note_dependency(str(path))
+        around = nodes.Element()
+        self.state.nested_parse(StringList(lines(), source=str(SCRIPTS)), self.content_offset, around)
+        return around.children
+
+
+def lines() -> list[str]:
+    """The table, which the scripts' shared module makes; its links say their hosts, so that it fits on the page."""
+    sys.path.insert(0, str(SCRIPTS))  # the scripts import it as their neighbour
+    try:
+        rows = runpy.run_path(str(SCRIPTS / "_dataset.py"))["table"]()
+        return [re.sub(r"<(https?://([^/>]+)[^>]*)>", r"[\2](\1)", row) for row in rows]
+    finally:
+        sys.path.remove(str(SCRIPTS))
