@@ -120,7 +120,7 @@ class Equations(SphinxDirective):
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        for path in (ROWS, *chapters.paths()):
+        for path in (ROWS, Path(__file__), *chapters.paths()):
             self.env.note_dependency(str(path))
         found = []
         for name in (n for n in rows() if n.startswith(self.arguments[0])):
@@ -148,11 +148,11 @@ def markdown(name: str) -> list[str]:
     row, (functions, tests) = rows()[name], functions_and_tests(name)
     lines = [f"{row['says']}.", "", "$$", row["tex"], "$$", ""]
     if "left_out" in row:
-        lines += [f"Not in the library: {row['left_out']}", ""]
+        lines += [f"Not in the library. {mentions.linked(row['left_out'], name[0])}", ""]
     else:
         lines += ["Code", f": {', '.join(f'{{py:obj}}`{f} <lddmmlib.{f}>`' for f in functions)}", ""]
-        lines += ["Test", *(f": `{test}`" for test in tests), ""]
-    return [*lines, "Chapter", *(f": {shown(label)}" for label in row["at"])]
+        lines += ["Test", f": {', '.join(f'`{test}`' for test in tests)}", ""]
+    return [*lines, "Chapter", f": {'; '.join(shown(label) for label in row['at'])}"]
 
 
 def shown(label: str) -> str:
