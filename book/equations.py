@@ -136,11 +136,10 @@ class Equations(SphinxDirective):
 
 def searched(paper: str, number: str, target: str) -> list[tuple]:
     """The ways in which one asks the book's search for an equation; it leaves out lone letters and numbers."""
-    ways = (f"{paper} eq {number}", f"{paper} eq. {number}", f"{paper}, eq. {number}", f"{paper} equation {number}",
-            f"paper {paper} eq {number}", f"paper {paper} eq. {number}", f"paper {paper}, eq. {number}",
-            f"paper {paper} equation {number}", f"eq {number} of paper {paper}", f"eq. {number} of paper {paper}",
-            f"equation {number} of paper {paper}", f"{paper}{number}")  # fmt: skip
-    return [("single", way, target, "", None) for way in ways]
+    words = [f"{paper}{between}{word} {number}" for between in (" ", ", ") for word in ("eq", "eq.", "equation")]
+    after = [f"{word} {number} of paper {paper}" for word in ("eq", "eq.", "equation")]
+    ways = [*words, *(f"paper {each}" for each in words), *after, f"{paper}{number}"]
+    return [("single", way, target, "main", None) for way in ways]  # a main entry stands above mere words
 
 
 def markdown(name: str) -> list[str]:

@@ -1152,7 +1152,7 @@ left_over = {"shooting": ..., "constant": ...}  # three distances each, in sigma
 
 # %% tags=["self-check"]
 for name, model in {"shooting": flows.shoot, "constant": flows.flow}.items():
-    ends = [model(*head_on(1.0, q), 1.0, 100, "rk4").end for q in (2.0, 4.0, 8.0)]
+    ends = [model(*head_on(1.0, q), 1.0, 50, "rk4").end for q in (2.0, 4.0, 8.0)]
     log_left = torch.stack([end[1, 0] - end[0, 0] for end in ends]).log()
     mine = left_over[name]
     check(
@@ -1163,7 +1163,7 @@ for name, model in {"shooting": flows.shoot, "constant": flows.flow}.items():
 models = {"shooting": flows.shoot, "constant": flows.flow}
 left_over = {
     name: [
-        2 * model(*head_on(1.0, q), 1.0, 300, "rk4").end[1, 0].item()
+        2 * model(*head_on(1.0, q), 1.0, 100, "rk4").end[1, 0].item()
         for q in (2.0, 4.0, 8.0)
     ]
     for name, model in models.items()

@@ -36,8 +36,8 @@ def names(source):
 
 def needed(cells, check, *answers):
     """The cells, in order, on which a self-check depends, and answers that are given after it has run."""
-    made, wanted, _ = names(check)
-    wanted, chosen = wanted.union(*(names(s)[1] - made for s in answers)), []
+    (made, wanted, own), chosen = names(check), []
+    wanted = (wanted - own).union(*(takes - made - arguments for _, takes, arguments in map(names, answers)))
     for source in reversed(cells):
         sets, takes, arguments = names(source)
         if sets & wanted:

@@ -176,12 +176,12 @@ def heun(x, alpha, sigma, steps):
             "past each other": "left_over = {'shooting': [-2.0, -6.0, -14.0], 'constant': [0.29, 0.14, 0.065]}",
             "the place, not the distance": """
 left_over = {
-    name: [model(*head_on(1.0, q), 1.0, 100, "rk4").end[1, 0].item() for q in (2.0, 4.0, 8.0)]
+    name: [model(*head_on(1.0, q), 1.0, 30, "rk4").end[1, 0].item() for q in (2.0, 4.0, 8.0)]
     for name, model in {"shooting": flows.shoot, "constant": flows.flow}.items()
 }""",
             "the two exchanged": """
 left_over = {
-    name: [2 * model(*head_on(1.0, q), 1.0, 100, "rk4").end[1, 0].item() for q in (2.0, 4.0, 8.0)]
+    name: [2 * model(*head_on(1.0, q), 1.0, 30, "rk4").end[1, 0].item() for q in (2.0, 4.0, 8.0)]
     for name, model in {"constant": flows.shoot, "shooting": flows.flow}.items()
 }""",
         },
