@@ -156,12 +156,12 @@ def markdown(name: str) -> list[str]:
 
 def shown(label: str) -> str:
     place = places()[label]
-    return f"{section_link(place.stem, place.section)}, {{eq}}`{label}`"
+    return f"{place.stem[:2]} · {section_link(place.stem, place.section)}, {{eq}}`{label}`"
 
 
 def section_link(stem: str, section: str) -> str:
     slug = github_slugify(re.sub(r"[*`]|\$[^$]*\$", "", section))
-    return f"[{stem[:2]} · {section}](../notebooks/{stem}.py#{slug})"
+    return f"[{section}](../notebooks/{stem}.py#{slug})"
 
 
 class Figures(SphinxDirective):

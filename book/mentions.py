@@ -14,7 +14,7 @@ BOOKED = {
     "yan2021wasserstein": "E",
 }
 DECADES = {"1": "A", "2": "B", "3": "C", "4": "E", "5": "D"}  # a chapter's first digit, and its paper
-NUMBER = r"\(?\d+\)?(?!\.?\d)"
+NUMBER = r"(?:\(\d+\)|\d+)(?!\.?\d)"
 TOKEN = re.compile(
     r"^#+ \{doc\}`\S*notebooks/(?P<decade>\d).*?$"
     r"|(?P<skip>^```.*?^```|\$\$.*?\$\$|\$[^$\n]*(?:\n[^$\n]+)?\$|^:{3,}.*?$|^#.*?$|\[[^\]\n]*\]\([^)\n]*\))"
@@ -61,8 +61,8 @@ def mentions(text: str, default: str = "") -> Iterator[Mention]:
         elif found["mention"]:
             after = AFTER.match(text, found.end())
             its = (after[1] or BOOKED.get(after[2], "")) if after else paper
-            digits = re.finditer(r"\(?(\d+)\)?", found["mention"])
-            at = [(int(d[1]), found.start() + d.start(), found.start() + d.end()) for d in digits]
+            digits = re.finditer(r"\((\d+)\)|\d+", found["mention"])
+            at = [(int(d[1] or d[0]), found.start() + d.start(), found.start() + d.end()) for d in digits]
             if its:
                 yield Mention(its, found.start(), at)
 

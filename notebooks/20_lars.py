@@ -478,6 +478,7 @@ def price(G, xy, tau):
 
 # %% tags=["self-check"]
 check(price(G, xy, 0.7), lars.budget(G, xy, 0.7).lambdas)
+check(price(G, -xy, 0.3), lars.budget(G, -xy, 0.3).lambdas)
 
 
 # %% tags=["solution"]

@@ -1,11 +1,12 @@
 """Self-checks of exercises tell right answers from typical wrong ones: a table of answers, tried one by one.
 
-A self-check is run with the cells of its chapter that it needs and no others, so that nothing is trained here.
+A self-check is run with the statements of its chapter that it needs and no others, so that nothing is trained here.
 """
 
 import ast
 import functools
 import re
+import symtable
 import sys
 from pathlib import Path
 
@@ -24,25 +25,30 @@ CASES = [
 
 
 def names(source):
-    """The names that a cell sets, those that it takes from outside, and the arguments of its functions."""
-    nodes = list(ast.walk(ast.parse(source)))
-    stored, loaded = ({n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, kind)}
-                      for kind in (ast.Store, ast.Load))  # fmt: skip
-    aliases = {(a.asname or a.name).split(".")[0] for n in nodes if isinstance(n, ast.Import | ast.ImportFrom)
-               for a in n.names}  # fmt: skip
-    sets = stored | aliases | {n.name for n in nodes if isinstance(n, ast.FunctionDef | ast.ClassDef)}
-    return sets, loaded - sets, {n.arg for n in nodes if isinstance(n, ast.arg)}
+    """The names that code sets or changes, and those that it takes from outside."""
+    tree, top = ast.parse(source), symtable.symtable(source, "code", "exec")
+    sets = {s.get_name() for s in top.get_symbols() if s.is_assigned() or s.is_imported() or s.is_namespace()}
+    below = [top]
+    for table in below:
+        below += table.get_children()
+    takes = {s.get_name() for t in below for s in t.get_symbols() if s.is_referenced() and (t is top or s.is_global())}
+    if len(tree.body) > 1 or hasattr(tree.body[0], "body"):  # what it takes it may have set before
+        return sets, takes - sets
+    places = [
+        n for n in ast.walk(tree) if isinstance(n, ast.Subscript | ast.Attribute) and isinstance(n.ctx, ast.Store)
+    ]
+    return sets | {n.value.id for n in places if isinstance(n.value, ast.Name)}, takes
 
 
-def needed(cells, check, *answers):
-    """The cells, in order, on which a self-check depends, and answers that are given after it has run."""
-    (made, wanted, own), chosen = names(check), []
-    wanted = (wanted - own).union(*(takes - made - arguments for _, takes, arguments in map(names, answers)))
-    for source in reversed(cells):
-        sets, takes, arguments = names(source)
+def needed(statements, check, *answers):
+    """The statements, in order, on which a self-check depends, and answers that are given after it has run."""
+    (made, wanted), chosen = names(check), []
+    wanted = wanted.union(*(names(answer)[1] - made for answer in answers))
+    for source in reversed(statements):
+        sets, takes = names(source)
         if sets & wanted:
             chosen.insert(0, source)
-            wanted = (wanted - sets) | (takes - arguments)
+            wanted = (wanted - sets) | takes
     return chosen
 
 
@@ -52,7 +58,7 @@ def read(chapter):
 
 
 def exercise(chapter, title):
-    """The code before an exercise that is nobody's answer, and its stub, self-check and solution."""
+    """The statements before an exercise that are nobody's answer, and its stub, self-check and solution."""
     cells = read(chapter)
     heading = re.compile(rf"^:{{3,}}\{{exercise\}} {title}$", re.M)
     at = next(i for i, c in enumerate(cells) if heading.search(c.source))
@@ -62,8 +68,7 @@ def exercise(chapter, title):
         if i > at and tags & set(kinds):
             after.setdefault(*tags, cell.source)
         elif cell.cell_type == "code" and i < at and not tags & set(kinds):
-            draws = "plt.show" in cell.source  # then only what else it sets is of use
-            before += map(ast.unparse, ast.parse(cell.source).body) if draws else [cell.source]
+            before += map(ast.unparse, ast.parse(cell.source).body)
     return before, *(after[kind] for kind in kinds)
 
 
@@ -103,7 +108,7 @@ def test_the_solution_is_called_right(chapter, title, capsys):
 
 
 def test_every_exercise_is_tried():
-    """By three wrong answers or more, but for those that need a trained network."""
+    """By three wrong answers or more, but for those whose answers take too long to judge here."""
     every = {(path.stem, title) for path in chapters.paths() for title in ("Check", "Extend", "Explore")}
     tried = {(c, e) for c in WRONG for e in WRONG[c]}
     assert tried | UNTRIED.keys() == every
