@@ -577,7 +577,7 @@ assert torch.allclose(steps / steps.mean(), torch.ones_like(steps), rtol=0.02)
 first_hidden = ...  # degrees, a multiple of five
 
 # %% tags=["self-check"]
-turned = [geometry.Face3D(yaw=np.radians(5 * k)) for k in range(13)]
+turned = [geometry.Face3D(yaw=np.radians(5 * k)) for k in range(7)]
 whole = [bool(geometry.landmarks(head)[1].all()) for head in turned]
 check(first_hidden, 5 * whole.index(False))
 

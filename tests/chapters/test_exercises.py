@@ -73,11 +73,23 @@ def exercise(chapter, title):
 
 
 @functools.cache
+def set_up(chapter):
+    """The names that the exercises of a chapter find, from the statements that one of them needs."""
+    state, wanted = {}, set()
+    for title, answers in WRONG[chapter].items():
+        before, _, check, solution = exercise(chapter, title)
+        wanted |= set(needed(before, check, solution, *answers.values()))
+    for source in (source for source in before if source in wanted):  # of the last: all are before it
+        exec(compile(source, chapter, "exec"), state)
+    return state
+
+
+@functools.cache
 def begun(chapter, title):
     """The names that there are before an answer is given; the self-check and the solution."""
-    before, stub, check, solution = exercise(chapter, title)
-    state = {}
-    for source in (*needed(before, check, solution, *WRONG[chapter][title].values()), stub, check):
+    _, stub, check, solution = exercise(chapter, title)
+    state = dict(set_up(chapter))
+    for source in (stub, check):
         exec(compile(source, chapter, "exec"), state)
     return state, check, solution
 

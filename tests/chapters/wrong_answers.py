@@ -70,10 +70,10 @@ def even(face, curve, m):
         "Explore": {
             "at once": "first_hidden = 0",
             "the last one at which all are seen": """
-seen = [geometry.landmarks(geometry.Face3D(yaw=np.radians(d)))[1].all() for d in range(0, 61, 5)]
+seen = [geometry.landmarks(geometry.Face3D(yaw=np.radians(d)))[1].all() for d in range(0, 31, 5)]
 first_hidden = 5 * (seen.index(False) - 1)""",
             "radians": """
-seen = [geometry.landmarks(geometry.Face3D(yaw=np.radians(d)))[1].all() for d in range(0, 61, 5)]
+seen = [geometry.landmarks(geometry.Face3D(yaw=np.radians(d)))[1].all() for d in range(0, 31, 5)]
 first_hidden = np.radians(5 * seen.index(False))""",
             "half of the jaw": "first_hidden = 45",
         },
