@@ -823,13 +823,14 @@ def aliasing_of_softmax(t, sigma, tau):
 
 
 # %% tags=["self-check"]
-sixth = torch.tensor(1 / 6, dtype=torch.float64)
-point = torch.full((1, 2), 25.0, dtype=torch.float64) + sixth
+quarter, half = torch.tensor([0.25, 0.5], dtype=torch.float64)
+point = torch.tensor([[25.25, 25.25]], dtype=torch.float64)
 wide_map = heatmaps.encode(point, (51, 51), 2.5)
-measured = heatmaps.decode(wide_map, "local_soft", 17, 40.0)[0, 0] - point[0, 0]
-first_order = heatmaps.aliasing(sixth, 2.5 / 40**0.5)
+measured = heatmaps.decode(wide_map, "local_soft", 17, 40.0)[0, 0] - 25.25
+first_order = heatmaps.aliasing(quarter, 2.5 / 40**0.5)
 print(f"measured {measured:.4f}, first order {first_order:.4f}")
-check(aliasing_of_softmax(sixth, 2.5, 40.0), measured, tolerance=1e-3)
+check(aliasing_of_softmax(quarter, 2.5, 40.0), measured, tolerance=1e-3)
+check(aliasing_of_softmax(half, 2.5, 40.0), 0.0)  # half-way nothing is lost
 
 
 # %% tags=["solution"]
@@ -841,7 +842,7 @@ def aliasing_of_softmax(t, sigma, tau):
     return (weight * each).sum() / weight.sum() * torch.sin(2 * math.pi * t)
 
 
-exact = aliasing_of_softmax(sixth, 2.5, 40.0)
+exact = aliasing_of_softmax(quarter, 2.5, 40.0)
 assert abs(exact - measured) < 1e-3
 
 # %% [markdown]

@@ -40,10 +40,10 @@ def names(source):
     return sets | {n.value.id for n in places if isinstance(n.value, ast.Name)}, takes
 
 
-def needed(statements, check, *answers):
-    """The statements, in order, on which a self-check depends, and answers that are given after it has run."""
-    (made, wanted), chosen = names(check), []
-    wanted = wanted.union(*(names(answer)[1] - made for answer in answers))
+def needed(statements, stub, check, *answers):
+    """The statements, in order, on which a stub and a self-check depend, and answers that are given after them."""
+    (given, wanted), (made, taken), chosen = names(stub), names(check), []
+    wanted |= taken.union(*(names(answer)[1] - made for answer in answers)) - given
     for source in reversed(statements):
         sets, takes = names(source)
         if sets & wanted:
@@ -77,8 +77,8 @@ def set_up(chapter):
     """The names that the exercises of a chapter find, from the statements that one of them needs."""
     state, wanted = {}, set()
     for title, answers in WRONG[chapter].items():
-        before, _, check, solution = exercise(chapter, title)
-        wanted |= set(needed(before, check, solution, *answers.values()))
+        before, stub, check, solution = exercise(chapter, title)
+        wanted |= set(needed(before, stub, check, solution, *answers.values()))
     for source in (source for source in before if source in wanted):  # of the last: all are before it
         exec(compile(source, chapter, "exec"), state)
     return state
