@@ -20,7 +20,7 @@ TOKEN = re.compile(
     r"|(?P<skip>^```.*?^```|\$\$.*?\$\$|\$[^$\n]*(?:\n[^$\n]+)?\$|^:{3,}.*?$|^#.*?$|\[[^\]\n]*\]\([^)\n]*\))"
     r"|(?P<end>\n\s*\n)|\{cite(?::\w+)?\}`(?P<key>\w+)`|(?P<code>`+[^`]*`+)"
     r"|\b[Pp]aper\s+(?P<paper>[A-E])\b|(?<![\w.])(?P<letter>[A-E]),\s+(?=eq)"
-    r"|(?<!\d{4}, )(?P<mention>\b(?:[Ee]quations?|[Ee]qs?\.)\s+"
+    r"|(?<!\d{4}, )(?P<mention>\b(?i:equations?|eqs?\.)\s+"
     rf"{NUMBER}(?:(?:,?\s+(?:and|or|to)\s+|,\s+|[-–]){NUMBER})*)",
     re.M | re.S,
 )

@@ -1128,9 +1128,9 @@ check(my_gamma, 1 / (2 * 5), tolerance=1e-3)
 my_way = 1 / (2 * 0.2)
 my_gamma = 1 / (2 * 5)
 one, there = torch.zeros(1, 2).double(), torch.tensor([[3.0, 4.0]]).double()
-moved = matching.match(one, there, 2.0, gamma=0.2, steps=2, tol=1e-5).deformed
+moved = matching.match(one, there, 2.0, gamma=0.2, steps=1, tol=1e-5).deformed
 assert math.isclose(my_way, moved.norm(), rel_tol=1e-3)
-arrived = matching.match(one, there, 2.0, gamma=0.99 * my_gamma, steps=2, tol=1e-7)
+arrived = matching.match(one, there, 2.0, gamma=0.99 * my_gamma, steps=1, tol=1e-5)
 assert (arrived.deformed - there).norm() < 1e-2
 
 # %% [markdown]

@@ -58,7 +58,7 @@ def read(chapter):
 
 
 def exercise(chapter, title):
-    """The statements before an exercise that are nobody's answer, and its stub, self-check and solution."""
+    """The statements before an exercise that are nobody's answer; its stub, self-check and solution without prints."""
     cells = read(chapter)
     heading = re.compile(rf"^:{{3,}}\{{exercise\}} {title}$", re.M)
     at = next(i for i, c in enumerate(cells) if heading.search(c.source))
@@ -69,7 +69,8 @@ def exercise(chapter, title):
             after.setdefault(*tags, cell.source)
         elif cell.cell_type == "code" and i < at and not tags & set(kinds):
             before += map(ast.unparse, ast.parse(cell.source).body)
-    return before, *(after[kind] for kind in kinds)
+    body = [each for each in ast.parse(after["solution"]).body if not ast.unparse(each).startswith("print(")]
+    return before, after["stub"], after["self-check"], "\n".join(map(ast.unparse, body))
 
 
 @functools.cache
