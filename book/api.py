@@ -5,6 +5,7 @@ import inspect
 import re
 import types
 
+import mentions
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
@@ -23,10 +24,10 @@ class Api(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         name = self.arguments[0]
         module = importlib.import_module(name)
-        lines = [f"::::{{py:module}} {name}", "::::", "", *markdown(module)]
+        lines = [f"::::{{py:module}} {name}", "::::", "", *with_links(module, module)]
         for attribute, member in public(module):
             kind = "class" if inspect.isclass(member) else "function"
-            lines += [f"::::{{py:{kind}}} {attribute}{signature(member)}", "", *markdown(member), "::::", ""]
+            lines += [f"::::{{py:{kind}}} {attribute}{signature(member)}", "", *with_links(member, module), "::::", ""]
         section = nodes.section(ids=[nodes.make_id(name)], names=[name])
         section += nodes.title(name, "", nodes.literal(name, name))
         self.state.nested_parse(StringList(lines, source=name), self.content_offset, section, match_titles=True)
@@ -64,6 +65,12 @@ class Name(str):
 def named(default: object) -> object:
     """A function or class by its name, not by its address."""
     return Name(default.__name__) if callable(default) and default is not inspect.Parameter.empty else default
+
+
+def with_links(member: object, module: types.ModuleType) -> list[str]:
+    """The docstring as Markdown, in which the papers' equations lead to their rows."""
+    paper = mentions.default_paper(inspect.getdoc(member) or "", module)
+    return mentions.linked("\n".join(markdown(member)), paper).splitlines()
 
 
 def markdown(member: object) -> list[str]:

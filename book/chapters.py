@@ -56,9 +56,12 @@ def read(text: str) -> nbformat.NotebookNode:
     return notebook
 
 
-def for_page(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Say in its cells' metadata how the page folds them, and give each figure its caption. In place, and returned."""
-    predicting = False
+def for_page(notebook: nbformat.NotebookNode, path: Path) -> nbformat.NotebookNode:
+    """Say in its cells' metadata how the page folds them; give each figure its caption and a name to be linked by.
+
+    In place, and returned.
+    """
+    predicting, figures = False, 0
     for cell in notebook.cells:
         if cell.cell_type != "code":
             headings = re.findall(r"^## (.*)$", cell.source, re.M)
@@ -72,7 +75,8 @@ def for_page(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         image = cell.metadata.get("mystnb", {}).get("image", {})
         if alt := image.get("alt"):
             told = image.pop("caption", "") or caption(alt, first=predicting and "reveal" not in tags)
-            cell.metadata["mystnb"]["figure"] = {"caption": told}
+            figures += 1
+            cell.metadata["mystnb"]["figure"] = {"caption": told, "name": f"figure-{path.stem[:2]}-{figures}"}
             if plain_text(told) == alt:  # else it would be read out twice
                 image["alt"] = "Described by the caption below."
     return notebook
@@ -80,8 +84,12 @@ def for_page(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 def caption(alt: str, first: bool) -> str:
     """A figure's caption from its picture's description; the first sentence alone where more would tell too much."""
-    told = re.match(r".+?[.?!](?= [A-Z]|$)|.+", alt)[0] if first else alt
+    told = first_sentence(alt) if first else alt
     return re.sub(r"([\\`*_{}\[\]<>#$|~^@])", r"\\\1", told)
+
+
+def first_sentence(text: str) -> str:
+    return re.match(r".+?[.?!](?= [A-Z]|$)|.+", text)[0]
 
 
 def plain_text(markdown: str) -> str:
@@ -135,7 +143,7 @@ def executed(path: Path, runs: Path = RUNS, threads: int = CORES) -> Run:
 
     A chapter that stops early comes back with what it has, and says where and why; its run is not kept.
     """
-    notebook = for_page(read(path.read_text(encoding="utf-8")))
+    notebook = for_page(read(path.read_text(encoding="utf-8")), path)
     code = [c for c in notebook.cells if c.cell_type == "code"]
     parts = [(c.source, sorted(RUN_TAGS & set(c.metadata.get("tags", [])))) for c in code]
     key = hashlib.sha256(json.dumps([notebook.metadata["kernelspec"]["digest"], parts]).encode()).hexdigest()
@@ -276,7 +284,7 @@ def imports(text: str) -> tuple[Path, ...]:
 
 def student_copy(path: Path) -> nbformat.NotebookNode:
     """The chapter for a student: plain Markdown that any notebook viewer shows, numbered as the page, no solutions."""
-    notebook = for_page(read(path.read_text(encoding="utf-8")))
+    notebook = for_page(read(path.read_text(encoding="utf-8")), path)
     del notebook.metadata["kernelspec"]["digest"]
     number = int(path.stem[:2])
     labels = EQUATION.findall("\n".join(c.source for c in notebook.cells if c.cell_type == "markdown"))

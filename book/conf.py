@@ -24,7 +24,9 @@ sys.path.insert(0, str(HERE))
 import api  # noqa: E402  (beside this file)
 import chapters  # noqa: E402
 import data_sets  # noqa: E402
+import equations  # noqa: E402
 import ledger  # noqa: E402
+import mentions  # noqa: E402
 import speed  # noqa: E402
 
 from lddmmlib import widgets  # noqa: E402
@@ -140,8 +142,12 @@ def start_chapters(app, env, docnames) -> None:
 
 
 def run_chapter(app, docname, source) -> None:
-    """Put a chapter's executed notebook in the place of its text. One that fails costs its own page alone."""
+    """Put a chapter's executed notebook in the place of its text. One that fails costs its own page alone.
+
+    On every page the papers' equations become links to their index.
+    """
     if not docname.startswith("notebooks/"):
+        source[0] = mentions.linked(source[0])
         return
     try:
         run = RUNNING.pop(docname.removeprefix("notebooks/")).result()
@@ -154,6 +160,10 @@ def run_chapter(app, docname, source) -> None:
     result = {"mtime": run.ended, "runtime": run.seconds, "method": "cache"}
     result |= {"succeeded": not run.stop, "error": run.stop and str(run.stop), "traceback": None}
     NbMetadataCollector.set_exec_data(app.env, docname, result)
+    paper = mentions.DECADES.get(docname.removeprefix("notebooks/")[0], "")
+    for cell in run.notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = mentions.linked(cell.source, paper)
     source[0] = nbformat.writes(run.notebook)
 
 
@@ -355,6 +365,8 @@ def write_copies(app, exception) -> None:
 def setup(app) -> None:
     app.add_config_value("chapter_runs", str(chapters.RUNS), "", [str])
     app.add_directive("api", api.Api)
+    app.add_directive("equations", equations.Equations)
+    app.add_directive("figures", equations.Figures)
     app.add_directive("speed", speed.Speed)
     app.add_directive("datasets", data_sets.Datasets)
     app.add_directive("ledger", ledger.Ledger)

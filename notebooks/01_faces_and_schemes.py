@@ -539,12 +539,17 @@ def even(face, curve, m):
 
 
 # %% tags=["self-check"]
-points = even(face, "jaw", 40)
+turned_face = geometry.Face3D(scale=90.0, yaw=0.5)
+points = even(turned_face, "jaw", 40)
 if points is ...:
     check(points, 0.0)
 else:
     steps = (points[1:] - points[:-1]).norm(dim=1)
     check(steps / steps.mean(), torch.ones(39), tolerance=0.02)
+    jaw = geometry.curve(turned_face, "jaw", np.linspace(0, 1, 2000))[:, :2]
+    check(points[[0, -1]], jaw[[0, -1]], tolerance=1e-3)
+    off_the_curve = torch.cdist(points, jaw).min(dim=1).values / steps.mean()
+    check(off_the_curve, torch.zeros(40), tolerance=0.02)
 
 
 # %% tags=["solution"]
@@ -557,7 +562,7 @@ def even(face, curve, m):
     )
 
 
-points = even(face, "jaw", 40)
+points = even(turned_face, "jaw", 40)
 steps = (points[1:] - points[:-1]).norm(dim=1)
 assert torch.allclose(steps / steps.mean(), torch.ones_like(steps), rtol=0.02)
 
@@ -565,18 +570,16 @@ assert torch.allclose(steps / steps.mean(), torch.ones_like(steps), rtol=0.02)
 # :::{exercise} Explore
 # :label: ex-faces-explore
 # At which turn of the head does the first jaw landmark leave its place on the skull? Take the mean face, turn it degree by
-# degree, and watch `visible`. Then nod as well. Is there a pose in which all 68 points are hidden nowhere but on the jaw?
+# degree, and watch `visible`; give the first multiple of five at which one is hidden. Then nod as well. Is there a pose in which all 68 points are hidden nowhere but on the jaw?
 # :::
 
 # %% tags=["stub"]
-first_hidden = ...  # degrees
+first_hidden = ...  # degrees, a multiple of five
 
 # %% tags=["self-check"]
-if first_hidden is ...:
-    check(first_hidden, 0.0)
-else:
-    _, seen = geometry.landmarks(geometry.Face3D(yaw=np.radians(first_hidden)))
-    print(f"at {first_hidden} degrees {int((~seen).sum())} landmarks are hidden")
+turned = [geometry.Face3D(yaw=np.radians(5 * k)) for k in range(7)]
+whole = [bool(geometry.landmarks(head)[1].all()) for head in turned]
+check(first_hidden, 5 * whole.index(False))
 
 # %% tags=["solution"]
 hidden = {}

@@ -1116,12 +1116,13 @@ def heun(x, alpha, sigma, steps):
 
 
 # %% tags=["self-check"]
-fine = flows.flow(x0, smile, width, 200, "rk4").end
-if heun(x0, smile, width, 1) is ...:
-    check(..., 0.0)
-else:
-    a, b = ((heun(x0, smile, width, n) - fine).norm(dim=1).max() for n in (32, 64))
-    print(f"doubling the steps divides the error by {a / b:.1f}")
+euler_end = flows.flow(x0, smile, width, 1, "euler").end
+slope_there = flows.velocity(euler_end, euler_end, smile, width)
+check(heun(x0, smile, width, 1), (x0 + euler_end + slope_there) / 2, tolerance=1e-5)
+fine = flows.flow(x0, smile, width, 100, "rk4").end
+if heun(x0, smile, width, 1) is not ...:
+    a, b = ((heun(x0, smile, width, n) - fine).norm(dim=1).max() for n in (16, 32))
+    check(a / b, 4.0, tolerance=0.1)
 
 
 # %% tags=["solution"]
@@ -1150,21 +1151,19 @@ assert abs(math.log2(a / b) - 2) < 0.1
 left_over = {"shooting": ..., "constant": ...}  # three distances each, in sigma
 
 # %% tags=["self-check"]
-for name, distances in left_over.items():
-    if distances is ...:
-        check(..., 0.0)
-    else:
-        ratios = [distances[i] / distances[i + 1] for i in (0, 1)]
-        print(
-            f"{name:9s} doubling the momenta divides it by",
-            *map("{:.1f}".format, ratios),
-        )
+for name, model in {"shooting": flows.shoot, "constant": flows.flow}.items():
+    ends = [model(*head_on(1.0, q), 1.0, 50, "rk4").end for q in (2.0, 4.0, 8.0)]
+    log_left = torch.stack([end[1, 0] - end[0, 0] for end in ends]).log()
+    mine = left_over[name]
+    check(
+        mine if mine is ... else torch.tensor(mine).log(), log_left, tolerance=0.02
+    )
 
 # %% tags=["solution"]
 models = {"shooting": flows.shoot, "constant": flows.flow}
 left_over = {
     name: [
-        2 * model(*head_on(1.0, q), 1.0, 300, "rk4").end[1, 0].item()
+        2 * model(*head_on(1.0, q), 1.0, 100, "rk4").end[1, 0].item()
         for q in (2.0, 4.0, 8.0)
     ]
     for name, model in models.items()

@@ -478,6 +478,7 @@ def price(G, xy, tau):
 
 # %% tags=["self-check"]
 check(price(G, xy, 0.7), lars.budget(G, xy, 0.7).lambdas)
+check(price(G, -xy, 0.3), lars.budget(G, -xy, 0.3).lambdas)
 
 
 # %% tags=["solution"]
@@ -492,19 +493,22 @@ assert torch.allclose(price(G, xy, 0.7), lars.budget(G, xy, 0.7).lambdas)
 # :::{exercise} Explore
 # :label: ex-lars-explore
 # Another detector found the hidden landmark itself, with normal errors of one pixel. Add its answer as a ninth column and
-# predict whether the corners of the eye keep any weight at $\tau = 1$. Then let its errors be ten pixels.
+# predict whether the corners of the eye keep any weight at $\tau = 1$. Then let its errors be ten pixels. Fill `weights` with the
+# weight of the ninth column in both cases.
 # :::
 
 # %% tags=["stub"]
-ninth = ...  # (600,), a new column of X
+weights = ...  # [errors of 1 px, errors of 10 px]
 
 # %% tags=["self-check"]
-if ninth is ...:
-    check(ninth, 0.0)
-else:
-    wider = torch.cat([X, ninth[:, None]], 1)
-    h = lars.budget(wider.T @ wider, wider.T @ y, 1.0).coefs
-    print(f"outer {h[3]:.2f}, inner {h[4]:.2f}, ninth {h[8]:.2f}")
+its_weights = []
+for spread in (1.0, 10.0):
+    chance = torch.randn(
+        600, generator=torch.Generator().manual_seed(8), dtype=X.dtype
+    )
+    nine = torch.cat([X, (y + spread * chance)[:, None]], 1)
+    its_weights.append(lars.budget(nine.T @ nine, nine.T @ y, 1.0).coefs[8])
+check(weights, torch.stack(its_weights), tolerance=0.07)
 
 # %% tags=["solution"]
 weights = []

@@ -690,8 +690,9 @@ def share(k, m, b, seed, rank, world):
 
 
 # %% tags=["self-check"]
+of_epoch_3 = np.random.default_rng([SEED, 2, 0]).permutation(10)  # steps 4 and 5
 for rank in (0, 1):
-    check(share(5, 10, 4, SEED, rank, 2), torch.tensor(taken[5][rank::2]))
+    check(share(5, 10, 4, SEED, rank, 2), torch.tensor(of_epoch_3[4:8][rank::2]))
 
 
 # %% tags=["solution"]
@@ -719,13 +720,17 @@ for k, together in enumerate(taken):
 naive = ...  # a network, trained on from the checkpoint's weights
 
 # %% tags=["self-check"]
+from contextlib import suppress
+
 if naive is ...:
     check(naive, 0.0)
 else:
-    weights, new = whole.state_dict(), network().state_dict()
-    apart = max((naive.state_dict()[n] - w).abs().max() for n, w in weights.items())
-    change = max((new[n] - w).abs().max() for n, w in weights.items())
-    print(f"largest difference: {apart / change:.0%} of the largest change")
+    judged, begun_anew = scratch / f"run-{next(new_folder)}", network()
+    with suppress(KeyboardInterrupt):
+        fit(stopping_at(12), folder=judged)
+    begun_anew.load_state_dict(training.load_checkpoint(judged)["model"])
+    fit(begun_anew, epochs=3)
+    check(naive[-1].weight, begun_anew[-1].weight, tolerance=1e-5)
 
 # %% tags=["solution"]
 folder = scratch / "explored"

@@ -1,18 +1,28 @@
-"""The book's own tables: the ledger of claims and the page on speed say what the recorded results say, and no more."""
+"""The book's own tables: the ledger of claims and the page on speed say what the recorded results say, and no more.
+
+The index of equations is whole: each equation of the papers leads to code, tests and a chapter, and back.
+"""
 
 import json
+import re
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from lddmmlib import currents
 from lddmmlib.experiments import experiments
 
-BOOK = Path(__file__).parents[1] / "book"
+ROOT = Path(__file__).parents[1]
+BOOK = ROOT / "book"
 sys.path.insert(0, str(BOOK))
-import data_sets  # noqa: E402  (beside the book's pages)
+import api  # noqa: E402  (beside the book's pages)
+import chapters  # noqa: E402
+import data_sets  # noqa: E402
+import equations  # noqa: E402
 import ledger  # noqa: E402
+import mentions  # noqa: E402
 import speed  # noqa: E402
 
 CLAIMS = tomllib.loads((BOOK / "claims.toml").read_text(encoding="utf-8"))
@@ -159,3 +169,104 @@ def test_the_page_of_data_sets_has_a_row_for_each_script():
     assert {row.split(" | ")[-1].strip("| `") for row in rows} == scripts
     assert {row.count("|") for row in (head, rule, *rows)} == {7}
     assert all(row.count("](http") == row.count("http") >= 1 for row in rows)
+
+
+NUMBERED = {"A": 8, "B": 15, "C": 6, "D": 5, "E": 6}  # the last number in each paper
+
+
+def test_every_equation_of_the_papers_has_its_row():
+    assert list(equations.rows()) == [f"{paper}.{i + 1}" for paper, count in NUMBERED.items() for i in range(count)]
+    page = (BOOK / "equations.md").read_text(encoding="utf-8")
+    assert f"number {sum(NUMBERED.values())} equations" in page
+    assert re.findall(r"^```\{equations\} (\w)$", page, re.M) == list(NUMBERED)
+
+
+@pytest.mark.parametrize("name", equations.rows())
+def test_a_row_leads_to_code_to_tests_and_to_a_chapter(name):
+    row, (functions, tests) = equations.rows()[name], equations.functions_and_tests(name)
+    assert {"says", "tex", "at"} <= set(row) <= {"says", "tex", "at", "left_out"}
+    assert all(row.values())
+    assert set(row["at"]) <= set(equations.places())
+    assert bool(functions) == bool(tests) == ("left_out" not in row)
+    assert set(functions) <= set(equations.entries()), "the reference page does not have it"
+    for path, test in (each.split("::") for each in tests):
+        assert f"def {test}(" in (ROOT / path).read_text(encoding="utf-8"), f"{path}::{test}"
+    lines = equations.markdown(name)
+    assert lines[0] == f"{row['says']}."
+    assert lines.count(row["tex"]) == 1
+    assert all(f"<lddmmlib.{each}>`" in "".join(lines) for each in functions)
+
+
+def test_no_page_names_an_equation_that_the_index_lacks():
+    """In the docstrings of the reference page, in the chapters and in the book's own pages."""
+    texts = [(name, text, paper) for name, (text, paper) in equations.entries().items()]
+    for path in chapters.paths():
+        cells = equations.notebook(path).cells
+        text = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+        texts.append((path.stem, text, mentions.DECADES.get(path.stem[0], "")))
+    texts += [(path.stem, path.read_text(encoding="utf-8"), "") for path in BOOK.glob("*.md")]
+    named = {
+        (where, row) for where, text, paper in texts for m in mentions.mentions(text, paper) for row in m.all(text)
+    }
+    assert not {(where, row) for where, row in named if row not in equations.rows()}
+    assert {row for _, row in named} >= set(equations.rows()) - {"A.2"}
+    assert len(named) > 150
+
+
+def test_each_function_of_a_paper_leads_to_its_equation():
+    """A docstring that speaks of a paper's equation names the paper, or its module does."""
+    for name, (text, paper) in equations.entries().items():
+        loose = [
+            m
+            for m in re.finditer(r"\b[Ee]q(?:uation|\.)s? \(?\d", text)
+            if not re.search(r"\d{4}, $", text[: m.start()])
+        ]
+        found = [each.start for each in mentions.mentions(text, paper)]
+        assert not [m[0] for m in loose if m.start() not in found], name
+    assert "Paper A, {ref}`equation 1 <paper-a-equation-1>`." in api.with_links(currents.norm2, currents)
+    assert "currents.norm2" in equations.functions_and_tests("A.1")[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "default", "rows"),
+    [
+        ("Equation 6 and 7 of paper A, equation 1", "B", "A.6 A.7 A.1"),
+        ("paper C, eq. 4-5; the same (D,\nequation 2), equations 3, 4 and 6", "", "C.4 C.5 D.2 D.3 D.4 D.6"),
+        ("equations 2 to 5, or 8", "A", "A.2 A.3 A.4 A.5 A.8"),
+        ("eq. (3) of {cite:t}`yan2021wasserstein`, eq. (1)", "D", "E.3 E.1"),
+        ("({cite:t}`yang2021lddmmface`, eq. 4).\n\nEquation 5", "B", "A.4 B.5"),
+        ("Ganin, ICML 2015, equation 14; equation 10.4; {eq}`eq-1`; `eq. 2` and $eq. 3$; [eq. 1](there)", "A", ""),
+        ("# Equation 1\n\n:::{note} Eq. 2\n```\nequation 3\n```\n$$\neq. 4\n$$", "A", ""),
+        ("equation 1", "", ""),
+        ("## {doc}`../notebooks/51_x`\n\nequation 3", "", "D.3"),
+    ],
+)
+def test_what_names_an_equation(text, default, rows):
+    assert [row for each in mentions.mentions(text, default) for row in each.all(text)] == rows.split()
+    links = re.findall(r"\{ref\}`[^<`]+ <paper-(\w)-equation-(\d+)>`", mentions.linked(text, default))
+    assert {f"{paper.upper()}.{number}" for paper, number in links} <= set(rows.split())
+    assert bool(links) == bool(rows)
+
+
+def test_a_link_takes_the_place_of_what_it_says():
+    assert mentions.linked("see eq. (3) and\n4, (equation 5).", "D") == (
+        "see {ref}`eq. (3) <paper-d-equation-3>` and\n{ref}`4 <paper-d-equation-4>`, "
+        "({ref}`equation 5 <paper-d-equation-5>`)."
+    )
+    for path in chapters.paths():
+        text = path.read_text(encoding="utf-8")
+        plain = re.sub(r"\{ref\}`([^<`]+) <paper-[^>]+>`", r"\1", mentions.linked(text, "A"))
+        assert " ".join(plain.split()) == " ".join(text.split())
+
+
+@pytest.mark.parametrize("path", chapters.paths(), ids=lambda path: path.stem)
+def test_every_figure_is_in_the_index(path):
+    """In its section, and what answers a prediction is not told."""
+    cells = [c for c in equations.notebook(path).cells if c.metadata.get("mystnb", {}).get("image")]
+    lines = equations.figures(path)
+    names = [f"{{numref}}`figure-{path.stem[:2]}-{i + 1}`" for i in range(len(cells))]
+    assert [line.split(".")[0] for line in lines] == [f"- {name}" for name in names]
+    told = ["answer to a prediction" in line for line in lines]
+    assert told == ["reveal" in c.metadata.get("tags", []) for c in cells]
+    headings = set(re.findall(r"^# ##+ (.+)$", path.read_text(encoding="utf-8"), re.M))
+    assert {re.search(r"\*\[(.+)\]\(", line)[1] for line in lines} <= headings

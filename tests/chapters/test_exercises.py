@@ -1,226 +1,96 @@
 """Self-checks of exercises tell right answers from typical wrong ones: a table of answers, tried one by one.
 
-A self-check is run with the cells of its chapter that it needs and no others, so that nothing is trained here.
+A self-check is run with the statements of its chapter that it needs and no others, so that nothing is trained here.
 """
 
 import ast
 import functools
 import re
+import symtable
 import sys
 from pathlib import Path
 
+import jupytext
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "book"))
 import chapters  # noqa: E402
 
-# chapter -> exercise -> wrong answers, each in the place of the stub, and why somebody gives it
-WRONG = {
-    "13_deformation_layer": {
-        "Check": {
-            "one step, not two": "my_first, my_second = 4.0, 4 * math.exp(-1)",
-            "zero momentum stays": "my_first, my_second = 4.0, 0.0",
-            "a kernel with the half": "my_first, my_second = 4.0, 4 * math.exp(-0.5)",
-            "the first's share only": "my_first, my_second = 2.0, 2 * math.exp(-1)",
-        },
-        "Extend": {
-            "places that do not flow": """
-def boundary(layer, alpha, name, count):
-    places = [(name, k / (count - 1)) for k in range(count)]
-    return layer.riders(places).points.expand(len(alpha), -1, -1)""",
-            "the last landmark is not reached": """
-def boundary(layer, alpha, name, count):
-    return layer.carry(alpha, layer.riders([(name, k / count) for k in range(count)]))""",
-            "one face of the batch": """
-def boundary(layer, alpha, name, count):
-    places = [(name, k / (count - 1)) for k in range(count)]
-    return layer.carry(alpha, layer.riders(places))[0]""",
-            "the other half of the jaw": """
-def boundary(layer, alpha, name, count):
-    places = [("left jaw", k / (count - 1)) for k in range(count)]
-    return layer.carry(alpha, layer.riders(places))""",
-        },
-        "Explore": {
-            "invented": "tried = [1.0, 0.5, 0.2]",
-            "the landmarks that were taught": """
-tried = []
-for beta in (0.0, BETA, 10 * BETA):
-    ends = partial(fitted(partial, people[:6], beta=beta, steps=60))
-    tried.append((ends - people[:6])[:, list(subset)].norm(dim=-1).mean())""",
-            "one number": "tried = 0.5",
-        },
-    },
-    "22_coupled_regression": {
-        "Check": {
-            "x alone": "from_one, from_both, later = 400 * 39, 400 * 29, 400 * 113",
-            "all of the 68": "from_one, from_both, later = 800 * 68, 800 * 29, 800 * 113",
-            "a union that counts the shared ones twice": "from_one, from_both, later = 800 * 39, 800 * 29, 800 * 142",
-        },
-        "Extend": {
-            "all sets counted": """
-def united(found, knows):
-    return found.nan_to_num(0.0).sum(0) / len(found)""",
-            "whoever comes last": """
-def united(found, knows):
-    out = torch.zeros_like(found[0])
-    for shape, own in zip(found, knows, strict=True):
-        out[own] = shape[own]
-    return out""",
-            "NaN that spreads": """
-def united(found, knows):
-    return found.sum(0) / knows.sum(0)[:, None]""",
-        },
-        "Explore": {
-            "rows that always sum to one": "sums = [1.0, 1.0, 1.0]",
-            "the share itself": "sums = [1.0, 0.7, 0.4]",
-            "one number": "sums = 0.8",
-        },
-    },
-    "41_wasserstein_heatmaps": {
-        "Check": {
-            "the mean squared way": "cost, coordinate, push = 16.0, 2.0, 6.0",
-            "the price, not its difference": "cost, coordinate, push = 2.0, 2.0, 8.0",
-            "a mean that stays": "cost, coordinate, push = 2.0, 0.0, 6.0",
-        },
-        "Extend": {
-            "rows for columns": """
-def unseen_by_mean(u, y):
-    cells, u = grid(*u.shape[1:]).flip(1).to(u), u.flatten(1)
-    far = torch.cdist(y[:, None], cells[None])[:, 0]
-    return (u * far).sum(1) - (u @ cells - y).norm(dim=1)""",
-            "the transport cost alone": """
-def unseen_by_mean(u, y):
-    return transport.w1_to_point(u, y)""",
-            "one sum over all maps": """
-def unseen_by_mean(u, y):
-    return (transport.w1_to_point(u, y) - (transport.get_bc(u) - y).norm(dim=1)).sum()""",
-        },
-        "Explore": {
-            "twice as much each time": "astray = [0.1, 0.2, 0.4]",
-            "shares of the side": "astray = [0.0045, 0.017, 0.057]",
-            "the maximum, which does not move": "astray = [0.0, 0.0, 0.0]",
-        },
-    },
-    "42_robustness": {
-        "Check": {
-            "images counted by their worst": "by_image, by_landmark, at_a_fifth = 2 / 3 + 0.1, 0.5, 1 / 6",
-            "percent": "by_image, by_landmark, at_a_fifth = 67.0, 50.0, 17.0",
-            "pairs that stay below": "by_image, by_landmark, at_a_fifth = 1 / 3, 0.5, 5 / 6",
-        },
-        "Extend": {
-            "of all pairs, not of the lost": """
-def caused(e, before, hidden, theta):
-    new = (e > theta) & (before <= theta)
-    return [new[m].double().mean().item() for m in (hidden, ~hidden)]""",
-            "seen first": """
-def caused(e, before, hidden, theta):
-    new = (e > theta) & (before <= theta)
-    return [(new[m].sum() / (e > theta)[m].sum()).item() for m in (~hidden, hidden)]""",
-            "what was lost before": """
-def caused(e, before, hidden, theta):
-    new = (e > theta) & (before > theta)
-    return [(new[m].sum() / (e > theta)[m].sum()).item() for m in (hidden, ~hidden)]""",
-        },
-        "Explore": {
-            "equal shares": "hides = [0.2, 0.2]",
-            "mouth first": """
-shape = statistics.real_300w().mean.double().expand(3000, -1, -1)
-often = perturb.ellipse(torch.zeros(3000, 1, 1, 1), shape, "large", torch.Generator().manual_seed(0)).hidden
-often = often.double().mean(0)
-hides = [often[48:].mean(), often[:17].mean()]""",
-            "the medium ellipse": """
-shape = statistics.real_300w().mean.double().expand(3000, -1, -1)
-often = perturb.ellipse(torch.zeros(3000, 1, 1, 1), shape, "medium", torch.Generator().manual_seed(0)).hidden
-often = often.double().mean(0)
-hides = [often[:17].mean(), often[48:].mean()]""",
-        },
-    },
-    "51_warping_to_landmarks": {
-        "Check": {
-            "the whole step": "my_length, of_lengths, of_slopes = 0.6, 0.0, 1.44",
-            "lengths that see the side": "my_length, of_lengths, of_slopes = 0.3, 0.36, 0.36",
-            "slopes that do not": "my_length, of_lengths, of_slopes = 0.3, 0.0, 0.0",
-            "weights of the filter not added up": "my_length, of_lengths, of_slopes = 0.15, 0.0, 0.09",
-        },
-        "Extend": {
-            "partners not exchanged": """
-def confirmed(found, mirrored, flip, side, most):
-    back = torch.stack([side - 1 - mirrored[:, 0], mirrored[:, 1]], 1)
-    return found.masked_fill((found - back).norm(dim=-1, keepdim=True) > most * side, torch.nan)""",
-            "a mirror at side - x": """
-def confirmed(found, mirrored, flip, side, most):
-    back = mirrored[list(flip)]
-    back = torch.stack([side - back[:, 0], back[:, 1]], 1)
-    return found.masked_fill((found - back).norm(dim=-1, keepdim=True) > most * side, torch.nan)""",
-            "those that agree left out": """
-def confirmed(found, mirrored, flip, side, most):
-    back = mirrored[list(flip)]
-    back = torch.stack([side - 1 - back[:, 0], back[:, 1]], 1)
-    return found.masked_fill((found - back).norm(dim=-1, keepdim=True) <= most * side, torch.nan)""",
-            "the mean of both": """
-def confirmed(found, mirrored, flip, side, most):
-    back = mirrored[list(flip)]
-    back = torch.stack([side - 1 - back[:, 0], back[:, 1]], 1)
-    off = (found - back).norm(dim=-1, keepdim=True)
-    return ((found + back) / 2).masked_fill(off > most * side, torch.nan)""",
-        },
-        "Explore": {
-            "straight home": "back_home = [1.0, 0.5, 0.0]",
-            "the gradient, not minus it": "back_home = [-0.5, -0.1, -0.1]",
-            "one number": "back_home = 0.2",
-        },
-    },
-}
+from tests.chapters.wrong_answers import UNTRIED, WRONG  # noqa: E402
+
 CASES = [
     (c, e, why, answer) for c, some in WRONG.items() for e, all_of in some.items() for why, answer in all_of.items()
 ]
 
 
 def names(source):
-    """The names that a cell sets, those that it takes from outside, and the arguments of its functions."""
-    nodes = list(ast.walk(ast.parse(source)))
-    stored, loaded = ({n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, kind)}
-                      for kind in (ast.Store, ast.Load))  # fmt: skip
-    aliases = {(a.asname or a.name).split(".")[0] for n in nodes if isinstance(n, ast.Import | ast.ImportFrom)
-               for a in n.names}  # fmt: skip
-    sets = stored | aliases | {n.name for n in nodes if isinstance(n, ast.FunctionDef | ast.ClassDef)}
-    return sets, loaded - sets, {n.arg for n in nodes if isinstance(n, ast.arg)}
+    """The names that code sets or changes, and those that it takes from outside."""
+    tree, top = ast.parse(source), symtable.symtable(source, "code", "exec")
+    sets = {s.get_name() for s in top.get_symbols() if s.is_assigned() or s.is_imported() or s.is_namespace()}
+    below = [top]
+    for table in below:
+        below += table.get_children()
+    takes = {s.get_name() for t in below for s in t.get_symbols() if s.is_referenced() and (t is top or s.is_global())}
+    if len(tree.body) > 1 or hasattr(tree.body[0], "body"):  # what it takes it may have set before
+        return sets, takes - sets
+    places = [
+        n for n in ast.walk(tree) if isinstance(n, ast.Subscript | ast.Attribute) and isinstance(n.ctx, ast.Store)
+    ]
+    return sets | {n.value.id for n in places if isinstance(n.value, ast.Name)}, takes
 
 
-def needed(cells, check, *answers):
-    """The cells, in order, on which a self-check depends, and answers that are given after it has run."""
-    made, wanted, _ = names(check)
-    wanted, chosen = wanted.union(*(names(s)[1] - made for s in answers)), []
-    for source in reversed(cells):
-        sets, takes, arguments = names(source)
+def needed(statements, stub, check, *answers):
+    """The statements, in order, on which a stub and a self-check depend, and answers that are given after them."""
+    (given, wanted), (made, taken), chosen = names(stub), names(check), []
+    wanted |= taken.union(*(names(answer)[1] - made for answer in answers)) - given
+    for source in reversed(statements):
+        sets, takes = names(source)
         if sets & wanted:
             chosen.insert(0, source)
-            wanted = (wanted - sets) | (takes - arguments)
+            wanted = (wanted - sets) | takes
     return chosen
 
 
+@functools.cache
+def read(chapter):
+    return jupytext.read(ROOT / "notebooks" / f"{chapter}.py").cells
+
+
 def exercise(chapter, title):
-    """The code before an exercise that is nobody's answer, and its stub, self-check and solution."""
-    notebook = chapters.read((ROOT / "notebooks" / f"{chapter}.py").read_text(encoding="utf-8"))
+    """The statements before an exercise that are nobody's answer; its stub, self-check and solution without prints."""
+    cells = read(chapter)
     heading = re.compile(rf"^:{{3,}}\{{exercise\}} {title}$", re.M)
-    at = next(i for i, c in enumerate(notebook.cells) if heading.search(c.source))
+    at = next(i for i, c in enumerate(cells) if heading.search(c.source))
     kinds, before, after = ("stub", "self-check", "solution"), [], {}
-    for i, cell in enumerate(notebook.cells):
+    for i, cell in enumerate(cells):
         tags = set(cell.metadata.get("tags", []))
         if i > at and tags & set(kinds):
             after.setdefault(*tags, cell.source)
-        elif cell.cell_type == "code" and i < at and not tags & set(kinds) and "plt.show" not in cell.source:
-            before.append(cell.source)
-    return before, *(after[kind] for kind in kinds)
+        elif cell.cell_type == "code" and i < at and not tags & set(kinds):
+            before += map(ast.unparse, ast.parse(cell.source).body)
+    body = [each for each in ast.parse(after["solution"]).body if not ast.unparse(each).startswith("print(")]
+    return before, after["stub"], after["self-check"], "\n".join(map(ast.unparse, body))
+
+
+@functools.cache
+def set_up(chapter):
+    """The names that the exercises of a chapter find, from the statements that one of them needs."""
+    state, wanted = {}, set()
+    for title, answers in WRONG[chapter].items():
+        before, stub, check, solution = exercise(chapter, title)
+        wanted |= set(needed(before, stub, check, solution, *answers.values()))
+    for source in (source for source in before if source in wanted):  # of the last: all are before it
+        exec(compile(source, chapter, "exec"), state)
+    return state
 
 
 @functools.cache
 def begun(chapter, title):
     """The names that there are before an answer is given; the self-check and the solution."""
-    before, stub, check, solution = exercise(chapter, title)
-    state = {}
-    for source in (*needed(before, check, solution, *WRONG[chapter][title].values()), stub, check):
+    _, stub, check, solution = exercise(chapter, title)
+    state = dict(set_up(chapter))
+    for source in (stub, check):
         exec(compile(source, chapter, "exec"), state)
     return state, check, solution
 
@@ -245,6 +115,15 @@ def test_a_wrong_answer_is_called_wrong(chapter, title, why, answer, capsys):
 
 @pytest.mark.parametrize(("chapter", "title"), [(c, e) for c in WRONG for e in WRONG[c]])
 def test_the_solution_is_called_right(chapter, title, capsys):
-    lines = said(chapter, title, None, capsys)
-    assert lines
-    assert set(lines) == {"Right."}
+    verdicts = [line for line in said(chapter, title, None, capsys) if line.startswith(("Right", "Not "))]
+    assert verdicts
+    assert set(verdicts) == {"Right."}
+
+
+def test_every_exercise_is_tried():
+    """By three wrong answers or more, but for those whose answers take too long to judge here."""
+    every = {(path.stem, title) for path in chapters.paths() for title in ("Check", "Extend", "Explore")}
+    tried = {(c, e) for c in WRONG for e in WRONG[c]}
+    assert tried | UNTRIED.keys() == every
+    assert not tried & UNTRIED.keys()
+    assert all(len(answers) >= 3 for some in WRONG.values() for answers in some.values())
