@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 import jupytext
 import nbformat
+import times
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
@@ -281,6 +282,7 @@ def student_copy(path: Path) -> nbformat.NotebookNode:
     number = int(path.stem[:2])
     labels = EQUATION.findall("\n".join(c.source for c in notebook.cells if c.cell_type == "markdown"))
     numbers = {label: f"{number}.{i + 1}" for i, label in enumerate(labels)}
+    notebook.cells[0].source = notebook.cells[0].source.replace("{reading-time}`-`", times.told(notebook))
     cells, figures = [], 0
     for cell in notebook.cells:
         tags = cell.metadata.get("tags", [])
