@@ -20,7 +20,6 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 import api  # noqa: E402  (beside this file)
 import chapters  # noqa: E402
-import kit  # noqa: E402
 import ledger  # noqa: E402
 import plans  # noqa: E402
 import speed  # noqa: E402
@@ -105,7 +104,7 @@ mathjax3_config = {"tex": {"macros": {"R": r"\mathbb{R}", "argmin": r"\operatorn
 
 def place_mathjax(app) -> None:
     if app.builder.format == "html":
-        kit.put_mathjax(Path(app.outdir) / "_static" / "mathjax")
+        chapters.put_mathjax(Path(app.outdir) / "_static" / "mathjax")
 
 
 def outdated(app, env, added, changed, removed) -> list[str]:

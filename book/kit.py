@@ -1,11 +1,9 @@
-"""The instructor's kit: `python book/kit.py DIR [--seed N] [--chapters NN ...]` writes problems and their key, solutions,
-the answers to the predictions, and slides. Everything opens without network."""
+"""The instructor's kit: `python book/kit.py DIR [--seed N] [--chapters NN ...]` writes problems and their key,
+solutions, the answers to the predictions, and slides. Everything opens without network."""
 
 import argparse
 import html
-import importlib.util
 import re
-import shutil
 import sys
 from pathlib import Path
 
@@ -155,7 +153,7 @@ def main(folder: Path, seed: int, numbers: list[str]) -> int:
         sys.exit(f"Which chapters are {', '.join(numbers)}? There are: "
                  f"{', '.join(path.stem[:2] for path in chapters.paths())}.")  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
-    put_mathjax(folder / "mathjax")
+    chapters.put_mathjax(folder / "mathjax")
     for name, key, what in ((f"sheet-{seed}", False, "problems"), (f"key-{seed}", True, "their key")):
         text = sheet(some, seed, key)
         write(folder / f"{name}.html", page(name, MD.render(text)), what)
@@ -168,19 +166,6 @@ def main(folder: Path, seed: int, numbers: list[str]) -> int:
         stopped += run.stop is not None
         write(folder / "slides" / f"{path.stem}.html", slide_show(path, run), "slides")
     return int(stopped > 0)
-
-
-def put_mathjax(target: Path) -> None:
-    """MathJax from the package sphinx-mathjax-offline: the one bundle and the fonts that the pages load."""
-    if target.exists():
-        return
-    source = Path(importlib.util.find_spec("sphinx-mathjax-offline").submodule_search_locations[0]) / "static/mathjax"
-    half = target.with_suffix(".part")  # whole or not at all
-    shutil.rmtree(half, ignore_errors=True)
-    for part in ("tex-chtml.js", "output/chtml/fonts", "input/tex/extensions"):
-        (half / part).parent.mkdir(parents=True, exist_ok=True)
-        (shutil.copytree if (source / part).is_dir() else shutil.copy)(source / part, half / part)
-    half.replace(target)
 
 
 if __name__ == "__main__":

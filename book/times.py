@@ -1,7 +1,7 @@
 """How long a chapter takes: counted from its text by one rule, the same in its card, in plans and in courses.
 
-Silently or aloud, a minute goes to every hundred words, to every displayed formula and to every twenty lines of the
-code that the page shows. An exercise takes ten minutes, a question of the quiz one, and a prediction three on top of its
+Silently or aloud, a minute goes to every hundred words, to every displayed formula and to every twenty lines of code
+that the page shows. An exercise takes ten minutes, a question of the quiz one, and a prediction three on top of its
 text: to think, and for a show of hands.
 """
 

@@ -450,7 +450,7 @@ def test_slides_hold_equation_figure_and_answer_in_their_places(chapter, monkeyp
 
 
 def test_the_kit_is_written_and_says_where(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(kit, "put_mathjax", lambda folder: None)
+    monkeypatch.setattr(chapters, "put_mathjax", lambda folder: None)
     run = chapters.Run(plans.read("20_lars"), 0.0, 0.0, None)
     done = type("Done", (), {"result": lambda self: run})()
     monkeypatch.setattr(chapters, "start_all", lambda paths: {path.stem: done for path in paths})
