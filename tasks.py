@@ -5,6 +5,7 @@
     python3 tasks.py test      everything that must hold before a change goes in
     python3 tasks.py lab       JupyterLab on your own copies of the chapters, in my_notebooks/
     python3 tasks.py page 02   one chapter, rebuilt each time you save it
+    python3 tasks.py instructor --seed 7   problems with their key, solutions, slides, for those who teach
 
 On Windows say `py tasks.py`. The first command makes .venv from requirements.lock; later ones reuse it.
 """
@@ -116,7 +117,7 @@ def main() -> int:
         set_up(args.torch_index)
         if args.task is not lab:  # there the user's own settings are right
             plain_kernels()
-        with alone("the book") if args.task in (book, test) else contextlib.nullcontext():
+        with alone("the book") if args.task in (book, test, instructor) else contextlib.nullcontext():
             return args.task(args) or 0
     except KeyboardInterrupt:
         print("\nInterrupted. Run the same command again: it goes on from here.")
@@ -133,6 +134,7 @@ def arguments() -> argparse.Namespace:
         (test, "run the gate"),
         (lab, "JupyterLab on your own copies"),
         (page, "build one chapter while writing it"),
+        (instructor, "write the instructor's kit"),
     ):
         sub = tasks.add_parser(task.__name__, help=summary)
         sub.set_defaults(task=task)
@@ -146,6 +148,9 @@ def arguments() -> argparse.Namespace:
         if task is page:
             sub.add_argument("chapter", help="its number or name, such as 02")
             sub.add_argument("--once", action="store_true", help="build once and do not watch")
+        if task is instructor:
+            sub.add_argument("--seed", type=int, default=0, help="of the numbers in the problems (0)")
+            sub.add_argument("--chapters", nargs="+", default=[], metavar="NN", help="these alone, such as 11 40")
     return parser.parse_args()
 
 
@@ -465,6 +470,15 @@ def page(args) -> int:
         if args.once:
             return code
         print("  watching; Ctrl-C ends it", flush=True)
+
+
+def instructor(args) -> int:
+    """Problems of a seed and their key, solutions, answers to predictions, slides. Chapters run if they have not."""
+    step("writing the instructor's kit (chapters that have not run yet run once, for the slides)")
+    some = ["--chapters", *args.chapters] if args.chapters else []
+    code = run("book/kit.py", str(BUILD / "instructor"), "--seed", str(args.seed), *some)
+    print(f"  {'plans':<12} in the book: Planning a course, Notes for instructors, Two projects (`tasks.py book`)")
+    return code
 
 
 def chapters() -> list:

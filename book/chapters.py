@@ -8,9 +8,11 @@ import ast
 import asyncio
 import functools
 import hashlib
+import importlib.util
 import json
 import os
 import re
+import shutil
 import sys
 import time
 import tomllib
@@ -20,6 +22,7 @@ from typing import NamedTuple
 
 import jupytext
 import nbformat
+import times
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
@@ -289,6 +292,7 @@ def student_copy(path: Path) -> nbformat.NotebookNode:
     number = int(path.stem[:2])
     labels = EQUATION.findall("\n".join(c.source for c in notebook.cells if c.cell_type == "markdown"))
     numbers = {label: f"{number}.{i + 1}" for i, label in enumerate(labels)}
+    notebook.cells[0].source = notebook.cells[0].source.replace("{reading-time}`-`", times.told(notebook))
     cells, figures = [], 0
     for cell in notebook.cells:
         tags = cell.metadata.get("tags", [])
@@ -357,6 +361,19 @@ def write(notebook: nbformat.NotebookNode, path: Path) -> str:
     finally:
         part.unlink(missing_ok=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def put_mathjax(target: Path) -> None:
+    """MathJax from the package sphinx-mathjax-offline: the one bundle and the fonts that the pages load."""
+    if target.exists():
+        return
+    source = Path(importlib.util.find_spec("sphinx-mathjax-offline").submodule_search_locations[0]) / "static/mathjax"
+    half = target.with_suffix(".part")  # whole or not at all
+    shutil.rmtree(half, ignore_errors=True)
+    for part in ("tex-chtml.js", "output/chtml/fonts", "input/tex/extensions"):
+        (half / part).parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if (source / part).is_dir() else shutil.copy)(source / part, half / part)
+    half.replace(target)
 
 
 def copies(folder: Path) -> None:

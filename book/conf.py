@@ -1,11 +1,9 @@
 """Sphinx, MyST-NB and the book's own few hooks. The source directory is the repository's root."""
 
-import importlib.util
 import itertools
 import json
 import os
 import re
-import shutil
 import sys
 from pathlib import Path
 from urllib.parse import quote
@@ -27,6 +25,7 @@ import data_sets  # noqa: E402
 import equations  # noqa: E402
 import ledger  # noqa: E402
 import mentions  # noqa: E402
+import plans  # noqa: E402
 import speed  # noqa: E402
 
 from lddmmlib import widgets  # noqa: E402
@@ -110,16 +109,8 @@ mathjax3_config = {"tex": {"macros": {"R": r"\mathbb{R}", "argmin": r"\operatorn
 
 
 def place_mathjax(app) -> None:
-    """MathJax comes from the package sphinx-mathjax-offline: the one bundle and the fonts that the pages load."""
-    source = Path(importlib.util.find_spec("sphinx-mathjax-offline").submodule_search_locations[0]) / "static/mathjax"
-    target = Path(app.outdir) / "_static" / "mathjax"
-    if app.builder.format == "html" and not target.exists():
-        half = target.with_suffix(".part")  # whole or not at all
-        shutil.rmtree(half, ignore_errors=True)
-        for part in ("tex-chtml.js", "output/chtml/fonts", "input/tex/extensions"):
-            (half / part).parent.mkdir(parents=True, exist_ok=True)
-            (shutil.copytree if (source / part).is_dir() else shutil.copy)(source / part, half / part)
-        half.replace(target)
+    if app.builder.format == "html":
+        chapters.put_mathjax(Path(app.outdir) / "_static" / "mathjax")
 
 
 def outdated(app, env, added, changed, removed) -> list[str]:
@@ -318,15 +309,21 @@ def linked(text: str, wanted: dict[str, str], docname: str) -> list[nodes.Node]:
 
 
 def run_time(name, rawtext, text, lineno, inliner, options=None, content=None):
-    """The role {run-time}`-`: how long this chapter took to run, filled in when the pages are written."""
-    return [nodes.inline(rawtext, "", classes=["run-time"])], []
+    """The role {run-time}`-`: how long this chapter, or the one that is named, took to run; filled in at writing."""
+    chapter = "" if text == "-" else f"notebooks/{text}"
+    return [nodes.inline(rawtext, "", classes=["run-time"], chapter=chapter)], []
 
 
 def fill_run_time(app, doctree, docname) -> None:
-    run = app.env.nb_metadata.get(docname, {}).get("exec_data", {})
-    seconds = run.get("succeeded") and run["runtime"]
     for node in doctree.findall(lambda n: isinstance(n, nodes.inline) and "run-time" in n["classes"]):
+        run = app.env.nb_metadata.get(node["chapter"] or docname, {}).get("exec_data", {})
+        seconds = run.get("succeeded") and run["runtime"]
         node += nodes.Text(f"{seconds:.0f} s on two CPU cores" if seconds else "not measured")
+
+
+def always_written(app, env) -> list[str]:
+    """The page whose run times are those of other pages: written anew with each build."""
+    return ["book/instructors"] if "book/instructors" in env.found_docs else []
 
 
 def notebook_buttons(app, pagename, templatename, context, doctree) -> None:
@@ -373,11 +370,13 @@ def setup(app) -> None:
     app.add_directive("explorer", Explorer)
     app.add_role("run-time", run_time)
     app.add_role("tally", ledger.tally_role)
+    plans.setup(app)
     app.connect("builder-inited", place_mathjax)
     app.connect("env-get-outdated", outdated)
     app.connect("env-before-read-docs", start_chapters)
     app.connect("source-read", run_chapter)
     app.connect("env-get-updated", as_counted, priority=400)
+    app.connect("env-get-updated", always_written)
     app.connect("env-get-updated", number_by_chapter, priority=600)
     app.connect("doctree-resolved", fill_run_time)
     app.connect("doctree-resolved", link_pictures)

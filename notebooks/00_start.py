@@ -11,7 +11,7 @@
 #
 # **Before this** some Python, and what a matrix is
 #
-# **Reading** 25 minutes
+# **Reading** {reading-time}`-`
 #
 # **Run time** {run-time}`-`
 # :::

@@ -11,7 +11,7 @@
 #
 # **Before this** {doc}`00_start`
 #
-# **Reading** 45 minutes
+# **Reading** {reading-time}`-`
 #
 # **Run time** {run-time}`-`
 # :::

@@ -13,7 +13,7 @@
 #
 # **Before this** {doc}`10_kernels_and_currents`
 #
-# **Reading** 75 minutes
+# **Reading** {reading-time}`-`
 #
 # **Run time** {run-time}`-`
 # :::

@@ -13,7 +13,7 @@
 #
 # **Before this** {doc}`01_faces_and_schemes`, {doc}`10_kernels_and_currents`, {doc}`11_flows_and_shooting`
 #
-# **Reading** 70 minutes
+# **Reading** {reading-time}`-`
 #
 # **Run time** {run-time}`-`
 # :::

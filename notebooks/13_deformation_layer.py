@@ -13,7 +13,7 @@
 #
 # **Before this** {doc}`11_flows_and_shooting`, {doc}`12_matching`
 #
-# **Reading** 60 minutes
+# **Reading** {reading-time}`-`
 #
 # **Run time** {run-time}`-`
 # :::

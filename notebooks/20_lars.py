@@ -12,7 +12,7 @@
 #
 # **Before this** {doc}`02_measuring_error`
 #
-# **Reading** 55 minutes
+# **Reading** {reading-time}`-`
 #
 # **Run time** {run-time}`-`
 # :::

@@ -12,7 +12,7 @@
 #
 # **Before this** {doc}`20_lars`
 #
-# **Reading** 55 minutes
+# **Reading** {reading-time}`-`
 #
 # **Run time** {run-time}`-`
 # :::

@@ -12,7 +12,7 @@
 #
 # **Before this** {doc}`21_sparse_shape_regression`
 #
-# **Reading** 50 minutes
+# **Reading** {reading-time}`-`
 #
 # **Run time** {run-time}`-`
 # :::

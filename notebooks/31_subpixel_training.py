@@ -12,7 +12,7 @@
 #
 # **Before this** {doc}`30_heatmap_quantisation`, {doc}`92_training_loop`
 #
-# **Reading** 45 minutes
+# **Reading** {reading-time}`-`
 #
 # **Run time** {run-time}`-`
 # :::

@@ -12,7 +12,7 @@
 #
 # **Before this** {doc}`30_heatmap_quantisation`
 #
-# **Reading** 60 minutes
+# **Reading** {reading-time}`-`
 #
 # **Run time** {run-time}`-`
 # :::

@@ -12,7 +12,7 @@
 #
 # **Before this** {doc}`40_optimal_transport`, {doc}`31_subpixel_training`
 #
-# **Reading** 45 minutes
+# **Reading** {reading-time}`-`
 #
 # **Run time** {run-time}`-`
 # :::

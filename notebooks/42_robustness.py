@@ -12,7 +12,7 @@
 #
 # **Before this** {doc}`02_measuring_error`, {doc}`41_wasserstein_heatmaps`
 #
-# **Reading** 40 minutes
+# **Reading** {reading-time}`-`
 #
 # **Run time** {run-time}`-`
 # :::

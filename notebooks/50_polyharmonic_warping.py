@@ -12,7 +12,7 @@
 #
 # **Before this** {doc}`01_faces_and_schemes`
 #
-# **Reading** 55 minutes
+# **Reading** {reading-time}`-`
 #
 # **Run time** {run-time}`-`
 # :::

@@ -11,7 +11,7 @@
 #
 # **Before this** {doc}`50_polyharmonic_warping`, {doc}`41_wasserstein_heatmaps`
 #
-# **Reading** 45 minutes
+# **Reading** {reading-time}`-`
 #
 # **Run time** {run-time}`-`
 # :::

@@ -13,7 +13,7 @@
 #
 # **Before this** {doc}`01_faces_and_schemes`, {doc}`02_measuring_error`
 #
-# **Reading** 25 minutes
+# **Reading** {reading-time}`-`
 #
 # **Run time** {run-time}`-`
 # :::

@@ -377,7 +377,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("number", "says"), REFUSED)
-@pytest.mark.parametrize("task", ["book", "test", "lab", "page"])
+@pytest.mark.parametrize("task", ["book", "test", "lab", "page", "instructor"])
 def test_what_the_system_refuses_is_a_sentence_in_every_task(tasks, monkeypatch, number, says, task):
     def refuse(args):
         raise OSError(number, os.strerror(number), "requirements.txt")

@@ -71,7 +71,7 @@ def test_header_card(chapter):
     first = chapter[1].cells[0].source
     assert first.startswith("# "), "the first cell is the title and the card"
     assert not (missing := [f for f in CARD if f"**{f}**" not in first]), f"the card lacks {missing}"
-    assert "{run-time}" in first, "the run time is filled in, never typed"
+    assert all(f"{{{role}}}`-`" in first for role in ("run-time", "reading-time")), "times are filled in, never typed"
 
 
 def test_each_equation_is_followed_by_its_code(chapter):
