@@ -26,7 +26,7 @@ MAP = """<svg class="chapter-map" viewBox="0 0 {width} {height}" role="img" aria
 
 
 def read(stem: str):
-    return chapters.read((chapters.ROOT / "notebooks" / f"{stem}.py").read_text(encoding="utf-8"))
+    return times.read(chapters.ROOT / "notebooks" / f"{stem}.py")
 
 
 def stems() -> list[str]:
