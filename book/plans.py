@@ -92,10 +92,10 @@ def drawn_map() -> str:
 
 
 class FromChapters(SphinxDirective):
-    """A directive whose Markdown is made from the chapters; the page is read anew when one of them changes."""
+    """A directive whose Markdown is made from the chapters; its page is read anew when they or the rule change."""
 
     def run(self) -> list[nodes.Node]:
-        for path in chapters.paths():
+        for path in (*chapters.paths(), Path(__file__), Path(times.__file__)):
             self.env.note_dependency(str(path))
         around = nodes.Element()
         self.state.nested_parse(StringList(self.markdown(), source=str(Path(__file__))), self.content_offset, around)
