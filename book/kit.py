@@ -29,9 +29,11 @@ PAGE = """<!doctype html>
 CSS = """
 :root { color-scheme: light dark; } body { font: 1rem/1.5 system-ui, sans-serif; max-width: 46rem; margin: auto;
   padding: 1rem; overflow-wrap: break-word; background: Canvas; color: CanvasText; }
-table { border-collapse: collapse; } td, th { border: 1px solid #8886; padding: .2rem .6rem; text-align: left; }
+table { border-collapse: collapse; display: block; overflow-x: auto; }
+td, th { border: 1px solid #8886; padding: .2rem .6rem; text-align: left; }
 pre { overflow-x: auto; background: #8881; padding: .6rem; } code { font-size: .9em; } img { background: #fff; }
-mjx-container[display="true"] { overflow-x: auto; overflow-y: hidden; }
+.math { overflow-x: auto; overflow-y: hidden; } .math.inline { overflow: visible; }
+mjx-container[display="true"] { min-width: 0 !important; }
 @media print { h2 { break-before: page; } pre { white-space: pre-wrap; } }
 """
 # What a prediction's fold in the page does not answer, is answered in the notes, after these words.
@@ -60,7 +62,7 @@ def page(title: str, body: str, css: str = CSS, script: str = "", root: str = ""
 def chosen(numbers: list[str]) -> list[tuple[Path, object]]:
     """(path, notebook) of the chapters with these numbers; of all without any."""
     found = [path for path in chapters.paths() if not numbers or path.stem[:2] in numbers]
-    return [(path, chapters.read(path.read_text(encoding="utf-8"))) for path in found]
+    return [(path, times.read(path)) for path in found]
 
 
 def heading(path: Path, notebook) -> str:

@@ -16,9 +16,9 @@ from sphinx.util.docutils import SphinxDirective
 ALWAYS = ("Predict first", "Take-aways")
 AFTER_OWN = ("On a face", "If it goes wrong", "Quiz", "Check", "Paper versus code", "Choosing the parameters",
              "The recorded run", "Extend", "Explore", "Set-up")  # fmt: skip
-ROW, LEFT, RIGHT = 30, 92, 340  # of the map, px
+ROW, LEFT, LETTER = 28, 64, 6.4  # of the map, px: a row, where names begin, a letter at the most on average
 MAP = """<svg class="chapter-map" viewBox="0 0 {width} {height}" role="img" aria-label="{label}">
-<style>.chapter-map {{ width: 100%; max-width: 26rem; font-size: 14px; color: inherit }}
+<style>.chapter-map {{ width: 100%; max-width: 27rem; font-size: 12px; color: inherit }}
 .chapter-map text {{ fill: currentColor }} .chapter-map a:hover text {{ text-decoration: underline }}
 .chapter-map path {{ fill: none; stroke: currentColor; stroke-width: 1.4; opacity: .55 }}
 .chapter-map circle {{ fill: currentColor }}</style>
@@ -26,7 +26,7 @@ MAP = """<svg class="chapter-map" viewBox="0 0 {width} {height}" role="img" aria
 
 
 def read(stem: str):
-    return chapters.read((chapters.ROOT / "notebooks" / f"{stem}.py").read_text(encoding="utf-8"))
+    return times.read(chapters.ROOT / "notebooks" / f"{stem}.py")
 
 
 def stems() -> list[str]:
@@ -47,7 +47,7 @@ def lesson(notebook, length: int, leave: tuple[str, ...] = ()) -> list[tuple[str
         elif each.title != "Equation, function, test":
             parts[each.title] = max(1, round(each.minutes))
     own = [each.title for each in times.sections(notebook) if each.own]
-    wanted = [*(name for name in own if name not in leave), *AFTER_OWN, *leave]
+    wanted = [*(name for name in own if name not in leave), *leave, *AFTER_OWN]
     chosen = {name: parts[name] for name in ALWAYS}
     for name in wanted:
         if sum(chosen.values()) + parts[name] <= length:
@@ -74,25 +74,28 @@ def drawn_map() -> str:
     """The map as SVG: the chapters below each other, and an arc from each to those that need it."""
     order = in_order()
     y = {stem: ROW * (i + 0.5) for i, stem in enumerate(order)}
-    arcs, rows = [], []
+    arcs, rows, longest = [], [], 0
     for stem in order:
         notebook = read(stem)
         for need in times.needs(notebook):
-            reach = min(LEFT - 16, 10 + 0.16 * (y[stem] - y[need]) ** 1.02)
+            reach = min(1.3 * LEFT - 14, 8 + 0.12 * (y[stem] - y[need]))
             arcs.append(f'<path d="M{LEFT - 8} {y[need]:g}C{LEFT - 8 - reach:.0f} {y[need]:g} {LEFT - 8 - reach:.0f} '
                         f'{y[stem]:g} {LEFT - 8} {y[stem]:g}"/>')  # fmt: skip
-        name = f"{stem[:2]} · {html.escape(times.title(notebook))}"
+        name = f"{stem[:2]} · {times.title(notebook)}"
+        longest = max(longest, len(name))
         rows.append(f'<circle cx="{LEFT - 8}" cy="{y[stem]:g}" r="3.5"/><a href="../notebooks/{stem}.html">'
-                    f'<text x="{LEFT + 4}" y="{y[stem] + 5:g}">{name}</text></a>')  # fmt: skip
+                    f'<text x="{LEFT + 4}" y="{y[stem] + 4:g}">{html.escape(name)}</text></a>')  # fmt: skip
     label = "The chapters below each other, with an arc from each to every later one that needs it."
-    return MAP.format(width=RIGHT, height=ROW * len(order), label=label, drawn="\n".join([*arcs, *rows]))
+    return MAP.format(
+        width=round(LEFT + 8 + LETTER * longest), height=ROW * len(order), label=label, drawn="\n".join([*arcs, *rows])
+    )
 
 
 class FromChapters(SphinxDirective):
-    """A directive whose Markdown is made from the chapters; the page is read anew when one of them changes."""
+    """A directive whose Markdown is made from the chapters; its page is read anew when they or the rule change."""
 
     def run(self) -> list[nodes.Node]:
-        for path in chapters.paths():
+        for path in (*chapters.paths(), Path(__file__), Path(times.__file__)):
             self.env.note_dependency(str(path))
         around = nodes.Element()
         self.state.nested_parse(StringList(self.markdown(), source=str(Path(__file__))), self.content_offset, around)
@@ -105,7 +108,7 @@ class FromChapters(SphinxDirective):
 class Plan(FromChapters):
     """``{plan} 11_flows_and_shooting``: the chapter's link and times, and what fits into 45 and into 90 minutes.
 
-    The option ``:leave:`` names sections, separated by `|`, that go first where time is short.
+    The option ``:leave:`` names own sections, separated by `|`, that are left out first where time is short.
     """
 
     required_arguments = 1

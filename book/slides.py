@@ -16,7 +16,7 @@ html { scroll-snap-type: y proximity; } body { max-width: none; margin: 0; paddi
 .slide { min-height: 100vh; box-sizing: border-box; padding: 5vh 6vw; scroll-snap-align: start; display: flex;
   flex-direction: column; justify-content: center; border-bottom: 1px solid #8884;
   font-size: clamp(1rem, .7rem + 1.1vw, 1.7rem); }
-.slide > * { max-width: 60rem; width: 100%; margin-inline: auto; }
+.slide > * { box-sizing: border-box; max-width: 60rem; width: 100%; margin-inline: auto; flex-shrink: 0; }
 .slide h2 { font-size: 1.5em; margin-top: 0; } .slide .where { opacity: .65; font-size: .7em; margin: 0 auto .3em; }
 .slide img { max-height: 62vh; max-width: 100%; width: auto; margin: 0 auto; display: block; }
 .slide .caption { font-size: .75em; }

@@ -5,9 +5,12 @@ that the page shows. An exercise takes ten minutes, a question of the quiz one, 
 text: to think, and for a show of hands.
 """
 
+import functools
 import re
+from pathlib import Path
 from typing import NamedTuple
 
+import jupytext
 import nbformat
 
 WORDS, LINES = 100, 20  # a minute
@@ -23,6 +26,16 @@ class Section(NamedTuple):
     title: str
     minutes: float
     own: bool
+
+
+def read(path: Path) -> nbformat.NotebookNode:
+    """A chapter as a notebook, to be looked at and not to be changed; read once while its text stays the same."""
+    return _read(path.read_text(encoding="utf-8"))
+
+
+@functools.lru_cache(maxsize=64)
+def _read(text: str) -> nbformat.NotebookNode:
+    return jupytext.reads(text, fmt="py:percent")
 
 
 def title(notebook: nbformat.NotebookNode) -> str:

@@ -73,7 +73,7 @@ def certificate(rng) -> Problem:
 
 def one_landmark(rng) -> Problem:
     gamma, d = rng.choice([0.02, 0.04, 0.05]), rng.choice([30, 40, 60])
-    found = matching.match(points([0, 0]), points([float(d), 0]), 10.0, gamma=gamma)
+    found = matching.match(points([0, 0]), points([float(d), 0]), 10.0, gamma=gamma, steps=1)
     return Problem(
         f"A single landmark is matched to a target {d} px away, with $\\gamma = {gamma:g}$ per px and no curve. How "
         "far does it move, and what is the least value of $J$? For which $\\gamma$ would it just arrive?",
