@@ -92,7 +92,7 @@ def code_lines(path: Path) -> int:
     return len(lines)
 
 
-LIMITS = {"mathematics and methods": 3700, "floors 0 to 5": 10500, "showing": 2700, "experiments": 3900}
+LIMITS = {"mathematics and methods": 3700, "floors 0 to 5": 10500, "showing": 2910, "experiments": 3900}
 
 
 def sizes() -> dict[str, int]:
