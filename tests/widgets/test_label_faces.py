@@ -98,6 +98,12 @@ def test_a_crash_while_writing_loses_nothing(widget, file, monkeypatch):
     assert (one.trouble, widget(file).labels) == ("", one.labels)
 
 
+def test_what_the_page_sends_is_kept_and_confirmed(widget, file):
+    one = widget(file)
+    one.set_state({"labels": LABELS, "edit": 1, "index": 2, "landmark": 1})
+    assert (one.saved, one.trouble, widget(file).labels) == (1, "", LABELS)
+
+
 def test_a_file_that_somebody_else_changed_is_left_alone(widget, file):
     old, new = widget(file), widget(file)
     new.labels = LABELS
