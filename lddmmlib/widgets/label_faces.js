@@ -115,7 +115,9 @@ function gestures(ui, plot, { near, tap, drag, by, done, zoom, pan, zoomed }) {
       if (start?.moved && start.i !== null) done();
       start = null;
       apart = pair().gap;
-    } else if (fingers.size === 1) start = { at: [e.clientX, e.clientY], i: near(plot.from(e), REACH), moved: false, touch: e.pointerType === "touch" };
+    } else if (fingers.size === 1) {
+      start = { at: [e.clientX, e.clientY], i: near(plot.from(e), REACH), moved: false, touch: e.pointerType === "touch" };
+    }
   });
   on("pointermove", e => {
     const last = fingers.get(e.pointerId), here = [e.clientX, e.clientY];
@@ -170,7 +172,7 @@ export default widget((ui, bitmaps) => {
     } catch { /* a browser that keeps nothing for this page */ }
   }
   const index = () => ui.get("index"), landmark = () => ui.get("landmark"), face = () => draft ?? ui.get("labels")[index()];
-  const window_ = () => framed(ui.get("views")[index()], view);
+  const frame = () => framed(ui.get("views")[index()], view);
 
   // ---- changes
   const put = (at, now, rest = {}) => {
@@ -182,7 +184,11 @@ export default widget((ui, bitmaps) => {
     history.add({ index: index(), before: ui.get("labels")[index()], after: now, landmark: landmark(), keys });
     put(index(), now, { landmark: to });
   };
-  const again = step => { if (step) { look(); put(step.index, step.face, { landmark: step.landmark }); } };
+  const again = step => {
+    if (!step) return;
+    if (step.index !== index()) look();
+    put(step.index, step.face, { landmark: step.landmark });
+  };
   const set = (label, then = true) => {
     const now = face().with(landmark(), label);
     change(now, then ? next(now, landmark()) : landmark());
@@ -203,7 +209,7 @@ export default widget((ui, bitmaps) => {
 
   // ---- what is shown
   const look = (zoom = 1, at = null) => { Object.assign(view, { zoom: clamp(zoom, 1, MOST), at }); ui.changed(); };
-  const middle = () => { const [x, y, side] = window_(); return [x + side / 2, y + side / 2]; };
+  const middle = () => { const [x, y, side] = frame(); return [x + side / 2, y + side / 2]; };
   /** Zooms such that `fixed` stays where it is. */
   const zoom = (factor, fixed = placed(face()[landmark()]) ? face()[landmark()] : middle()) => {
     const to = clamp(view.zoom * factor, 1, MOST), k = view.zoom / to;
@@ -213,7 +219,7 @@ export default widget((ui, bitmaps) => {
     bitmap: bitmaps[index()], view: ui.get("views")[index()], box: ui.get("boxes")[index()], face: face(), landmark: landmark(),
     loupe: loupe && draft ? draft[landmark()] : null,
   }));
-  const aim = () => { const [x, y, side] = window_(); Object.assign(plot, { xs: [x, x + side], ys: [y + side, y] }); };
+  const aim = () => { const [x, y, side] = frame(); Object.assign(plot, { xs: [x, x + side], ys: [y + side, y] }); };
   const draw = plot.draw.bind(plot), step = [1, 1];
   plot.draw = () => { aim(); draw(); step.fill(1 / plot.scaleX); };
   aim();
@@ -226,7 +232,7 @@ export default widget((ui, bitmaps) => {
   const handle = ui.handle(plot, {
     label: () => names[landmark()],
     text: () => (state() === "placed" ? where().map((v, d) => `${"xy"[d]} ${v.toFixed(1)}`).join(", ") : state()),
-    now: () => where()[0], at: where, step, coarse: 10,
+    now: () => where()[0], at: where, step, coarse: 10, bounds: [0, Math.max(...ui.get("sizes").flat())],
     to: point => change(face().with(landmark(), inside(point)), landmark(), landmark()),
     keys: { PageDown: () => choose(1), PageUp: () => choose(-1), Delete: () => set([]), Backspace: () => set([]),
       Enter: () => (state() === "to do" ? set(inside(where())) : ui.set({ landmark: next(face(), landmark()) })) },
@@ -247,22 +253,28 @@ export default widget((ui, bitmaps) => {
 
   // ---- words and buttons
   const all = () => ui.get("labels").flat(), done = face => face.every(label => label !== null);
-  const asked = () => (state() === "to do" ? `Click on: ${names[landmark()]}`
-    : done(face()) ? (index() < count - 1 ? "All decided here. Correct a point, or go to the next picture." : "All decided here. Correct a point.")
-      : state() === "placed" ? `${names[landmark()]}: drag it, or move it by the arrow keys` : `${names[landmark()]}: not visible; click to place it after all`);
+  const asked = () => {
+    const name = names[landmark()];
+    if (state() === "to do") return `Click on: ${name}`;
+    if (done(face())) return `All decided here. Correct a point${index() < count - 1 ? ", or go to the next picture" : ""}.`;
+    return state() === "placed" ? `${name}: drag it, or move it by the arrow keys` : `${name}: not visible; click to place it after all`;
+  };
   const far = () => `Picture ${index() + 1} of ${count}, point ${landmark() + 1} of ${names.length}. Decided: ` +
     `${all().filter(label => label !== null).length} of ${all().length} points, ${ui.get("labels").filter(done).length} of ${count} pictures.`;
   const kept = () => {
     if (ui.get("trouble")) return [`Not saved: ${ui.get("trouble")}`, true];
     if (alone) return ["No kernel runs behind this page: your browser keeps the points. Download them as a file.", false];
-    if (ui.get("edit") !== ui.get("saved")) return Date.now() - since > 3000 ? ["Not saved yet: the kernel is busy or gone. Download the file to be safe.", true] : ["Saving…", false];
+    if (ui.get("edit") !== ui.get("saved")) {
+      const late = Date.now() - since > 3000;
+      return [late ? "Not saved yet: the kernel is busy or gone. Download the file to be safe." : "Saving…", late];
+    }
     return [ui.get("file") ? `Saved in ${ui.get("file")}.` : "Kept in the kernel's memory: it was given no file=.", false];
   };
   const clock = alone ? 0 : setInterval(ui.refresh, 2000); // a kernel that is gone says nothing
   ui.signal.addEventListener("abort", () => clearInterval(clock));
   const download = () => {
-    const { names, files, sizes, boxes, labels } = Object.fromEntries(["names", "files", "sizes", "boxes", "labels"].map(name => [name, ui.get(name)]));
-    const url = URL.createObjectURL(new Blob([JSON.stringify(coco({ names, files, sizes, boxes, labels }))], { type: "application/json" }));
+    const state = Object.fromEntries(["names", "files", "sizes", "boxes", "labels"].map(name => [name, ui.get(name)]));
+    const url = URL.createObjectURL(new Blob([JSON.stringify(coco(state))], { type: "application/json" }));
     h("a", { href: url, download: ui.get("file") || "labels.json" }).click();
     setTimeout(() => URL.revokeObjectURL(url), 10_000);
   };
@@ -272,7 +284,8 @@ export default widget((ui, bitmaps) => {
     Object.assign(bar, { max: all().length, value: all().filter(label => label !== null).length });
   });
   const trouble = ui.keep(hint(""), () => { const [words, bad] = kept(); trouble.textContent = words; trouble.classList.toggle("sw-trouble", bad); });
-  const keys = { n: () => go(1), p: () => go(-1), x: () => set([]), g: guess, "+": () => zoom(STEP), "=": () => zoom(STEP), "-": () => zoom(1 / STEP), 0: () => look() };
+  const keys = { n: () => go(1), p: () => go(-1), x: () => set([]), g: guess,
+    "+": () => zoom(STEP), "=": () => zoom(STEP), "-": () => zoom(1 / STEP), 0: () => look() };
   const root = h("div", { class: "sw-label", "data-lm-suppress-shortcuts": "true" },
     h("div", {}, say(h("h4", { "aria-live": "polite" }), asked), plot.node),
     h("div", {},

@@ -1,9 +1,11 @@
+import io
 import json
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
 from lddmmlib.data import coco_writer, formats, images
 from lddmmlib.widgets import LabelFaces
@@ -210,13 +212,13 @@ def test_impossible_states_are_refused(widget, refused, state):
 
 
 def test_a_large_photograph_is_shown_around_its_box(widget):
-    big = torch.zeros(3, 3000, 4000).byte()
-    one = LabelFaces([big], NAMES, boxes=[(1000.0, 1000.0, 400.0, 500.0)])
-    assert one.views == [[700, 750, 1001, 1001]]
-    assert one.sizes == [[4000, 3000]]
-    small = LabelFaces([big], NAMES, boxes=[(0.0, 0.0, 3000.0, 3000.0)])
-    assert small.views == [[0, 0, 4000, 3000]]
-    assert len(small.pictures[0]) < 100_000
+    big = torch.zeros(3, 900, 1200).byte()
+    one = LabelFaces([big], NAMES, boxes=[(300.0, 300.0, 120.0, 150.0)])
+    assert one.views == [[210, 225, 301, 301]]
+    assert one.sizes == [[1200, 900]]
+    whole = LabelFaces([big], NAMES, boxes=[(0.0, 0.0, 900.0, 900.0)])
+    assert whole.views == [[0, 0, 1200, 900]]
+    assert Image.open(io.BytesIO(whole.pictures[0])).size == (1024, 768)
 
 
 def test_its_picture_and_page_are_small(small):
