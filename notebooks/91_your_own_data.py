@@ -578,13 +578,13 @@ assert my_square == [-10, -1, 80]
 # %% [markdown]
 # :::{exercise} Extend
 # :label: ex-own-extend
-# Write `look_first(spread, boxes, count)`: of $k$ faces with spreads (k, n), px, and boxes $(x, y, w, h)$, return the indices of the `count` faces to look at first, the least sure one first. A small spread on a small face may be a large one, so divide by the box's longer side. Spreads that are NaN
+# Write `look_first(spread, places, count)`: of $k$ faces with spreads (k, n), px, and `places`, their boxes $(x, y, w, h)$, return the indices of the `count` faces to look at first, the least sure one first. A small spread on a small face may be a large one, so divide by the box's longer side. Spreads that are NaN
 # are of points that were not asked for; leave them out.
 # :::
 
 
 # %% tags=["stub"]
-def look_first(spread, boxes, count):
+def look_first(spread, places, count):
     return ...
 
 
@@ -593,18 +593,18 @@ g_2 = torch.Generator().manual_seed(2)
 spread_2 = 1 + torch.rand(8, 5, generator=g_2)
 spread_2[::2, 0] = torch.nan
 sides_2 = 20 + 60 * torch.rand(8, generator=g_2)
-boxes_2 = [(0.0, 0.0, s / 2, s) for s in sides_2.tolist()]
+places_2 = [(0.0, 0.0, s / 2, s) for s in sides_2.tolist()]
 wanted_2 = (spread_2.nanmean(1) / sides_2).argsort(descending=True)[:3]
-check(look_first(spread_2, boxes_2, 3), wanted_2)
+check(look_first(spread_2, places_2, 3), wanted_2)
 
 
 # %% tags=["solution"]
-def look_first(spread, boxes, count):
-    longer = torch.tensor([max(w, h) for _, _, w, h in boxes])
+def look_first(spread, places, count):
+    longer = torch.tensor([max(w, h) for _, _, w, h in places])
     return (spread.nanmean(1) / longer).argsort(descending=True)[:count]
 
 
-assert torch.equal(look_first(spread_2, boxes_2, 3), wanted_2)
+assert torch.equal(look_first(spread_2, places_2, 3), wanted_2)
 
 # %% [markdown]
 # :::{exercise} Explore
