@@ -50,7 +50,8 @@ NAMES = {  # yours may be any; these are 12 of the points that the drawn faces h
 }
 
 # %% tags=["hide-input"]
-drawn = [synthetic.sample(i, "wild-test", scheme="wflw-98") for i in range(48)]
+order = [38, *range(1, 38), 0, *range(39, 48)]  # a face that is easy to label first
+drawn = [synthetic.sample(i, "wild-test", scheme="wflw-98") for i in order]
 images = [face.image for face in drawn]
 both = [face.landmarks[list(NAMES.values())] for face in drawn]
 truth = torch.stack(both).double()
@@ -92,6 +93,7 @@ assert 1.0 < twice < 5.0
 import contextlib
 import io
 import tempfile
+import textwrap
 import warnings
 from pathlib import Path
 
@@ -309,10 +311,10 @@ assert torch.allclose(by_hand, library, rtol=1e-4)
 # ## On a face
 #
 # Now for real, with a handful of steps, so that this page is made quickly; `minutes=5` is what you would say. All but the stem of the network is trained on. Its start is not random: each own point begins as that one of the 68 that lies nearest to its labels. **How good can sixteen
-# faces and eight steps be, beside the mean shape? And the same network from random weights?**
+# faces and six steps be, beside the mean shape? And the same network from random weights?**
 
 # %%
-STEPS = 8
+STEPS = 6
 
 
 def trained(records, start="shipped", seed=0):
@@ -325,7 +327,7 @@ def trained(records, start="shipped", seed=0):
 
 # %%
 first, said = trained(own_faces)
-print(said.splitlines()[1])
+print(*textwrap.wrap(said.splitlines()[0], 80), sep="\n")
 scratch, _ = trained(own_faces, start="scratch")
 
 
@@ -375,7 +377,7 @@ for ax, i, x, r in zip(
 plt.show()
 
 # %% [markdown]
-# Less than half the error of the mean shape, from sixteen faces. From random weights eight steps leave a network worse than no network. So nearly all that the first one can it could before: it knew faces, and had to be told which points were meant. How much your pictures look like what it
+# Less than half the error of the mean shape, from sixteen faces. From random weights six steps leave a network worse than no network. So nearly all that the first one can it could before: it knew faces, and had to be told which points were meant. How much your pictures look like what it
 # knows decides how much there is left to learn. It was trained on drawn faces such as these, and that flatters this page; on photographs its own 68 points are less exact, as the recorded run below says. Take more minutes, and more labels, there.
 #
 # ## Did it need your labels at all?
@@ -389,7 +391,7 @@ completed = error(whole.landmarks[:, list(NAMES.values())], TEST).mean()
 print(
     f"completed, no label: {completed:.1f} %; from 20 labels: {from_shipped:.1f} %"
 )
-assert completed < mean_error / 2
+assert completed < 1.1 * from_shipped
 
 # %%
 try:
@@ -407,8 +409,8 @@ except ValueError as refused:
 # %% tags=["nbval-check-output"]
 known = found(first, LABELLED)
 doubt = (known.landmarks - slips[:20]).norm(dim=-1) / known.spread
-order = doubt.nan_to_num(0.0).flatten().argsort(descending=True)[:5].tolist()
-suspects = {(i // 12, i % 12) for i in order}
+largest = doubt.nan_to_num(0.0).flatten().argsort(descending=True)[:5].tolist()
+suspects = {(i // 12, i % 12) for i in largest}
 print(len(suspects & wrong), "of the five most doubtful labels are the slips")
 assert suspects == wrong
 
@@ -438,7 +440,7 @@ print(
 assert hits < 5
 
 # %% [markdown]
-# Better than chance, and far from a list of the worst. The spread says where a map is wide: turned faces, hidden points. It does not see a point that is confidently in the wrong place, and that is the more dangerous error. Use it to decide what to label next, not to decide what is right.
+# On average the five are worse than the others; but a list of the worst faces it is not, and hardly better than five at random would be. The spread says where a map is wide: turned faces, hidden points. It does not see a point that is confidently in the wrong place, and that is the more dangerous error. Use it to decide what to label next, not to decide what is right.
 #
 # Mend the five labels, label the five faces (in the widget, `guess=first.predict` starts each from what is known by now; here the same hand does it), and train again.
 
@@ -459,10 +461,10 @@ second, _ = trained(labeller_2.records())
 # %%
 after = error(found(second, TEST).landmarks, TEST).mean()
 print(f"before: {from_shipped:.1f} %, after: {after:.1f} %")
-assert after < from_shipped
+assert after < 1.1 * from_shipped
 
 # %% [markdown]
-# Lower. Twelve test faces and one seed cannot say by which of the two, and a difference of a tenth would be none at all: before you believe such a step, repeat it with other seeds, and measure on faces that you did not choose.
+# A small step, if it is one: most of what can be had was there after twenty faces. Twelve test faces and one seed cannot say whether the mended labels or the new ones did it. Before you believe such a difference, repeat it with other seeds, and measure on faces that you did not choose.
 #
 # ## Keep it, and run it elsewhere
 #
@@ -668,10 +670,10 @@ assert crowd[0] > 1.8 * crowd[1] > 3.2 * crowd[2]
 # **No**. On average over faces like the held-out ones; a map can be narrow in the wrong place.
 # :::
 # :::{dropdown} b. It is less urgent than others, no more
-# **Right**. The ranking is better than chance, and far from perfect.
+# **Right**. Faces with a large spread are worse on average, and the worst face need not be among them.
 # :::
 # :::{dropdown} c. No: spread has nothing to do with the error
-# **No**. The faces with a large one were worse on average.
+# **No**. The faces with a large one were worse on average, and labels far outside it were slips.
 # :::
 #
 # **4.** You correct the labels on which the landmarker disagrees most, train again, and the error against *your labels* on those faces falls. What follows?
