@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable
 
-from problems import faces, flows, heatmaps, sparse, warping
+from problems import faces, flows, heatmaps, own, sparse, warping
 from problems.kinds import POINTS, Problem
 
 __all__ = ["CHAPTERS", "POINTS", "Problem", "drawn"]
@@ -26,6 +26,7 @@ CHAPTERS: dict[str, tuple[Callable[[random.Random], Problem], ...]] = {
     "42": (heatmaps.hidden_and_seen, heatmaps.blurred_dot),
     "50": (warping.saddle, warping.three_pins),
     "51": (warping.sobel, warping.two_stages),
+    "91": (own.square, own.trust),
     "92": (warping.schedule, warping.crop),
 }
 

@@ -49,6 +49,7 @@ from lddmmlib.widgets.face_explorer import FaceExplorer
 from lddmmlib.widgets.flow_explorer import FlowExplorer
 from lddmmlib.widgets.follow_cascade import FollowCascade
 from lddmmlib.widgets.heatmap_explorer import HeatmapExplorer
+from lddmmlib.widgets.label_faces import LabelFaces
 from lddmmlib.widgets.lars_explorer import LarsExplorer
 from lddmmlib.widgets.loss_race import LossRace
 from lddmmlib.widgets.match_explorer import MatchExplorer
@@ -71,6 +72,7 @@ __all__ = [
     "FlowExplorer",
     "FollowCascade",
     "HeatmapExplorer",
+    "LabelFaces",
     "LarsExplorer",
     "LossRace",
     "MatchExplorer",

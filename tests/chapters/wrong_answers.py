@@ -547,6 +547,37 @@ def confirmed(found, mirrored, flip, side, most):
             "one number": "back_home = 0.2",
         },
     },
+    "91_your_own_data": {
+        "Check": {
+            "the middle, not the corner": "my_square = [30, 39, 80]",
+            "twice the shorter side": "my_square = [0, 9, 60]",
+            "dy of the height": "my_square = [-10, -2, 80]",
+            "the box's own corner": "my_square = [10, 24, 80]",
+        },
+        "Extend": {
+            "pixels, whatever the size of the face": """
+def look_first(spread, places, count):
+    return spread.nanmean(1).argsort(descending=True)[:count]""",
+            "the surest first": """
+def look_first(spread, places, count):
+    longer = torch.tensor([max(w, h) for _, _, w, h in places])
+    return (spread.nanmean(1) / longer).argsort()[:count]""",
+            "NaN that spreads": """
+def look_first(spread, places, count):
+    longer = torch.tensor([max(w, h) for _, _, w, h in places])
+    return (spread.mean(1) / longer).argsort(descending=True)[:count]""",
+            "the width": """
+def look_first(spread, places, count):
+    wide = torch.tensor([(w if i % 3 else h) for i, (_, _, w, h) in enumerate(places)])
+    return (spread.nanmean(1) / wide).argsort(descending=True)[:count]""",
+        },
+        "Explore": {
+            "by the number, not its root": "crowd = [2.0, 0.5, 0.125]",
+            "nothing gained": "crowd = [2.0, 2.0, 2.0]",
+            "fractions": "crowd = [0.02, 0.01, 0.005]",
+            "one number": "crowd = 2.0",
+        },
+    },
     "92_training_loop": {
         "Check": {
             "a part of a batch counts": "my_steps, my_rate, left_out = 60 * 21, 0.1, 0",
