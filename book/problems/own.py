@@ -12,8 +12,8 @@ def square(rng) -> Problem:
     k, dx, dy = rng.choice([1.2, 1.3, 1.5]), rng.choice([-0.05, 0.05, 0.1]), rng.choice([-0.2, -0.1, 0.15])
     x, y, side, _ = few_labels.placed(tuple(map(float, box)), (k, dx, dy))
     return Problem(
-        f"A detector gives the box $(x, y, w, h) = {said(box)}$ px. On labelled faces the square that the network needs "
-        f"was {k:g} times the longer side of such boxes, with its middle moved by $({dx:g}, {dy:g})$ of that side. "
+        f"A detector gives the box $(x, y, w, h) = {said(box)}$ px. On labelled faces the square that the network "
+        f"needs was {k:g} times the longer side of such boxes, with its middle moved by $({dx:g}, {dy:g})$ of that side. "
         "Which square is cut out here? Give its upper left corner and its side.",
         {"box": box, "k": k, "move": (dx, dy)},
         {"x": x, "y": y, "side": side},
@@ -27,11 +27,11 @@ def trust(rng) -> Problem:
     radius, truth, found = rng.choice([2.0, 3.0, 4.0]), [rng.randint(30, 50), rng.randint(30, 50)], [0, 0]
     found = [truth[0] + rng.choice([3, -3]), truth[1] + rng.choice([4, -4])]
     factor = torch.tensor(ratios).double().quantile(landmarker.LEVEL).item() / 100
-    off = metrics.errors(points(found), points(truth), torch.ones(1).double())[0].item()
+    off = metrics.errors(points(found), points(truth), 1.0)[0].item()
     table = ", ".join(f"{r / 100:g}" for r in ratios)
     return Problem(
-        f"On six held-out labels the error divided by the width of its map was {table}. The spread is the width times a "
-        "factor, such that four fifths of these errors lie within it: the quantile at 0.8, on a line between the "
+        f"On six held-out labels the error divided by the width of its map was {table}. The spread is the width times "
+        "a factor, such that four fifths of these errors lie within it: the quantile at 0.8, on a line between the "
         f"sorted values. What is the factor? A new landmark has a map of the width {radius:g} px; its spread? It was "
         f"predicted at {said(found)} and is at {said(truth)}: how many spreads is it off?",
         {"ratios": ratios, "radius": radius, "truth": truth, "found": found},
