@@ -24,10 +24,14 @@ class Datasets(SphinxDirective):
 
 
 def lines() -> list[str]:
-    """The table, which the scripts' shared module makes; its links say their hosts, so that it fits on the page."""
+    """The table, which the scripts' shared module makes; so that it fits on the page, links say their hosts, and the
+    script stands below the name."""
     sys.path.insert(0, str(SCRIPTS))  # the scripts import it as their neighbour
     try:
         rows = runpy.run_path(str(SCRIPTS / "_dataset.py"))["table"]()
-        return [re.sub(r"<(https?://([^/>]+)[^>]*)>", r"[\2](\1)", row) for row in rows]
+        rows = [re.sub(r"<(https?://([^/>]+)[^>]*)>", r"[\2](\1)", row) for row in rows]
+        rows = [re.sub(r"^\| (.*?) \|(.*)\| (`.*`) \|$", r"| \1<br>\3 |\2|", row) for row in rows]
+        head, rule = (row.rpartition("|")[0].rpartition("|")[0] + "|" for row in rows[:2])
+        return [head.replace("data set", "data set, script"), rule, *rows[2:]]
     finally:
         sys.path.remove(str(SCRIPTS))
