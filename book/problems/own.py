@@ -13,7 +13,7 @@ def square(rng) -> Problem:
     x, y, side, _ = few_labels.placed(tuple(map(float, box)), (k, dx, dy))
     return Problem(
         f"A detector gives the box $(x, y, w, h) = {said(box)}$ px. On labelled faces the square that the network "
-        f"needs was {k:g} times the longer side of such boxes, with its middle moved by $({dx:g}, {dy:g})$ of that side. "
+        f"needs was {k:g} times the longer side of such boxes, its middle moved by $({dx:g}, {dy:g})$ of that side. "
         "Which square is cut out here? Give its upper left corner and its side.",
         {"box": box, "k": k, "move": (dx, dy)},
         {"x": x, "y": y, "side": side},
