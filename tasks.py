@@ -37,6 +37,7 @@ BUILD = ROOT / "book" / "_build"
 HTML = BUILD / "html"
 REPORT = BUILD / "html.stopped.json"
 CHAPTERS = BUILD / "chapters"
+KEPT = BUILD / "compared"  # the runs of the gate
 # Shapes and types are checked where a function is called; an int will do where a float is asked for.
 SHAPES = "--jaxtyping-packages=lddmmlib,beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
 # A process for each core, up to four, with one thread each; the tests of a file, or of a chapter, stay together.
@@ -378,7 +379,8 @@ def last_words(log: Path, code: int) -> str:
 def test(args) -> int:
     """The gate: style, units and doctests, every chapter, the book without a warning, the built pages in a browser.
 
-    The chapters are compared as another processor would run them, the rest as this one does.
+    The chapters are compared as another processor would run them, and the book is made of these runs; the rest is as
+    this processor has it.
     """
     if args.sweep:
         return sweep()
@@ -390,8 +392,11 @@ def test(args) -> int:
         ("size", [py, "tests/test_floors.py"]),
         ("the library", LIBRARY, ONE_THREAD),
         ("chapters, made into notebooks", PREPARE),
-        ("chapters, run and compared", COMPARED, MACHINES["oldest instructions"]),
-        ("the book, no warning let pass", lambda: sphinx(HTML, "-E", "-n", "-W", "--keep-going")),
+        ("chapters, run and compared", COMPARED, MACHINES["oldest instructions"] | {"LDDMMLIB_KEEP_RUNS": str(KEPT)}),
+        (
+            "the book, no warning let pass",
+            lambda: sphinx(HTML, "-E", "-n", "-W", "--keep-going", "-D", f"chapter_runs={KEPT}"),
+        ),
         ("the built pages", PAGES, ONE_THREAD),
     ]
     failed = [name for name, *check in checks if not passes(name, *check)]

@@ -147,12 +147,9 @@ def executed(path: Path, runs: Path = RUNS, threads: int = CORES) -> Run:
     A chapter that stops early comes back with what it has, and says where and why; its run is not kept.
     """
     notebook = for_page(read(path.read_text(encoding="utf-8")), path)
-    code = [c for c in notebook.cells if c.cell_type == "code"]
-    parts = [(c.source, sorted(RUN_TAGS & set(c.metadata.get("tags", [])))) for c in code]
-    key = hashlib.sha256(json.dumps([notebook.metadata["kernelspec"]["digest"], parts]).encode()).hexdigest()
     kept = runs / f"{path.stem}.ipynb"
-    if (last := run_kept(kept, key)) is not None:
-        for cell, before in zip(code, (c for c in last.cells if c.cell_type == "code"), strict=True):
+    if (last := run_kept(kept, run_key(notebook))) is not None:
+        for cell, before in zip(code_of(notebook), code_of(last), strict=True):
             cell.outputs, cell.execution_count = before.outputs, before.execution_count
         return Run(notebook, last.metadata.run["ended"], last.metadata.run["seconds"], None)
     started = time.monotonic()
@@ -161,11 +158,35 @@ def executed(path: Path, runs: Path = RUNS, threads: int = CORES) -> Run:
     if stop:
         say_stopped(notebook, path.stem, stop)
     else:
-        notebook.metadata["run"] = {"key": key, "ended": ended, "seconds": seconds}
-        runs.mkdir(parents=True, exist_ok=True)
-        write(notebook, kept)
-        del notebook.metadata["run"]
+        keep(notebook, kept, ended, seconds)
     return Run(notebook, ended, seconds, stop)
+
+
+def code_of(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    """The code cells of a notebook."""
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def run_key(notebook: nbformat.NotebookNode) -> str:
+    """A hash of all that a run depends on."""
+    parts = [(c.source, sorted(RUN_TAGS & set(c.metadata.get("tags", [])))) for c in code_of(notebook)]
+    return hashlib.sha256(json.dumps([notebook.metadata["kernelspec"]["digest"], parts]).encode()).hexdigest()
+
+
+def keep(notebook: nbformat.NotebookNode, path: Path, ended: float, seconds: float) -> None:
+    """Write a run down, for the next build."""
+    notebook.metadata["run"] = {"key": run_key(notebook), "ended": ended, "seconds": seconds}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write(notebook, path)
+    del notebook.metadata["run"]
+
+
+def keep_elsewhere_run(path: Path, outputs: list[list], seconds: float, runs: Path) -> None:
+    """Keep the outputs of a chapter's code cells, in order, that somebody else has run."""
+    notebook = for_page(read(path.read_text(encoding="utf-8")), path)
+    for i, (cell, made) in enumerate(zip(code_of(notebook), outputs, strict=True), 1):
+        cell.outputs, cell.execution_count = made, i
+    keep(notebook, runs / f"{path.stem}.ipynb", time.time(), seconds)
 
 
 def run_kept(path: Path, key: str) -> nbformat.NotebookNode | None:

@@ -7,11 +7,23 @@ rounding decides that digit by the last bit. Whole numbers agree exactly. A cell
 such as on where a search stops, states its relative tolerance beside itself:
 
     # %% tags=["nbval-check-output"] tolerance=0.05
+
+With LDDMMLIB_KEEP_RUNS, a folder, the outputs of each chapter that ran to its end are kept there as `book/chapters.py`
+keeps a run of its own: the gate's book is built from the very runs that were compared.
 """
 
+import os
 import re
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
 
 from nbval.plugin import IPyNbCell
+
+ROOT = Path(__file__).resolve().parents[2]
+CELLS: dict[object, list[IPyNbCell]] = defaultdict(list)  # of each notebook
+STARTED: dict[object, float] = {}
 
 NUMBER = re.compile(r"[-−]?\d+(?:\.(?P<decimals>\d+))?(?:e(?P<exponent>[-+]?\d+))?")
 
@@ -61,6 +73,26 @@ def pytest_collection_modifyitems(items) -> None:
     for item in items:
         if isinstance(item, IPyNbCell):
             item.sanitize = printed(item.sanitize, float(item.cell.metadata.get("tolerance", 0.0)))
+            CELLS[item.parent].append(item)
+
+
+def pytest_runtest_setup(item) -> None:
+    STARTED.setdefault(item.parent, time.monotonic())
+
+
+def pytest_runtest_teardown(item, nextitem) -> None:
+    """After a notebook's last cell."""
+    folder, book = os.environ.get("LDDMMLIB_KEEP_RUNS"), item.parent
+    if not folder or not isinstance(item, IPyNbCell) or getattr(nextitem, "parent", None) is book:
+        return
+    outputs = [getattr(cell, "test_outputs", None) for cell in CELLS[book]]
+    stopped = any(made is None or any(out["output_type"] == "error" for out in made) for made in outputs)
+    if not stopped:
+        sys.path.insert(0, str(ROOT / "book"))
+        import chapters
+
+        path = ROOT / "notebooks" / f"{Path(book.path).stem}.py"
+        chapters.keep_elsewhere_run(path, outputs, time.monotonic() - STARTED[book], Path(folder))
 
 
 def printed(sanitize, tolerance: float):
