@@ -29,7 +29,7 @@ def lines() -> list[str]:
     sys.path.insert(0, str(SCRIPTS))  # the scripts import it as their neighbour
     try:
         rows = runpy.run_path(str(SCRIPTS / "_dataset.py"))["table"]()
-        rows = [re.sub(r"<(https?://([^/>]+)[^>]*)>", r"[\2](\1)", row) for row in rows]
+        rows = [re.sub(r"<(https?://(?:www\.)?([^/>]+)[^>]*)>", r"[\2](\1)", row) for row in rows]
         rows = [re.sub(r"^\| (.*?) \|(.*)\| (`.*`) \|$", r"| \1<br>\3 |\2|", row) for row in rows]
         head, rule = (row.rpartition("|")[0].rpartition("|")[0] + "|" for row in rows[:2])
         return [head.replace("data set", "data set, script"), rule, *rows[2:]]

@@ -68,10 +68,15 @@ def mentions(text: str, default: str = "") -> Iterator[Mention]:
 
 
 def linked(text: str, default: str = "") -> str:
-    """The text, in which each equation of a paper is a link to its row: the first with its word, others by number."""
+    """The text, in which each equation of a paper is a link to its row: the first with its word, others by number.
+
+    In a block of code, which four spaces begin, there are no links.
+    """
     parts, done = [], 0
     for each in mentions(text, default):
         start = each.start
+        if re.match(r"\n?    ", text[max(text.rfind("\n\n", 0, start) + 1, 0) :]):
+            continue
         for number, begin, end in each.numbers:
             begin = min(begin, start) if start is not None else begin
             parts += [text[done:begin], f"{{ref}}`{' '.join(text[begin:end].split())} <{anchor(each.paper, number)}>`"]

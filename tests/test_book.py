@@ -253,6 +253,8 @@ def test_a_link_takes_the_place_of_what_it_says():
         "see {ref}`eq. (3) <paper-d-equation-3>` and\n{ref}`4 <paper-d-equation-4>`, "
         "({ref}`equation 5 <paper-d-equation-5>`)."
     )
+    assert "{ref}" not in mentions.linked("See\n\n    x = y,   equation 1\n\n    z   eq. 2\n", "D")
+    assert "{ref}" in mentions.linked("- item\n  of equation 1\n", "D")
     for path in chapters.paths():
         text = path.read_text(encoding="utf-8")
         plain = re.sub(r"\{ref\}`([^<`]+) <paper-[^>]+>`", r"\1", mentions.linked(text, "A"))
