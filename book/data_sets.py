@@ -29,7 +29,8 @@ def lines() -> list[str]:
     sys.path.insert(0, str(SCRIPTS))  # the scripts import it as their neighbour
     try:
         rows = runpy.run_path(str(SCRIPTS / "_dataset.py"))["table"]()
-        rows = [re.sub(r"<(https?://(?:www\.)?([^/>]+)[^>]*)>", r"[\2](\1)", row) for row in rows]
+        host = re.compile(r"<(https?://(?:www\.)?([^/>]+)[^>]*)>")  # it may break after each of its dots
+        rows = [host.sub(lambda m: f"[{m[2].replace('.', '.&#8203;')}]({m[1]})", row) for row in rows]
         rows = [re.sub(r"^\| (.*?) \|(.*)\| (`.*`) \|$", r"| \1<br>\3 |\2|", row) for row in rows]
         head, rule = (row.rpartition("|")[0].rpartition("|")[0] + "|" for row in rows[:2])
         return [head.replace("data set", "data set, script"), rule, *rows[2:]]
