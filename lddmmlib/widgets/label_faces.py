@@ -25,11 +25,8 @@ from lddmmlib.data.records import Record
 from lddmmlib.faces import schemes, synthetic
 from lddmmlib.widgets.base import StaticWidget
 
-BYTES, DENSE, SIDES = (
-    4e6,
-    0.25,
-    (256, 1024),
-)  # of all pictures; a pixel of JPEG; px, the longer side of one that is shown
+BYTES, DENSE = 4e6, 0.25  # of all pictures together; of a pixel of JPEG
+SIDES = (256, 1024)  # px, the longer side of a picture that is shown: at least, at most
 OWN = ("skipped", "to_do")  # attributes of a face by which a file of this widget is known
 
 NAMES = ("left eye", "right eye", "tip of the nose", "left corner of the mouth", "right corner of the mouth")
